@@ -1,0 +1,173 @@
+"""Every way in which work can end badly, as one tree.
+
+ListenerError                    has: code (stable, stored in the row), public_message, retry_after_s
+├─ AttemptFailure                the attempt ended badly -> a verdict (engine/verdict.py)
+│  ├─ InvalidParams              invalid_params        the row's parameters cannot be served; names the field
+│  ├─ ContentRejected            content_rejected      moderation
+│  ├─ InputUnavailable           input_unavailable     an input image or file cannot be had
+│  ├─ NothingProduced            nothing_produced      the generator returned no image
+│  ├─ Transient                  provider_busy, storage_down, ... worth another attempt later
+│  ├─ OutOfMemory                out_of_memory
+│  ├─ TimeLimit                  time_limit
+│  ├─ RuntimeDied                runtime_died          the GPU child ended while it ran this session
+│  ├─ ModelUnavailable           model_unavailable     the pipeline is not loaded
+│  └─ GenerationFailed           generation_failed     the default for any unknown exception
+├─ AttemptInterrupted            nobody is to blame
+│  ├─ Cancelled                  the owner asked for it
+│  ├─ Draining                   the worker stops; the attempt is given back uncounted
+│  └─ LeaseLost                  the fence moved on; nothing may be written
+├─ StoreError
+│  ├─ StoreUnavailable           transport, 5xx, timeouts: the same call may be made again
+│  └─ StoreRejected              our own mistake, or a schema that does not fit: loud
+└─ ConfigError                   only at start
+
+This module knows the names and the words; it does not know what happens then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class ListenerError(Exception):
+    """Something went wrong in the listener."""
+
+    code: ClassVar[str] = "internal_error"
+    public_message: ClassVar[str] = "Something went wrong on our side."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        details: Mapping[str, Any] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after_s = retry_after_s
+
+
+class AttemptFailure(ListenerError):
+    """The attempt failed."""
+
+    code = "attempt_failed"
+
+
+class InvalidParams(AttemptFailure):
+    """The session's parameters are not valid."""
+
+    code = "invalid_params"
+    public_message = "The request has a field that cannot be used; see the details."
+
+
+class ContentRejected(AttemptFailure):
+    """The request was refused by content moderation."""
+
+    code = "content_rejected"
+    public_message = "This request cannot be generated because of its content. Please change it and try again."
+
+
+class InputUnavailable(AttemptFailure):
+    """An input file could not be fetched or read."""
+
+    code = "input_unavailable"
+    public_message = "One of your input files could not be read. Please upload it again."
+
+
+class NothingProduced(AttemptFailure):
+    """The generator produced no image."""
+
+    code = "nothing_produced"
+    public_message = "No image was produced. Please try again."
+
+
+class Transient(AttemptFailure):
+    """A dependency is busy or away for a moment."""
+
+    code = "temporarily_unavailable"
+    public_message = "The service is busy at the moment. Please try again in a few minutes."
+
+
+class OutOfMemory(AttemptFailure):
+    """The device or the host ran out of memory."""
+
+    code = "out_of_memory"
+    public_message = "The image was too large for the machine. Please try a smaller size."
+
+
+class TimeLimit(AttemptFailure):
+    """The attempt took longer than its kind allows."""
+
+    code = "time_limit"
+    public_message = "The generation took too long and was stopped."
+
+
+class RuntimeDied(AttemptFailure):
+    """The generation process ended while it ran this session."""
+
+    code = "runtime_died"
+    public_message = "The generation was interrupted on our side."
+
+
+class ModelUnavailable(AttemptFailure):
+    """The model of this kind is not loaded."""
+
+    code = "model_unavailable"
+    public_message = "The model is not available at the moment. Please try again in a few minutes."
+
+
+class GenerationFailed(AttemptFailure):
+    """The generation failed."""
+
+    code = "generation_failed"
+    public_message = "The generation failed on our side."
+
+
+class AttemptInterrupted(ListenerError):
+    """The attempt was interrupted."""
+
+    code = "interrupted"
+
+
+class Cancelled(AttemptInterrupted):
+    """The session was cancelled by its owner."""
+
+    code = "cancelled"
+    public_message = "The session was cancelled."
+
+
+class Draining(AttemptInterrupted):
+    """The worker is stopping; the session goes back to the queue."""
+
+    code = "draining"
+
+
+class LeaseLost(AttemptInterrupted):
+    """Another attempt owns the session now."""
+
+    code = "lease_lost"
+
+
+class StoreError(ListenerError):
+    """The store refused or failed."""
+
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached; the same call may be made again."""
+
+    code = "store_unavailable"
+
+
+class StoreRejected(StoreError):
+    """The store refused the call; making it again will not help."""
+
+    code = "store_rejected"
+
+
+class ConfigError(ListenerError):
+    """The configuration is missing something or holds a wrong value."""
+
+    code = "config_error"

@@ -1,0 +1,120 @@
+"""All that the engine asks of the world.
+
+Knows nothing of Supabase; adapters/ and sources/ implement these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from listener.contract import SavedArtifact, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The pair that fences every write: a session and the number of its attempt."""
+
+    session: UUID
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the store answered for one (session, attempt).
+
+    `refused` carries one of the codes SL001 lease_lost, SL002 session_unknown, SL003 transition_refused.
+    """
+
+    session: UUID
+    attempt: int
+    outcome: Literal["applied", "already", "refused"]
+    code: str | None = None
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a heartbeat brings back: sessions to cancel, and attempts that are no longer ours."""
+
+    cancel: tuple[UUID, ...] = ()
+    lost: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep did."""
+
+    rescued: int = 0
+    failed: int = 0
+    promoted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How a worker introduces itself. Units: lease_s is seconds."""
+
+    worker: UUID
+    name: str
+    kinds: tuple[str, ...]
+    slots: int
+    version: str
+    lease_s: float
+    devices: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt ended badly, as the row shows it."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SessionStore(Protocol):
+    """The worker RPCs. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
+
+    async def register(self, registration: Registration) -> None: ...
+    async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse: ...
+    async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]: ...
+    async def report_progress(self, attempt: Attempt, done: int, total: int, note: str) -> Outcome: ...
+    async def add_artifact(self, attempt: Attempt, artifact: SavedArtifact) -> Outcome: ...
+    async def complete(self, attempt: Attempt, result: Mapping[str, Any]) -> Outcome: ...
+    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome: ...
+    async def cancel(self, attempt: Attempt) -> Outcome: ...
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome: ...
+    async def release(self, attempt: Attempt) -> Outcome: ...
+    async def sweep(self) -> Swept: ...
+
+
+class ArtifactStore(Protocol):
+    """Where artifacts lie. Raises: StoreUnavailable, StoreRejected."""
+
+    async def put(self, bucket: str, path: str, data: bytes, content_type: str) -> None:
+        """Write one object; the same path again replaces it."""
+
+    async def sign(self, bucket: str, path: str, valid_s: int) -> str:
+        """Make a URL that reads the object for `valid_s` seconds."""
+
+
+class WakeUpSource(Protocol):
+    """Something that says when to look. It carries no data."""
+
+    name: str
+
+    async def run(self, wake: Callable[[str], None]) -> None:
+        """Call `wake(reason)` whenever something may be claimable; runs until cancelled."""
+
+    def fresh(self) -> bool:
+        """Whether it is known to work at this moment."""
+
+
+class Clock(Protocol):
+    """Time. `monotonic` for intervals, `now` for what people read."""
+
+    def monotonic(self) -> float: ...
+    def now(self) -> datetime: ...
