@@ -1,0 +1,51 @@
+"""What an app does: sign in, insert a session row, look at it until it is terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from supabase import AsyncClient, acreate_client
+
+from devstack.stack import Stack
+
+TERMINAL = {"completed", "failed", "cancelled"}
+TABLE = "headshot_sessions"
+
+
+async def signed_in(stack: Stack) -> AsyncClient:
+    """A client of a new anonymous user."""
+    client = await acreate_client(stack.url, stack.keys.anon_key)
+    await client.auth.sign_in_anonymously()
+    return client
+
+
+async def insert(client: AsyncClient, prompt: str = "a calm portrait", **fields: Any) -> str:
+    """Insert one session; its row id."""
+    answer = await client.table(TABLE).insert({"prompt": prompt, **fields}).execute()
+    return str(answer.data[0]["id"])
+
+
+async def row(client: AsyncClient, row_id: str) -> dict[str, Any]:
+    """The row as its owner sees it."""
+    found = await client.table(TABLE).select("*").eq("id", row_id).single().execute()
+    data: dict[str, Any] = found.data
+    return data
+
+
+async def until_row(
+    client: AsyncClient, row_id: str, seen: Callable[[dict[str, Any]], Any], within_s: float = 45.0
+) -> dict[str, Any]:
+    """Read the row until it is as wanted."""
+    async with asyncio.timeout(within_s):
+        while True:
+            current = await row(client, row_id)
+            if seen(current):
+                return current
+            await asyncio.sleep(0.05)
+
+
+async def until_terminal(client: AsyncClient, row_id: str, within_s: float = 45.0) -> dict[str, Any]:
+    """Read the row until it is completed, failed or cancelled."""
+    return await until_row(client, row_id, lambda current: current["status"] in TERMINAL, within_s)
