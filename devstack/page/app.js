@@ -1,0 +1,144 @@
+/**
+ * The page: inserts a row, follows the visitor's rows, shows the balance.
+ * Knows the table `headshot_sessions` and two functions; how a row is followed is in watch.js.
+ */
+
+import { Card } from './card.js'
+import { connect } from './visitor.js'
+import { artifactUrl, isTerminal, watchSession } from './watch.js'
+
+const TABLE = 'headshot_sessions'
+const SHOWN_AT_MOST = 24
+
+const $ = (id) => document.getElementById(id)
+const cards = new Map() // id -> Card
+const watches = new Map() // id -> watch, while the session is open
+let supabase
+
+function show(element, text) {
+  element.textContent = text
+  element.hidden = !text
+}
+
+function inWords(error) {
+  if (error.code === 'PT402') return 'You have no credits left. A picture costs one credit.'
+  if (error.code === 'PGRST303' || error.status === 401) return 'Your visit has expired. Reload the page.'
+  return error.message || 'The stack did not answer.'
+}
+
+function drawConnection() {
+  const states = [...watches.values()].map((watch) => watch.connection)
+  const state = !navigator.onLine ? 'offline' : states.length === 0 ? 'idle' : states.every((one) => one === 'live') ? 'live' : 'polling'
+  $('connection').dataset.state = state
+  $('connection').textContent = state
+}
+
+async function drawCredits() {
+  const { data, error } = await supabase.rpc('credit_balance')
+  $('credits').textContent = error || data === null ? '–' : String(data)
+}
+
+function cardOf(row) {
+  const known = cards.get(row.id)
+  if (known) return known
+  const card = new Card($('card'), {
+    urlOf: (artifact, { fresh }) => artifactUrl(supabase, artifact, fresh ? { minValidS: Infinity } : {}),
+    onCancel: async (id) => {
+      const { error } = await supabase.rpc('cancel_session', { p_row_id: id })
+      if (error) throw error
+    },
+  })
+  cards.set(row.id, card)
+  $('empty').hidden = true
+  return card
+}
+
+function draw(row) {
+  const card = cardOf(row)
+  const before = card.row.status
+  card.update(row)
+  if (before && before !== row.status) $('spoken').textContent = `${row.status}: ${row.prompt}`
+  return card
+}
+
+function follow(row) {
+  const watch = watchSession(supabase, {
+    table: TABLE,
+    id: row.id,
+    onChange: draw,
+    onConnection: drawConnection,
+    onError: (error) => console.info('watch:', error.message), // the watch goes on by itself
+  })
+  watches.set(row.id, watch)
+  drawConnection()
+  void watch.finished.then(() => {
+    watches.delete(row.id)
+    drawConnection()
+    return drawCredits()
+  })
+}
+
+async function listSessions() {
+  const { data, error } = await supabase.from(TABLE).select('*').order('created_at', { ascending: false }).limit(SHOWN_AT_MOST)
+  if (error) throw error
+  $('empty').hidden = data.length > 0
+  for (const row of data) {
+    $('sessions').append(draw(row).element)
+    if (!isTerminal(row)) follow(row)
+  }
+}
+
+async function submit(event) {
+  event.preventDefault()
+  const prompt = $('prompt').value.trim()
+  show($('form-error'), prompt ? '' : 'Say what the picture should show.')
+  if (!prompt) return $('prompt').focus()
+  $('generate').disabled = true
+  try {
+    const { data: row, error } = await supabase.from(TABLE).insert({ id: crypto.randomUUID(), prompt }).select().single()
+    if (error) throw error
+    $('sessions').prepend(draw(row).element)
+    $('spoken').textContent = `queued: ${prompt}`
+    $('prompt').value = ''
+    follow(row)
+    await drawCredits()
+  } catch (error) {
+    show($('form-error'), inWords(error))
+  } finally {
+    $('generate').disabled = false
+    $('prompt').focus()
+  }
+}
+
+function tick() {
+  for (const id of watches.keys()) cards.get(id)?.tick()
+}
+
+async function start() {
+  try {
+    const connected = await connect()
+    supabase = connected.supabase
+    $('embedded').hidden = connected.config.embedded !== true
+    await Promise.all([drawCredits(), listSessions()])
+  } catch (error) {
+    $('connection').dataset.state = 'offline'
+    $('connection').textContent = 'offline'
+    show($('fatal'), inWords(error))
+    return
+  }
+  drawConnection()
+  $('form').addEventListener('submit', submit)
+  $('prompt').addEventListener('keydown', (key) => {
+    if (key.key !== 'Enter' || key.shiftKey || key.isComposing) return
+    key.preventDefault()
+    $('form').requestSubmit()
+  })
+  $('generate').disabled = false
+  setInterval(tick, 500)
+  addEventListener('online', drawConnection)
+  addEventListener('offline', drawConnection)
+  addEventListener('pagehide', () => watches.forEach((watch) => void watch.stop()))
+  addEventListener('pageshow', (shown) => shown.persisted && location.reload()) // back from the browser's cache
+}
+
+void start()
