@@ -37,11 +37,34 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedTable:
+    """A visible table whose inserts are sessions of a kind."""
+
+    schema: str
+    table: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the store answers to a worker that introduced itself. Units: lease_s is seconds."""
+
+    schema_version: int
+    lease_s: float
+    tables: tuple[WatchedTable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a heartbeat brings back: sessions to cancel, and attempts that are no longer ours."""
+    """What a heartbeat brings back: sessions to cancel, and attempts that are no longer ours.
+
+    `known` is false when the store does not know the worker (any more): it has to register again.
+    """
 
     cancel: tuple[UUID, ...] = ()
     lost: tuple[Attempt, ...] = ()
+    known: bool = True
+    tables: tuple[WatchedTable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +101,7 @@ class Failure:
 class SessionStore(Protocol):
     """The worker RPCs. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
 
-    async def register(self, registration: Registration) -> None: ...
+    async def register(self, registration: Registration) -> Registered: ...
     async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse: ...
     async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]: ...
     async def report_progress(self, attempt: Attempt, done: int, total: int, note: str) -> Outcome: ...

@@ -78,9 +78,7 @@ async def test_a_killed_gpu_child_does_not_take_the_daemon_down(
     await expect_money(connection, balance=8, charges=2, refunds=0)
 
 
-async def test_two_workers_never_run_one_session_twice(
-    stack: Stack, connection: asyncpg.Connection
-) -> None:
+async def test_two_workers_never_run_one_session_twice(stack: Stack, connection: asyncpg.Connection) -> None:
     clients = [await signed_in(stack) for _ in range(3)]
     async with running_worker(stack) as first, running_worker(stack) as second:
         ids = [await insert(client, f"portrait {n}") for n in range(8) for client in clients]

@@ -21,7 +21,9 @@ def function_names_of(path: Path) -> set[str]:
 
 
 def test_every_demand_stands_here_once() -> None:
-    assert [name for name, _, _ in ROWS] == [f"{letter}{n}" for letter, most in COUNTS.items() for n in range(1, most + 1)]
+    assert [name for name, _, _ in ROWS] == [
+        f"{letter}{n}" for letter, most in COUNTS.items() for n in range(1, most + 1)
+    ]
 
 
 def test_a_demand_is_open_or_names_its_proof() -> None:
