@@ -1,0 +1,12 @@
+"""Every environment variable the embedded stack reads; knows nothing of what is done with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def postgres_folder() -> Path | None:
+    """LISTENER_PG_BIN: the folder of `initdb` and `postgres` to use instead of the wheel's."""
+    value = os.environ.get("LISTENER_PG_BIN")  # noqa: TID251 - the one place of this package
+    return Path(value) if value else None

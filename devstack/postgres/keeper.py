@@ -1,0 +1,58 @@
+"""The process that owns a throwaway PostgreSQL and its folder, and takes both away when its parent ends.
+
+The parent holds the other end of standard input. However the parent dies, SIGKILL included, the kernel closes it, and
+this process, which lives in a session of its own, stops PostgreSQL and removes the folder.
+Knows nothing of databases, roles or what the folder is used for.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from devstack.postgres.binaries import PostgresUnavailableError, find_binaries
+from devstack.postgres.server import Server
+
+
+def main() -> None:
+    """Start, tell where, wait for the parent's end, remove."""
+    for order in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(order, _leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(tempfile.mkdtemp(prefix="listener-devstack-"))
+    server: Server | None = None
+    try:
+        folder.chmod(0o711)  # the account that runs PostgreSQL passes through; data and objects are closed
+        (folder / "objects").mkdir(mode=0o700)
+        server = Server(folder, find_binaries())
+        password = secrets.token_hex(32)
+        server.create(password)
+        _tell({"port": server.start(), "password": password, "folder": str(folder)})
+        sys.stdin.buffer.read()
+    except (PostgresUnavailableError, OSError) as error:
+        _tell({"error": str(error)})
+    finally:
+        for order in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(order, signal.SIG_IGN)
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(answer: dict[str, str | int]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Makes an empty database a Supabase one: roles, schemas, publication, then the project's migrations.
+
+Knows nothing of the services that use it, nor of what the migrations hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+import devstack
+from devstack.postgres.password import derived_password, scram_verifier
+
+BOOTSTRAP = Path(__file__).parent / "bootstrap"
+MIGRATIONS = Path(devstack.__file__).parent.parent / "supabase" / "migrations"
+
+
+class MigrationError(RuntimeError):
+    """A migration was rolled back; the text names the file and PostgreSQL's reason."""
+
+
+async def prepare_database(dsn: str, *, migrate: bool = True, migrations: Path = MIGRATIONS) -> None:
+    """Bring a database to the state a hosted project has; running it again changes nothing.
+
+    Raises: MigrationError.
+    Locks: pg_authid for the bootstrap, because two databases of a cluster share their roles.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        await _bootstrap(connection, dsn)
+        if migrate:
+            await _migrate(connection, migrations)
+    finally:
+        await connection.close()
+
+
+def login_dsn(dsn: str, role: str) -> str:
+    """The superuser's DSN turned into that of a role which the bootstrap lets log in."""
+    parts = urlsplit(dsn)
+    password = derived_password(unquote(parts.password or ""), role)
+    return parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port or 5432}").geturl()
+
+
+def _sql_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.sql"))
+
+
+async def _bootstrap(connection: asyncpg.Connection[asyncpg.Record], dsn: str) -> None:
+    password = derived_password(unquote(urlsplit(dsn).password or ""), "authenticator")
+    async with connection.transaction():
+        await connection.execute("lock table pg_catalog.pg_authid in share row exclusive mode")
+        await connection.execute("set local client_min_messages = warning")
+        for path in _sql_files(BOOTSTRAP):
+            await connection.execute(path.read_text(encoding="utf-8"))
+        # ALTER ROLE takes no parameters; the verifier is hexadecimal and base64 only.
+        await connection.execute(f"alter role authenticator login password '{scram_verifier(password)}'")
+
+
+async def _migrate(connection: asyncpg.Connection[asyncpg.Record], migrations: Path) -> None:
+    done = await connection.fetchval("select array_agg(version) from supabase_migrations.schema_migrations") or []
+    for path in _sql_files(migrations):
+        version, _, name = path.stem.partition("_")
+        if version in done:
+            continue
+        text = path.read_text(encoding="utf-8")
+        try:
+            async with connection.transaction():
+                await connection.execute(text)
+                await connection.execute("reset all")
+                await connection.execute(
+                    "insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)",
+                    version,
+                    name,
+                    [text],
+                )
+        except asyncpg.PostgresError as error:
+            raise MigrationError(f"{path.name}: {error}") from error

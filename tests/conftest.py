@@ -1,0 +1,63 @@
+"""What many tests stand on: one throwaway cluster a run, one fresh database a test, and the stack on it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import asyncpg
+import pytest
+
+from devstack.postgres.cluster import Cluster, start_cluster
+from devstack.postgres.prepare import prepare_database
+
+TEMPLATE = "prepared"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL of this run's own."""
+    with start_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> str:
+    """The name of a database with bootstrap and migrations, to be cloned."""
+    # On a thread of its own: the tests' event loops stay untouched.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _make_template(cluster)).result()
+    return TEMPLATE
+
+
+@pytest.fixture
+async def database_url(cluster: Cluster, template: str) -> AsyncIterator[str]:
+    """The superuser's DSN of a fresh, fully migrated database."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(cluster.dsn())
+    try:
+        await admin.execute(f"create database {name} template {template}")
+        yield cluster.dsn(name)
+        await admin.execute(f"drop database {name} with (force)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """The superuser's connection to the test's database."""
+    opened = await asyncpg.connect(database_url)
+    yield opened
+    await opened.close()
+
+
+async def _make_template(cluster: Cluster) -> None:
+    admin = await asyncpg.connect(cluster.dsn())
+    try:
+        await admin.execute(f"create database {TEMPLATE}")
+    finally:
+        await admin.close()
+    await prepare_database(cluster.dsn(TEMPLATE))
