@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 
 import asyncpg
 import psutil
@@ -21,8 +20,8 @@ SHORT_LEASE = {"LISTENER_LEASE_S": "2", "LISTENER_SWEEP_S": "0.5"}
 
 
 @pytest.fixture
-async def client(stack: Stack) -> AsyncIterator[AsyncClient]:
-    yield await signed_in(stack)
+async def client(stack: Stack) -> AsyncClient:
+    return await signed_in(stack)
 
 
 async def expect_money(connection: asyncpg.Connection, *, balance: int, charges: int, refunds: int) -> None:
