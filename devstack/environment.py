@@ -10,3 +10,8 @@ def postgres_folder() -> Path | None:
     """LISTENER_PG_BIN: the folder of `initdb` and `postgres` to use instead of the wheel's."""
     value = os.environ.get("LISTENER_PG_BIN")  # noqa: TID251 - the one place of this package
     return Path(value) if value else None
+
+
+def inherited() -> dict[str, str]:
+    """The whole environment, for a child process that is to see what its parent saw."""
+    return dict(os.environ)  # noqa: TID251 - the one place of this package
