@@ -1,0 +1,63 @@
+"""A TCP relay in front of the stack that can cut every connection and refuse new ones: a network that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Forwards bytes to one address until it is told not to."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._open: set[asyncio.StreamWriter] = set()
+        self.refusing = False
+        self.url = ""
+
+    def cut(self) -> None:
+        """Close every connection now, without a goodbye."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward one connection."""
+        if self.refusing:
+            writer.transport.abort()
+            return
+        onward_reader, onward_writer = await asyncio.open_connection(*self._target)
+        self._open |= {writer, onward_writer}
+        try:
+            await asyncio.gather(_copy(reader, onward_writer), _copy(onward_reader, writer))
+        finally:
+            self._open -= {writer, onward_writer}
+            writer.transport.abort()
+            onward_writer.transport.abort()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+            await writer.drain()
+        writer.write_eof()
+    except OSError:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def open_relay(url: str) -> AsyncIterator[Relay]:
+    """A relay to the server of `url`, on a port of its own."""
+    target = urlsplit(url)
+    assert target.hostname
+    assert target.port
+    relay = Relay(target.hostname, target.port)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield relay
+    finally:
+        server.close()
+        relay.cut()
