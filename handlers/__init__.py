@@ -1,0 +1,1 @@
+"""Handlers, one folder per kind, and the generation runtime they share."""

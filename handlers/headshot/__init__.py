@@ -1,0 +1,1 @@
+"""The kind `headshot`: one prompt, one portrait."""

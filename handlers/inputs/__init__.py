@@ -1,0 +1,1 @@
+"""What handlers share about inputs and outputs: texts and images."""

@@ -1,0 +1,25 @@
+"""Encodes images, off the event loop. Knows Pillow."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+from PIL import Image
+
+# 1024 x 1024: 65 ms at level 1, 301 ms at the default, for a file hardly larger (measured).
+PNG_COMPRESS_LEVEL = 1
+
+
+async def encode_png(rgb: bytes, width: int, height: int) -> bytes:
+    """Encode pixels as PNG in a thread.
+
+    Shapes: rgb is height * width * 3 bytes, row by row.
+    """
+    return await asyncio.to_thread(_encode_png, rgb, width, height)
+
+
+def _encode_png(rgb: bytes, width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (width, height), rgb).save(buffer, "PNG", compress_level=PNG_COMPRESS_LEVEL)
+    return buffer.getvalue()

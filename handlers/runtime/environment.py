@@ -1,0 +1,51 @@
+"""What of the daemon's environment the child gets: an allowlist, so that no project secret reaches model code.
+
+The one place in the handlers that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from listener.contract import GeneratorConfig
+
+SYSTEM = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
+NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
+NAMES = frozenset((*SYSTEM, *NETWORK, "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
+PREFIXES = ("LC_", "XDG_", "LD_", "CUDA", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "TRITON_", "OMP_", "MKL_", "HF_")
+CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+
+
+def child_environment(config: GeneratorConfig) -> dict[str, str]:
+    """Compose the child's environment."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 only to hand a part of it on
+        if name in NAMES or name.startswith(PREFIXES)
+    }
+    environment.setdefault("OMP_NUM_THREADS", str(usable_processors()))
+    environment.update(PYTHONUNBUFFERED="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
+    environment["TOKENIZERS_PARALLELISM"] = "false"
+    if all(is_local(pipeline.model) for pipeline in config.pipelines):
+        environment["HF_HUB_OFFLINE"] = "1"
+    if config.hub_token:
+        environment["HF_TOKEN"] = config.hub_token
+    return environment
+
+
+def is_local(model: str) -> bool:
+    """Tell whether a model needs no network: the embedded weights, or a folder."""
+    return model == "embedded" or Path(model).is_dir()
+
+
+def usable_processors() -> int:
+    """Count the processors this process may really use: torch would count the machine's."""
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
+    try:
+        quota, period = CPU_QUOTA_FILE.read_text().split()[:2]
+        count = min(count, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no control group, or no quota ("max")
+    return count

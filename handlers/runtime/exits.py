@@ -1,0 +1,27 @@
+"""How the child ends, in numbers and in words. Knows no process."""
+
+from __future__ import annotations
+
+import signal
+
+EXIT_ORPHANED = 0
+EXIT_BAD_MESSAGE = 65
+EXIT_FATAL_DEVICE = 70
+
+_WORDS = {
+    0: "ended by itself",
+    1: "ended by an unhandled exception",
+    EXIT_BAD_MESSAGE: "received a message that it could not read",
+    EXIT_FATAL_DEVICE: "ended itself after a fatal device error",
+}
+
+
+def describe_exit(returncode: int) -> str:
+    """Tell in words what a return code of a child means; negative ones are signals."""
+    if returncode < 0:
+        number = -returncode
+        try:
+            return f"killed by {signal.Signals(number).name} ({number})"
+        except ValueError:
+            return f"killed by signal {number}"
+    return f"{_WORDS.get(returncode, 'ended')} (exit code {returncode})"

@@ -1,0 +1,162 @@
+"""The six messages between the host and its child, and how they travel.
+
+A frame is a header length (4 bytes, big endian), a JSON header, then the blobs whose lengths the header lists.
+Nothing here can carry code, and this module knows neither torch nor asyncio.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeAlias
+
+HEADER_LENGTH = struct.Struct("!I")
+HEADER_BYTES_MAX = 4 << 20
+BLOB_BYTES_MAX = 1 << 30
+
+
+class ProtocolError(Exception):
+    """The peer sent something that is not one of the six messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """To the child: have the pipeline of a kind ready, and prove it with one small image."""
+
+    run: int
+    kind: str
+    model: str
+    pipeline_class: str | None
+    dtype: str
+    device: str
+    steps: int | None
+    guidance_scale: float | None
+    cache_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """To the child: make one image per seed. The blobs are reference images, encoded."""
+
+    run: int
+    kind: str
+    prompt: str = field(repr=False)
+    negative_prompt: str | None = field(repr=False)
+    seeds: tuple[int, ...]
+    width: int
+    height: int
+    steps: int | None
+    guidance_scale: float | None
+    blobs: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """To the child: stop a run before its next step, or do not begin it."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """From the child: it is alive and this is how far the run is; `note` names a phase that has no steps."""
+
+    run: int
+    done: int
+    total: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """From the child: the run came to its end. The blobs are images, height * width * 3 bytes each."""
+
+    run: int
+    facts: Mapping[str, Any]
+    blobs: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """From the child: the run failed. `details` may be shown to the owner, `trace` is for the log."""
+
+    run: int
+    code: str
+    message: str
+    details: Mapping[str, Any]
+    trace: str = field(default="", repr=False)
+
+
+Message: TypeAlias = Load | Generate | Cancel | Beat | Done | Failed
+_TYPES: dict[str, type[Message]] = {kind.__name__: kind for kind in (Load, Generate, Cancel, Beat, Done, Failed)}
+
+
+class ReadExactly(Protocol):
+    """Reads so many bytes or raises."""
+
+    def __call__(self, size: int, /) -> bytes: ...
+
+
+def encode(message: Message) -> list[bytes]:
+    """Turn a message into the chunks of its frame; blobs are passed on, not copied."""
+    blobs: tuple[bytes, ...] = getattr(message, "blobs", ())
+    body = {item.name: getattr(message, item.name) for item in fields(message) if item.name != "blobs"}
+    lengths = [len(blob) for blob in blobs]
+    header = {"type": type(message).__name__, "body": body, "blobs": lengths}
+    encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    if len(encoded) > HEADER_BYTES_MAX or sum(lengths) > BLOB_BYTES_MAX:
+        raise ProtocolError(f"a {type(message).__name__} message is too large")
+    return [HEADER_LENGTH.pack(len(encoded)), encoded, *blobs]
+
+
+def header_length(prefix: bytes) -> int:
+    """Read how long the header is. Raises: ProtocolError when that is out of bounds."""
+    size: int = HEADER_LENGTH.unpack(prefix)[0]
+    if not 0 < size <= HEADER_BYTES_MAX:
+        raise ProtocolError(f"a header of {size} bytes")
+    return size
+
+
+def blob_lengths(header: Mapping[str, Any]) -> list[int]:
+    """Read how long the blobs are. Raises: ProtocolError when that is out of bounds."""
+    lengths = header.get("blobs", [])
+    if not isinstance(lengths, list) or not all(isinstance(size, int) and size >= 0 for size in lengths):
+        raise ProtocolError("the lengths of the blobs are not lengths")
+    if sum(lengths) > BLOB_BYTES_MAX:
+        raise ProtocolError("blobs larger than allowed")
+    return lengths
+
+
+def parse_header(encoded: bytes) -> dict[str, Any]:
+    """Read the JSON header. Raises: ProtocolError."""
+    try:
+        header = json.loads(encoded)
+    except ValueError as error:
+        raise ProtocolError("the header is not JSON") from error
+    if not isinstance(header, dict):
+        raise ProtocolError("the header is not an object")
+    return header
+
+
+def build(header: Mapping[str, Any], blobs: Sequence[bytes]) -> Message:
+    """Make the message that a header and its blobs describe. Raises: ProtocolError."""
+    kind = _TYPES.get(str(header.get("type")))
+    body = header.get("body")
+    if kind is None or not isinstance(body, dict):
+        raise ProtocolError(f"an unknown message {str(header.get('type'))[:40]!r}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in body.items()}
+    if blobs:
+        values["blobs"] = tuple(blobs)
+    make: Callable[..., Message] = kind
+    try:
+        return make(**values)
+    except TypeError as error:
+        raise ProtocolError(f"a {kind.__name__} message with other fields") from error
+
+
+def read_message(read: ReadExactly) -> Message:
+    """Read one frame from a blocking source."""
+    header = parse_header(read(header_length(read(HEADER_LENGTH.size))))
+    return build(header, [read(size) for size in blob_lengths(header)])

@@ -1,0 +1,203 @@
+"""Loads pipelines and knows what each class needs: defaults, size rule, what it ignores.
+
+Knows torch and diffusers. Does not know sessions, sockets or the daemon.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import DiffusionPipeline
+
+from handlers.runtime.embedded import discard_embedded, embedded_folder
+from handlers.runtime.messages import Load
+
+EMBEDDED = "embedded"
+EMBEDDED_CLASS = "Flux2KleinPipeline"
+# Steps and guidance per class where ours differ from the class's own signature.
+DEFAULTS: dict[str, tuple[int, float | None]] = {"FluxPipeline": (25, 7.5), "Flux2KleinPipeline": (4, None)}
+DTYPES = ("bfloat16", "float16", "float32")
+CANARY_SIDE_PX = 64
+CANARY_SPREAD_MIN = 1 / 255
+CPU_NICENESS = 5
+
+OnPhase = Callable[[str], None]
+
+
+class LoadError(Exception):
+    """The pipeline cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline on its device, and how it is to be called."""
+
+    pipe: Any
+    model: str
+    device: str
+    dtype: str
+    steps: int
+    guidance_scale: float | None
+    parameters: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        return type(self.pipe).__name__
+
+    @property
+    def side_multiple_px(self) -> int:
+        # Latents are packed in patches of two by two.
+        return int(getattr(self.pipe, "vae_scale_factor", 8)) * 2
+
+    @property
+    def ignores_guidance(self) -> bool:
+        """Whether the weights were distilled so that guidance changes nothing."""
+        if "guidance_scale" not in self.parameters or getattr(self.pipe.config, "is_distilled", False):
+            return True
+        config = getattr(getattr(self.pipe, "transformer", None), "config", None)
+        return self.name.startswith("FluxPipeline") and getattr(config, "guidance_embeds", True) is False
+
+
+def quieten() -> None:
+    """Silence the libraries: their warnings quote prompts."""
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
+    """Load a pipeline, move it to its device and prove it with a small image.
+
+    Raises: LoadError.
+    """
+    device = resolve_device(order.device)
+    dtype = resolve_dtype(order.dtype, device)
+    started = time.monotonic()
+    on_phase(f"loading {order.model}")
+    pipe = _from_pretrained(order, dtype)
+    on_phase(f"moving it to {device}")
+    loaded = _place(pipe, order, device, dtype)
+    load_s = time.monotonic() - started
+    on_phase("drawing the first small image")
+    prove(loaded)
+    facts = {
+        "model": order.model,
+        "pipeline_class": loaded.name,
+        "device": device,
+        "device_name": device_name(device),
+        "dtype": dtype,
+        "steps": loaded.steps,
+        "guidance_scale": loaded.guidance_scale,
+        "load_s": round(load_s, 3),
+        "canary_s": round(time.monotonic() - started - load_s, 3),
+    }
+    return loaded, facts
+
+
+def with_defaults(loaded: Loaded, order: Load) -> Loaded:
+    """Give a kind its own steps and guidance on a pipeline that several kinds may share."""
+    guidance = loaded.guidance_scale if order.guidance_scale is None else order.guidance_scale
+    return replace(loaded, steps=order.steps or loaded.steps, guidance_scale=guidance)
+
+
+def resolve_device(wanted: str) -> str:
+    """Turn `auto` into a device and refuse CUDA where there is none. Raises: LoadError."""
+    available = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if available else "cpu"
+    if wanted.partition(":")[0] == "cuda" and not available:
+        why = "this torch is a CPU build" if torch.version.cuda is None else "no usable GPU or driver was found"
+        raise LoadError(
+            f"CUDA is not available ({why}, torch {torch.__version__}); set LISTENER_DEVICE=cpu to run on the "
+            "processor, or install the CUDA build of torch and the driver"
+        )
+    return wanted
+
+
+def resolve_dtype(wanted: str, device: str) -> str:
+    """Choose the number format; processors always compute in float32. Raises: LoadError."""
+    if wanted not in DTYPES:
+        raise LoadError(f"dtype {wanted!r} is not one of {', '.join(DTYPES)}")
+    return "float32" if device == "cpu" else wanted
+
+
+def device_name(device: str) -> str:
+    """Name the device as its maker does."""
+    return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else "cpu"
+
+
+def prove(loaded: Loaded) -> None:
+    """Draw a tiny image and look at it: a half-dead device answers with black or NaN. Raises: LoadError."""
+    side = max(CANARY_SIDE_PX, loaded.side_multiple_px)
+    arguments = {"prompt": "a portrait", "width": side, "height": side, "num_inference_steps": 1, "output_type": "pt"}
+    arguments["generator"] = torch.Generator("cpu").manual_seed(0)
+    if "guidance_scale" in loaded.parameters:
+        arguments["guidance_scale"] = 1.0
+    with torch.no_grad():
+        image = loaded.pipe(**arguments).images.float()
+        if not bool(torch.isfinite(image).all()):
+            raise LoadError(f"{loaded.name} on {loaded.device} draws values that are not numbers")
+        if float(image.std()) < CANARY_SPREAD_MIN:
+            raise LoadError(f"{loaded.name} on {loaded.device} draws one flat colour")
+
+
+def _from_pretrained(order: Load, dtype: str) -> Any:
+    pipeline_class = _pipeline_class(order.pipeline_class)
+    options = {"dtype": getattr(torch, dtype), "use_safetensors": True}
+    if order.model == EMBEDDED:
+        return _from_embedded(order, options)
+    local = Path(order.model).is_dir()
+    if not local and (order.model.startswith(("/", ".", "~")) or order.model.count("/") > 1):
+        raise LoadError(f"the folder {order.model} does not exist; name a folder with a model_index.json or a hub id")
+    if local and not (Path(order.model) / "model_index.json").is_file():
+        raise LoadError(f"the folder {order.model} has no model_index.json, so it is no diffusers pipeline")
+    return pipeline_class.from_pretrained(order.model, local_files_only=local, **options)
+
+
+def _from_embedded(order: Load, options: dict[str, Any]) -> Any:
+    name = order.pipeline_class or EMBEDDED_CLASS
+    cache_dir = Path(order.cache_dir)
+    try:
+        folder = embedded_folder(cache_dir, name)
+    except LookupError as error:
+        raise LoadError(str(error)) from error
+    try:
+        return _pipeline_class(name).from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError):
+        discard_embedded(cache_dir, folder)
+    return _pipeline_class(name).from_pretrained(embedded_folder(cache_dir, name), local_files_only=True, **options)
+
+
+def _pipeline_class(name: str | None) -> Any:
+    if name is None:
+        return DiffusionPipeline
+    found = getattr(diffusers, name, None)
+    if not (inspect.isclass(found) and issubclass(found, DiffusionPipeline)):
+        raise LoadError(f"diffusers {diffusers.__version__} has no pipeline class {name!r}")
+    return found
+
+
+def _place(pipe: Any, order: Load, device: str, dtype: str) -> Loaded:
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    if "callback_on_step_end" not in parameters:
+        raise LoadError(f"{type(pipe).__name__} has no step callback, so it could not be cancelled or watched")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.to(device)
+    if device == "cpu" and os.getpriority(os.PRIO_PROCESS, 0) < CPU_NICENESS:
+        # The daemon's heartbeats must not wait for a processor that draws.
+        os.setpriority(os.PRIO_PROCESS, 0, CPU_NICENESS)
+    own_steps, own_guidance = (
+        parameters[name].default if name in parameters else None for name in ("num_inference_steps", "guidance_scale")
+    )
+    steps, guidance = DEFAULTS.get(type(pipe).__name__, (own_steps, own_guidance))
+    return Loaded(pipe, order.model, device, dtype, int(steps or 1), guidance, frozenset(parameters))
