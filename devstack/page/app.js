@@ -95,7 +95,7 @@ async function submit(event) {
   if (!prompt) return $('prompt').focus()
   $('generate').disabled = true
   try {
-    const { data: row, error } = await supabase.from(TABLE).insert({ id: crypto.randomUUID(), prompt }).select().single()
+    const { data: row, error } = await supabase.from(TABLE).insert({ prompt }).select().single()
     if (error) throw error
     $('sessions').prepend(draw(row).element)
     $('spoken').textContent = `queued: ${prompt}`

@@ -164,7 +164,8 @@ class SessionWatch {
       this.#report(error)
     }
     if (this.#stopped) return
-    const channel = this.#supabase.channel(`session-${id}-${crypto.randomUUID()}`) // an old topic would return the old channel
+    const tag = Math.random().toString(36).slice(2) // the same topic again would return the old channel
+    const channel = this.#supabase.channel(`session-${id}-${tag}`)
     this.#channel = channel
     const ifCurrent = (act) => (this.#channel === channel && !this.#stopped ? act() : undefined)
     this.#joinTimer = setTimeout(() => ifCurrent(() => this.#rejoin(new Error('Realtime did not confirm in time'))), joinTimeoutMs)
