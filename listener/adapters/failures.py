@@ -1,0 +1,75 @@
+"""What the servers' failures mean: may the same call be made again, or not.
+
+The only place that knows SQLSTATE classes, PostgREST codes and HTTP statuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from json import JSONDecodeError
+
+import httpx
+from postgrest.exceptions import APIError
+from pydantic import ValidationError
+from storage3.exceptions import StorageApiError
+
+from listener.errors import StoreError, StoreRejected, StoreUnavailable
+
+# Connection, resources, operator intervention, system errors, locks and rolled back transactions pass by themselves.
+PASSING_SQLSTATES = re.compile(r"(08|40|53|57|58)[0-9A-Z]{3}|55P03")
+# PostgREST cannot reach the database, or its schema cache is not loaded yet.
+PASSING_POSTGREST = frozenset({"PGRST000", "PGRST001", "PGRST002", "PGRST003"})
+SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+PASSING_STATUSES = frozenset({408, 425, 429})
+FIRST_SERVER_ERROR = 500
+
+last_status: ContextVar[int] = ContextVar("last_status", default=0)
+
+
+async def remember_status(response: httpx.Response) -> None:
+    """An httpx response hook: the clients' exceptions do not carry the status, so it is kept for this task."""
+    last_status.set(response.status_code)
+
+
+@contextmanager
+def translated(call: str) -> Iterator[None]:
+    """Turn the clients' exceptions into the taxonomy's.
+
+    Raises: StoreUnavailable when the same call may be made again, StoreRejected when it will not help.
+    """
+    last_status.set(0)
+    try:
+        yield
+    except APIError as error:
+        raise postgrest_failure(call, str(error.code or ""), str(error.message or "")) from error
+    except StorageApiError as error:
+        raise _of_status(call, _number(error.status), f"{error.code}: {error.message}") from error
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise StoreUnavailable(f"{call}: {type(error).__name__} {error}") from error
+    except (ValidationError, JSONDecodeError) as error:
+        # A success that is not what the server sends: something in between answered.
+        raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreRejected(f"{call}: {type(error).__name__} {error}") from error
+
+
+def postgrest_failure(call: str, code: str, message: str) -> StoreError:
+    """Judge an error body of PostgREST or of the database behind it."""
+    text = f"{call}: {code or last_status.get()} {message}"
+    if PASSING_SQLSTATES.fullmatch(code) or code in PASSING_POSTGREST:
+        return StoreUnavailable(text)
+    if code.startswith("PGRST") or (SQLSTATE.fullmatch(code) and not code.isdecimal()):
+        return StoreRejected(text)
+    return _of_status(call, last_status.get() or _number(code), f"{code} {message}")
+
+
+def _of_status(call: str, status: int, message: str) -> StoreError:
+    passing = status >= FIRST_SERVER_ERROR or status in PASSING_STATUSES
+    return (StoreUnavailable if passing else StoreRejected)(f"{call}: HTTP {status} {message}")
+
+
+def _number(status: int | str) -> int:
+    return int(status) if str(status).isdecimal() else 0

@@ -1,0 +1,42 @@
+"""The ArtifactStore over Supabase Storage. Knows uploads and signed URLs; does not know what the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from listener.adapters.failures import translated
+from listener.adapters.supabase_clients import Clients
+from listener.errors import StoreError
+
+
+class SupabaseArtifactStore:
+    """Objects in a project's buckets. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self.last_error: str | None = None
+
+    async def put(self, bucket: str, path: str, data: bytes, content_type: str) -> None:
+        """Write one object; the same path again replaces it."""
+        # The library sends the option as a header: upsert has to be the string, and a missing type means text/plain.
+        options = {"content-type": content_type, "upsert": "true", "headers": {"Connection": "close"}}
+        with self._watched(f"upload to {bucket}"):
+            await self._clients.uploads.storage.from_(bucket).upload(path, data, options)  # type: ignore[arg-type]
+
+    async def sign(self, bucket: str, path: str, valid_s: int) -> str:
+        """Make an absolute URL that reads the object for `valid_s` seconds."""
+        with self._watched(f"signed URL in {bucket}"):
+            answer = await self._clients.calls.storage.from_(bucket).create_signed_url(path, valid_s)
+            return str(answer["signedURL"])
+
+    @contextmanager
+    def _watched(self, call: str) -> Iterator[None]:
+        """Translate failures, and keep the last one for the health page."""
+        try:
+            with translated(call):
+                yield
+        except StoreError as error:
+            self.last_error = str(error)
+            raise
+        self.last_error = None

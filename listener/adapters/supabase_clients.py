@@ -1,0 +1,52 @@
+"""The Supabase clients of this process and their HTTP connections: how they are made and closed.
+
+Knows URL, key and timeouts; does not know what is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+from supabase import AsyncClient, AsyncClientOptions
+
+from listener.adapters.failures import remember_status
+
+# A claim is a few milliseconds of work; what takes longer than this is not coming back.
+CALLS = httpx.Timeout(10.0, connect=5.0, pool=5.0)
+# A video of some hundred megabytes on a slow line; each single write must still move.
+UPLOADS = httpx.Timeout(60.0, connect=5.0, pool=30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One client for calls, one for uploads: a refused upload can hang the next request on its connection."""
+
+    calls: AsyncClient = field(repr=False)
+    uploads: AsyncClient = field(repr=False)
+
+
+@asynccontextmanager
+async def open_clients(url: str, key: str, slots: int) -> AsyncIterator[Clients]:
+    """Open both clients; `slots` bounds their connections."""
+    calls_limits = httpx.Limits(max_connections=slots + 8, max_keepalive_connections=slots + 8, keepalive_expiry=55)
+    uploads_limits = httpx.Limits(max_connections=slots + 1, max_keepalive_connections=0)
+    async with _http(CALLS, calls_limits) as calls, _http(UPLOADS, uploads_limits) as uploads:
+        yield Clients(AsyncClient(url, key, _options(calls)), AsyncClient(url, key, _options(uploads)))
+
+
+def _http(timeout: httpx.Timeout, limits: httpx.Limits) -> httpx.AsyncClient:
+    # http2=False: long known faults with stale connections and GOAWAY. trust_env stays on: proxies are the operator's.
+    return httpx.AsyncClient(
+        http2=False,
+        timeout=timeout,
+        limits=limits,
+        follow_redirects=False,
+        event_hooks={"response": [remember_status]},
+    )
+
+
+def _options(http: httpx.AsyncClient) -> AsyncClientOptions:
+    return AsyncClientOptions(httpx_client=http, auto_refresh_token=False, persist_session=False)

@@ -1,0 +1,231 @@
+"""The composition root: settings -> objects -> one TaskGroup. The only module that sees all of them.
+
+Every task either runs or brings the daemon down loudly; what it knows beyond the wiring is the order of the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+from listener import __version__
+from listener.adapters.objects import SupabaseArtifactStore
+from listener.adapters.rpc import RpcSessionStore
+from listener.adapters.supabase_clients import Clients, open_clients
+from listener.contract import Generator
+from listener.engine.admission import Admission
+from listener.engine.attempt import AttemptRunner
+from listener.engine.claim import ClaimLoop
+from listener.engine.clock import SystemClock
+from listener.engine.context import Outside
+from listener.engine.drain import Drain
+from listener.engine.health import Health, PartStatus
+from listener.engine.heartbeat import Heartbeat, Listeners
+from listener.engine.pool import AttemptPool
+from listener.engine.settle import Settler
+from listener.engine.slots import Slots
+from listener.engine.sweep import Sweep
+from listener.engine.wakeup import WakeUp
+from listener.errors import StoreError
+from listener.http.probes import Probes
+from listener.http.server import serving
+from listener.ports import Registration, WakeUpSource
+from listener.registry import load_generator, load_handlers
+from listener.settings import Settings
+from listener.sources.epoch import Bounds, Project
+from listener.sources.live import RealtimeSource
+from listener.sources.timer import TimerSource
+from listener.telemetry import log
+
+SETTLE_PATIENCE_S = 60.0
+READY_POLL_S = 0.1
+LAST_BEAT_S = 5.0
+
+
+class Daemon:
+    """One worker process.
+
+    Raises: from the constructor, ConfigError; from `run`, an ExceptionGroup with what brought it down.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.worker = uuid4()
+        self.ready = asyncio.Event()
+        self.port = 0
+        self._settings = settings
+        self._log = log.get("daemon")
+        self._clock = SystemClock()
+        self._handlers = load_handlers(settings.kinds)
+        self._generator: Generator = load_generator(settings.generator)(settings.generator_config())
+        self._wakeup = WakeUp()
+        self._slots = Slots(settings.worker_concurrency, self._wakeup.set)
+        self._health = Health()
+        self._drain = Drain(self._slots, self._stop_claiming, settings.drain_s, self._log)
+        self._claim: ClaimLoop | None = None
+
+    def drain(self) -> None:
+        """Stop: finish what runs, give back the rest; called again, give everything back now."""
+        self._drain.request()
+
+    async def run(self) -> None:
+        """Run until drained."""
+        with log.bound(worker=str(self.worker)):
+            async with AsyncExitStack() as stack:
+                key = self._settings.supabase_service_role_key.get_secret_value()
+                clients = await stack.enter_async_context(
+                    open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
+                )
+                probes = Probes(self._health).routes()
+                self.port = await stack.enter_async_context(
+                    serving(self._settings.http_host, self._settings.http_port, probes)
+                )
+                stack.push_async_callback(self._generator.close)
+                await self._generator.start()
+                async with asyncio.TaskGroup() as group:
+                    self._start(clients, group)
+            self._log.info("worker_stopped")
+
+    def _start(self, clients: Clients, group: asyncio.TaskGroup) -> None:
+        """Wire everything and start every task."""
+        store = RpcSessionStore(clients.calls, self.worker)
+        artifacts = SupabaseArtifactStore(clients)
+        realtime = self._realtime()
+        heartbeat = self._heartbeat(store, realtime)
+        admission = Admission(
+            [self._drain.refusal, heartbeat.refusal, self._generator_refusal], self._clock, log.get("admission")
+        )
+        outside = Outside(store, artifacts, self._generator, self._clock, self._settings.signed_url_s)
+        runner = AttemptRunner(self._handlers, outside, Settler(store, SETTLE_PATIENCE_S))
+        pool = AttemptPool(group, runner, self._slots, admission)
+        self._claim = ClaimLoop(
+            store=store,
+            kinds=tuple(self._handlers),
+            slots=self._slots,
+            wakeup=self._wakeup,
+            admission=admission,
+            start=pool.start,
+            before_claim=heartbeat.settled,
+            log=log.get("claim"),
+        )
+        sweep = Sweep(store, self._settings.sweep_s, self._wakeup.set, log.get("sweep"))
+        self._watch_health(heartbeat, artifacts, realtime)
+        sources: list[WakeUpSource] = [
+            TimerSource(self._settings.sweep_s, lambda: realtime is not None and realtime.fresh())
+        ]
+        sources += [realtime] if realtime else []
+        ending = [group.create_task(source.run(self._wakeup.set), name=source.name) for source in sources]
+        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(self._announce(), name="announce")]
+        claiming = group.create_task(self._claim.run(), name="claim")
+        beating = group.create_task(heartbeat.run(), name="heartbeat")
+        group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
+
+    async def _end(
+        self,
+        heartbeat: Heartbeat,
+        claiming: asyncio.Task[None],
+        beating: asyncio.Task[None],
+        ending: list[asyncio.Task[None]],
+    ) -> None:
+        """When drained: end the tasks, and let a last heartbeat give back what a lost claim answer may have left."""
+        await self._drain.run()
+        for task in ending:
+            task.cancel()
+        await asyncio.wait({claiming}, timeout=LAST_BEAT_S)
+        heartbeat.stop()
+        await asyncio.wait({beating}, timeout=LAST_BEAT_S)
+        claiming.cancel()
+        beating.cancel()
+        try:
+            async with asyncio.timeout(LAST_BEAT_S):
+                await heartbeat.beat_empty()
+        except (StoreError, TimeoutError) as error:
+            self._log.warning("last_heartbeat_failed", error=str(error))
+
+    def _stop_claiming(self) -> None:
+        if self._claim is not None:
+            self._claim.stop()
+
+    def _realtime(self) -> RealtimeSource | None:
+        if not self._settings.realtime:
+            return None
+        key = self._settings.supabase_service_role_key.get_secret_value()
+        bounds = Bounds(canary_s=max(2.0, self._settings.heartbeat_interval_s))
+        project = Project(self._settings.supabase_url, key, self.worker)
+        return RealtimeSource(project, self._clock, log.get("realtime"), bounds)
+
+    def _heartbeat(self, store: RpcSessionStore, realtime: RealtimeSource | None) -> Heartbeat:
+        settings = self._settings
+        registration = Registration(
+            worker=self.worker,
+            name=settings.worker_name,
+            kinds=tuple(self._handlers),
+            slots=settings.worker_concurrency,
+            version=__version__,
+            lease_s=settings.lease_s,
+            devices={"device": settings.device, "generator": settings.generator},
+        )
+        listeners = Listeners(
+            open_claims=lambda: self._claim.open_claims() if self._claim else [],
+            on_tables=realtime.watch if realtime else lambda _tables: None,
+            on_beat=realtime.beat_sent if realtime else lambda _at: None,
+            wake=self._wakeup.set,
+        )
+        return Heartbeat(
+            store=store,
+            registration=registration,
+            interval_s=settings.heartbeat_interval_s,
+            slots=self._slots,
+            listeners=listeners,
+            clock=self._clock,
+            log=log.get("heartbeat"),
+        )
+
+    def _generator_refusal(self) -> str | None:
+        status = self._generator.status()
+        return None if status.ready else f"the generator is not ready: {status.reason}"
+
+    def _watch_health(
+        self, heartbeat: Heartbeat, artifacts: SupabaseArtifactStore, realtime: RealtimeSource | None
+    ) -> None:
+        def generator() -> PartStatus:
+            status = self._generator.status()
+            return PartStatus(status.ready, status.reason, details=status.details)
+
+        def database() -> PartStatus:
+            refusal = heartbeat.refusal()
+            return PartStatus(refusal is None, refusal or "the lease is renewed")
+
+        def drain() -> PartStatus:
+            refusal = self._drain.refusal()
+            return PartStatus(refusal is None, refusal or "accepting", details={"running": len(self._slots.attempts())})
+
+        self._health.add("worker", drain)
+        self._health.add("database", database)
+        self._health.add("generator", generator)
+        self._health.add(
+            "storage", lambda: PartStatus(artifacts.last_error is None, artifacts.last_error or "", required=False)
+        )
+        if realtime is not None:
+            self._health.add(
+                "realtime",
+                lambda: PartStatus(realtime.fresh(), "" if realtime.fresh() else realtime.last_loss, required=False),
+            )
+
+    async def _announce(self) -> None:
+        """Say once that this worker can claim; everything after that is in the probes."""
+        self._log.info("worker_started", port=self.port, kinds=list(self._handlers), version=__version__)
+        while self._health.reasons():  # noqa: ASYNC110 - the parts tell their state only when asked
+            await asyncio.sleep(READY_POLL_S)
+        self.ready.set()
+        settings, details = self._settings, self._generator.status().details
+        self._log.info(
+            "worker_ready",
+            name=settings.worker_name,
+            kinds=list(self._handlers),
+            slots=settings.worker_concurrency,
+            device=details.get("device", settings.device),
+            model=details.get("model", settings.headshot_model),
+            port=self.port,
+            version=__version__,
+        )

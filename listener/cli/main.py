@@ -1,0 +1,58 @@
+"""The command `listener` and its subcommands; each imports what it needs when it is called, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from listener import __version__
+from listener.errors import ConfigError
+
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h: a supervisor should not start it again before someone changed something."""
+
+COMMANDS = {
+    "run": "Run the worker until it is told to stop.",
+    "check": "Check the settings and that Supabase answers.",
+    "dev": "Start an embedded stack with worker and page.",
+    "submit": "Insert a session and watch it.",
+}
+
+
+class LazyGroup(click.Group):
+    """Finds `listener.cli.<name>` and the command of that name in it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of a reader's interest."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"listener.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="listener")
+def cli() -> None:
+    """Session rows in, images out, credits exactly once."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command; a wrong configuration ends with exit status 78 and every problem named."""
+    try:
+        return cli.main(args=arguments, prog_name="listener")
+    except ConfigError as error:
+        for problem in error.details.get("problems", [str(error)]):
+            click.echo(f"configuration: {problem}", err=True)
+        sys.exit(EXIT_CONFIG)

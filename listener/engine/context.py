@@ -1,0 +1,155 @@
+"""The Context of one running attempt: progress, artifacts, generation, the time left.
+
+Knows the ports; does not know how the attempt is settled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from listener.contract import Artifact, Generation, GenerationRequest, Generator, Log, SavedArtifact, Session
+from listener.engine.interruption import Interruption
+from listener.engine.progress import ProgressWriter, Report
+from listener.errors import Cancelled, LeaseLost, StoreError, StoreUnavailable, Transient
+from listener.ports import ArtifactStore, Attempt, Clock, Outcome, SessionStore
+
+EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+UPLOAD_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """All that an attempt needs of the world. Units: signed_url_s is seconds."""
+
+    store: SessionStore
+    artifacts: ArtifactStore
+    generator: Generator
+    clock: Clock
+    signed_url_s: int
+    progress_interval_s: float = 1.0
+
+
+class AttemptContext:
+    """What the handler of one attempt may do."""
+
+    def __init__(
+        self, session: Session, attempt: Attempt, outside: Outside, interruption: Interruption, log: Log
+    ) -> None:
+        self.log = log
+        self.result: dict[str, Any] = {}
+        self.writer = ProgressWriter(self._write_progress, outside.clock, outside.progress_interval_s)
+        self._session = session
+        self._attempt = attempt
+        self._outside = outside
+        self._interruption = interruption
+        self._deadline = outside.clock.monotonic() + session.time_limit_s
+        self._paths: dict[str, str] = {}
+
+    async def progress(self, done: int, total: int, note: str = "") -> None:
+        """Take a report and stop the handler when it has to stop."""
+        self._interruption.check()
+        self.writer.report(Report(done, total, note))
+
+    async def save(self, artifact: Artifact) -> SavedArtifact:
+        """Upload a file under this attempt's own path and record it.
+
+        Raises: Transient when the storage stays away; Cancelled, LeaseLost, Draining.
+        """
+        self._interruption.check()
+        path = self._path_of(artifact)
+        try:
+            saved = await self._upload(artifact, path)
+            outcome = await self._repeat(lambda: self._outside.store.add_artifact(self._attempt, saved))
+        except StoreUnavailable as error:
+            raise Transient(str(error), details={"dependency": "storage"}) from error
+        self._obey(outcome)
+        self.log.info("artifact_saved", artifact=artifact.name, path=path, size_bytes=saved.size_bytes)
+        return saved
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Generate, with every step reported as progress."""
+        self._interruption.check()
+
+        def on_step(done: int, total: int) -> None:
+            self.writer.report(Report(done, total, "generating"))
+
+        return await self._outside.generator.generate(request, on_step)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Keep the result for the settlement.
+
+        Raises: TypeError, ValueError for what is not JSON.
+        """
+        self.result = json.loads(json.dumps(dict(result), allow_nan=False))
+
+    def remaining_s(self) -> float:
+        """Seconds until the time limit; never negative."""
+        return max(0.0, self._deadline - self._outside.clock.monotonic())
+
+    def _path_of(self, artifact: Artifact) -> str:
+        """The first artifact is the session's own file, further ones lie in a folder beside it."""
+        if NAME.fullmatch(artifact.name) is None or ".." in artifact.name:
+            raise ValueError(f"artifact name not allowed: {artifact.name!r}")
+        if artifact.name not in self._paths:
+            extension = EXTENSIONS.get(artifact.content_type, "")
+            stem = artifact.name.removesuffix(extension)
+            prefix = self._session.path_prefix
+            self._paths[artifact.name] = f"{prefix}/{stem}{extension}" if self._paths else f"{prefix}{extension}"
+        return self._paths[artifact.name]
+
+    async def _upload(self, artifact: Artifact, path: str) -> SavedArtifact:
+        files, bucket, valid_s = self._outside.artifacts, self._session.bucket, self._outside.signed_url_s
+        await self._repeat(lambda: files.put(bucket, path, artifact.data, artifact.content_type))
+        expires_at = self._outside.clock.now() + timedelta(seconds=valid_s)
+        url = await self._repeat(lambda: files.sign(bucket, path, valid_s))
+        return SavedArtifact(
+            name=artifact.name,
+            bucket=bucket,
+            path=path,
+            url=url,
+            expires_at=expires_at,
+            size_bytes=len(artifact.data),
+            content_type=artifact.content_type,
+            width=artifact.width,
+            height=artifact.height,
+        )
+
+    async def _repeat(self, call: Any) -> Any:
+        """Make an idempotent call again while the other side is away."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.3, max=5),
+            stop=stop_after_attempt(UPLOAD_TRIES),
+            reraise=True,
+        ):
+            with attempt:
+                return await call()
+        raise AssertionError("unreachable: the last try raises")
+
+    async def _write_progress(self, report: Report) -> None:
+        """One try: a lost report is no reason to stop, and the next one follows."""
+        try:
+            outcome = await self._outside.store.report_progress(self._attempt, report.done, report.total, report.note)
+        except StoreError as error:
+            self.log.warning("progress_not_written", error=str(error))
+            return
+        self._note(outcome)
+
+    def _obey(self, outcome: Outcome) -> None:
+        self._note(outcome)
+        self._interruption.check()
+
+    def _note(self, outcome: Outcome) -> None:
+        """Turn what the store answered into an interruption."""
+        if outcome.outcome == "refused":
+            self._interruption.request(LeaseLost(f"the store answered {outcome.code}"))
+        elif outcome.cancel_requested:
+            self._interruption.request(Cancelled())

@@ -1,0 +1,39 @@
+"""What works at this moment and what does not, as the parts themselves tell it. Asks nothing over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One part: `required` ones keep the worker from serving when they fail, the others only degrade it."""
+
+    ok: bool
+    reason: str = ""
+    required: bool = True
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Probe = Callable[[], PartStatus]
+
+
+class Health:
+    """All parts by name."""
+
+    def __init__(self) -> None:
+        self._probes: dict[str, Probe] = {}
+
+    def add(self, name: str, probe: Probe) -> None:
+        """Ask this part from now on; it must answer at once and never raise."""
+        self._probes[name] = probe
+
+    def parts(self) -> dict[str, PartStatus]:
+        """Every part's status now."""
+        return {name: probe() for name, probe in self._probes.items()}
+
+    def reasons(self) -> dict[str, str]:
+        """Why this worker cannot serve now: the required parts that fail."""
+        return {name: part.reason for name, part in self.parts().items() if part.required and not part.ok}

@@ -1,0 +1,48 @@
+"""Starts attempts and frees their slots; knows neither the queue nor what an attempt does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from listener.contract import Session
+from listener.engine.admission import Admission
+from listener.engine.attempt import AttemptRunner
+from listener.engine.slots import Running, Slots
+from listener.ports import Attempt
+from listener.telemetry import log
+
+UNWRITTEN_HOLD_S = 30.0
+
+
+class AttemptPool:
+    """The running attempts, each a task of the daemon's group."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        runner: AttemptRunner,
+        slots: Slots,
+        admission: Admission,
+    ) -> None:
+        self._group = group
+        self._runner = runner
+        self._slots = slots
+        self._admission = admission
+
+    def start(self, session: Session) -> None:
+        """Take a slot and run the attempt; returns at once. The same claim answered twice starts it once."""
+        running = Running(Attempt(session.id, session.attempt), session.kind)
+        if running.attempt in self._slots.attempts():
+            return
+        self._slots.take(running)
+        self._group.create_task(self._run(session, running), name=f"attempt:{session.id}.{session.attempt}")
+
+    async def _run(self, session: Session, running: Running) -> None:
+        with log.attempt(session):
+            try:
+                settled = await self._runner.run(session, running, log.get("attempt"))
+                if settled.outcome == "unwritten":
+                    # The heartbeat gives the session back; without a pause it would be claimed and run again at once.
+                    self._admission.hold("the last verdict could not be written", UNWRITTEN_HOLD_S)
+            finally:
+                self._slots.give_back(running)

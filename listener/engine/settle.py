@@ -1,0 +1,77 @@
+"""Writes a verdict exactly once, however often the answer is lost.
+
+Knows which store call writes which verdict; does not know how the verdict came about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from listener.contract import Log
+from listener.engine.verdict import Cancel, Complete, Fail, Release, Retry, Verdict, WriteNothing
+from listener.errors import GenerationFailed, StoreRejected, StoreUnavailable
+from listener.ports import Attempt, Failure, Outcome, SessionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a verdict: applied, already, refused, unwritten, or none."""
+
+    outcome: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settler:
+    """Settles attempts. Units: patience_s is seconds, after which the heartbeat gives the session back."""
+
+    store: SessionStore
+    patience_s: float
+
+    async def settle(self, attempt: Attempt, verdict: Verdict, log: Log) -> Settled:
+        """Write the verdict; the same one again is answered `already`, a moved fence writes nothing.
+
+        A verdict that the store rejects as malformed becomes a failure, so that the session ends and is refunded.
+        """
+        if isinstance(verdict, WriteNothing):
+            return Settled("none")
+        try:
+            return await self._repeat(attempt, verdict)
+        except StoreUnavailable as error:
+            log.error("settlement_given_up", error=str(error))
+            return Settled("unwritten")
+        except StoreRejected as error:
+            log.error("settlement_rejected", error=str(error), verdict=type(verdict).__name__)
+            return await self._fail_instead(attempt, verdict, log)
+
+    async def _fail_instead(self, attempt: Attempt, verdict: Verdict, log: Log) -> Settled:
+        if isinstance(verdict, Fail) and not verdict.failure.details:
+            return Settled("unwritten")
+        plain = Fail(Failure(GenerationFailed.code, GenerationFailed.public_message))
+        return await self.settle(attempt, plain, log)
+
+    async def _repeat(self, attempt: Attempt, verdict: Verdict) -> Settled:
+        async for trial in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(self.patience_s),
+            reraise=True,
+        ):
+            with trial:
+                outcome = await self._write(attempt, verdict)
+        return Settled(outcome.outcome, outcome.code)
+
+    async def _write(self, attempt: Attempt, verdict: Verdict) -> Outcome:
+        match verdict:
+            case Complete(result):
+                return await self.store.complete(attempt, result)
+            case Fail(failure):
+                return await self.store.fail(attempt, failure)
+            case Retry(failure, delay_s):
+                return await self.store.retry(attempt, failure, delay_s)
+            case Cancel():
+                return await self.store.cancel(attempt)
+            case Release() | WriteNothing():
+                return await self.store.release(attempt)

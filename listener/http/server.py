@@ -1,0 +1,59 @@
+"""The HTTP server: limits, the uniform error body, the bound port. Knows aiohttp; the routes come from others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from listener.telemetry import log
+
+BODY_BYTES = 64 * 1024
+KEEPALIVE_S = 15.0
+SHUTDOWN_S = 2.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def error_body(code: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The one shape of all errors."""
+    return {"error": {"code": code, "message": message, "details": details or {}}}
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every refusal and every fault in the uniform shape; a fault's text goes to the log only."""
+    with log.bound(request_id=request.headers.get("x-request-id", "")[:100] or str(uuid4())):
+        try:
+            return await handler(request)
+        except web.HTTPException as refusal:
+            if refusal.status < 400:  # noqa: PLR2004 - redirects are answers
+                raise
+            code = refusal.reason.upper().replace(" ", "_").replace("-", "_")
+            headers = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else None
+            return web.json_response(error_body(code, refusal.reason), status=refusal.status, headers=headers)
+        except Exception as fault:  # noqa: BLE001 - the edge of the process
+            log.get("http").error("request_failed", exc_info=fault, method=request.method, path=request.path)
+            return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
+
+
+@asynccontextmanager
+async def serving(host: str, port: int, routes: Iterable[web.AbstractRouteDef]) -> AsyncIterator[int]:
+    """Serve until the block ends; gives the port that is really bound.
+
+    Raises: OSError when the address cannot be bound.
+    """
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
+    app.add_routes(routes)
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S, handle_signals=False
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

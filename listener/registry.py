@@ -1,0 +1,58 @@
+"""Finds handlers and generators by name, through entry points; imports only those that are used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from listener.contract import GeneratorFactory, Handler
+from listener.errors import ConfigError
+
+HANDLERS = "listener.handlers"
+GENERATORS = "listener.generators"
+
+
+def load_handlers(kinds: Sequence[str]) -> dict[str, Handler[Any]]:
+    """One handler for each of the kinds; for every installed one when none is named.
+
+    Raises: ConfigError for a kind that nothing serves, or a handler that cannot be imported.
+    """
+    found = _entry_points(HANDLERS)
+    handlers: dict[str, Handler[Any]] = {}
+    for kind in kinds or sorted(found):
+        handler = cast(Handler[Any], _load(_named(found, kind, "LISTENER_KINDS"))())
+        if handler.kind != kind:
+            raise ConfigError(f"the handler installed as {kind!r} says that it serves {handler.kind!r}")
+        handlers[kind] = handler
+    if not handlers:
+        raise ConfigError(f"no handler is installed (entry-point group {HANDLERS})")
+    return handlers
+
+
+def load_generator(name: str) -> GeneratorFactory:
+    """The factory of a generator.
+
+    Raises: ConfigError when it is not installed or cannot be imported.
+    """
+    return cast(GeneratorFactory, _load(_named(_entry_points(GENERATORS), name, "LISTENER_GENERATOR")))
+
+
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _named(found: dict[str, EntryPoint], name: str, variable: str) -> EntryPoint:
+    if name in found:
+        return found[name]
+    close = difflib.get_close_matches(name, found, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else f"; installed: {', '.join(sorted(found)) or 'none'}"
+    raise ConfigError(f"{variable} names {name!r}, which is not installed{hint}")
+
+
+def _load(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{point.value} cannot be imported: {error}") from error

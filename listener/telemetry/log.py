@@ -1,0 +1,84 @@
+"""JSON lines on stderr: who logs, what is bound to a line, what never gets into one.
+
+Knows structlog and logging; does not know what is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
+
+import structlog
+from structlog.typing import Processor
+
+from listener.contract import Log, Session
+from listener.telemetry.redact import hiding_texts, redact
+
+# They print URLs with the key in them, or rows with the prompt in them; what matters is said by our own lines.
+QUIET = {
+    "httpx": "WARNING",
+    "httpcore": "WARNING",
+    "websockets": "CRITICAL",
+    "realtime": "CRITICAL",
+    "hpack": "WARNING",
+}
+
+
+def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send every line of the process, foreign ones too, through the same processors to stderr."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    final: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(max(logging.getLevelName(least), root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(name: str) -> Log:
+    """A logger; `name` says which part of the daemon speaks."""
+    return cast(Log, structlog.stdlib.get_logger(f"listener.{name}", part=name))
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Put fields on every line of this context."""
+    with structlog.contextvars.bound_contextvars(**fields):
+        yield
+
+
+@contextmanager
+def attempt(session: Session) -> Iterator[None]:
+    """Bind a session and its attempt to every line, and keep its words out of them."""
+    fields = {
+        "session": str(session.id),
+        "attempt": session.attempt,
+        "kind": session.kind,
+        "row_id": str(session.row_id),
+        "request_id": session.request_id,
+    }
+    with bound(**fields), hiding_texts(session.params):
+        yield
