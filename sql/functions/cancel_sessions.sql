@@ -1,0 +1,25 @@
+-- public.cancel_sessions(worker, items) -> setof attempt_outcome
+-- Settles running attempts as cancelled and gives the credits back; items are [{"session", "attempt"}].
+-- Locks:  visible rows, then sessions, then accounts ascending.
+create function public.cancel_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{cancelled}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now
+  where session.id = any(v_applied);
+  perform listener.refund(v_applied);
+  perform listener.project(v_applied);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.cancel_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.cancel_sessions(uuid, jsonb) to service_role;

@@ -1,0 +1,46 @@
+-- listener.refund(sessions) -> integer
+-- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
+-- Returns the credits given back now.
+-- Locks:  accounts, ascending owner; the sessions are locked by the caller.
+create function listener.refund(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_refunded integer;
+begin
+  perform from listener.accounts as account
+  where account.owner in (
+    select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
+  )
+  order by account.owner
+  for update;
+
+  with booked as (
+    insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
+    select
+      'refund:' || session.id::text, 'refund', session.owner, session.cost, session.id,
+      case session.status when 'failed' then session.error_code else session.status end, listener.clock()
+    from listener.sessions as session
+    where session.id = any(p_sessions) and session.status in ('failed', 'cancelled') and session.cost > 0
+    on conflict (key) do nothing
+    returning entry.owner, entry.amount
+  ),
+  due as (
+    select booked.owner, sum(booked.amount)::integer as amount from booked group by booked.owner
+  ),
+  paid as (
+    update listener.accounts as account
+    set balance = account.balance + due.amount
+    from due
+    where account.owner = due.owner
+    returning due.amount
+  )
+  select coalesce(sum(paid.amount), 0) into v_refunded from paid;
+  return v_refunded;
+end
+$$;
+
+revoke all on function listener.refund(uuid[]) from public, anon, authenticated;
+grant execute on function listener.refund(uuid[]) to service_role;

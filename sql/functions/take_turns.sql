@@ -1,0 +1,44 @@
+-- listener.take_turns(kind, owners) -> (ordinal, start_tag, fair_tag)
+-- Gives each arriving session its place in the kind's virtual time: one entry of p_owners per session, in order of arrival.
+-- Locks:  the owners' accounts are locked by the caller; turns are written only under that lock.
+-- Source: start-time fair queueing (Goyal, Vin, Cheng 1996).
+create function listener.take_turns(p_kind text, p_owners uuid[])
+returns table (ordinal bigint, start_tag double precision, fair_tag double precision)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  with arrival as (
+    select given.owner, given.ordinal, row_number() over (partition by given.owner order by given.ordinal) as nth
+    from unnest(p_owners) with ordinality as given (owner, ordinal)
+  ),
+  place as (
+    select
+      account.owner,
+      greatest(kind.virtual_time, turn.last_tag) as first_tag,
+      kind.work / plan.weight as step,
+      plan.head_start,
+      (select count(*) from arrival where arrival.owner = account.owner) as arrivals
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    inner join listener.kinds as kind on kind.kind = p_kind
+    left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
+    where account.owner = any(p_owners)
+  ),
+  advanced as (
+    insert into listener.turns (owner, kind, last_tag)
+    select place.owner, p_kind, place.first_tag + place.arrivals * place.step from place
+    on conflict (owner, kind) do update set last_tag = excluded.last_tag
+  )
+  select
+    arrival.ordinal,
+    place.first_tag + (arrival.nth - 1) * place.step,
+    place.first_tag + (arrival.nth - 1) * place.step - place.head_start
+  from arrival
+  inner join place on arrival.owner = place.owner;
+end
+$$;
+
+revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
+grant execute on function listener.take_turns(text, uuid[]) to service_role;

@@ -1,0 +1,23 @@
+-- listener.kinds
+-- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
+-- which the claim advances (start-time fair queueing).
+-- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
+--        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
+create table listener.kinds (
+  kind text primary key,
+  work double precision not null default 1,
+  time_limit_s integer not null default 300,
+  grace_s integer not null default 60,
+  max_attempts integer not null default 3,
+  bucket text not null,
+  virtual_time double precision not null default 0,
+  constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint kinds_work_is_at_least_one check (work >= 1),
+  constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
+  constraint kinds_grace_is_sane check (grace_s between 0 and 3600),
+  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100)
+) with (fillfactor = 50);
+
+alter table listener.kinds enable row level security;
+revoke all on table listener.kinds from public, anon, authenticated, service_role;
+grant select, update on table listener.kinds to service_role;

@@ -1,0 +1,30 @@
+-- listener.session_tables
+-- The visible tables whose rows are sessions. `columns` maps our name of a state column to the table's own;
+-- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
+-- Units: credits is what one row costs.
+create table listener.session_tables (
+  id integer generated always as identity primary key,
+  relation regclass not null,
+  kind text not null references listener.kinds (kind),
+  id_column text not null default 'id',
+  owner_column text not null default 'user_id',
+  columns jsonb not null default '{
+    "status": "status", "progress": "progress", "message": "message", "error_code": "error_code",
+    "error_message": "error_message", "error_details": "error_details", "result": "result", "version": "version",
+    "started_at": "started_at", "finished_at": "finished_at", "updated_at": "updated_at"
+  }',
+  credits integer not null default 1,
+  broken_at timestamptz,
+  broken_reason text,
+  constraint session_tables_once_per_relation unique (relation),
+  constraint session_tables_credits_are_not_negative check (credits >= 0),
+  constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
+  constraint session_tables_broken_with_reason check ((broken_at is null) = (broken_reason is null))
+);
+
+create index session_tables_by_kind on listener.session_tables (kind);
+
+alter table listener.session_tables enable row level security;
+revoke all on table listener.session_tables from public, anon, authenticated, service_role;
+grant select on table listener.session_tables to service_role;
+grant update (broken_at, broken_reason) on table listener.session_tables to service_role;

@@ -1,0 +1,11 @@
+-- triggers of listener.sessions
+create trigger sessions_guard before update on listener.sessions
+for each row
+when (
+  (old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+  or new.attempt < old.attempt
+  or new.failures < old.failures
+  or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)
+  is distinct from (old.id, old.table_id, old.row_id, old.kind, old.owner, old.cost)
+)
+execute function listener.guard_session();

@@ -1,0 +1,62 @@
+-- listener.invariants
+-- Whatever contradicts the promises of the design, by name. Must always be empty; checked after every fault.
+create view listener.invariants
+with (security_invoker = true) as
+with money as (
+  select
+    session.id,
+    session.status,
+    session.cost,
+    charge.amount as charged,
+    refund.amount as refunded
+  from listener.sessions as session
+  left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
+  left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+)
+
+select
+  'balance_is_the_sum_of_the_ledger' as invariant,
+  audit.owner as subject
+from listener.credit_audit as audit
+union all
+select
+  'balance_is_not_negative' as invariant,
+  account.owner as subject
+from listener.accounts as account
+where account.balance < 0
+union all
+select
+  'a_session_is_charged_its_cost_once' as invariant,
+  money.id as subject
+from money
+where coalesce(-money.charged, 0) <> money.cost
+union all
+select
+  'failed_and_cancelled_are_refunded' as invariant,
+  money.id as subject
+from money
+where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.cost
+union all
+select
+  'open_and_completed_are_not_refunded' as invariant,
+  money.id as subject
+from money
+where money.status not in ('failed', 'cancelled') and money.refunded is not null
+union all
+select
+  'a_refund_follows_its_charge' as invariant,
+  refund.session as subject
+from listener.ledger as refund
+left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
+where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'processing_belongs_to_a_registered_worker' as invariant,
+  session.id as subject
+from listener.sessions as session
+where
+  session.status = 'processing'
+  and not exists (select from listener.workers as worker where worker.id = session.worker);
+
+revoke all on table listener.invariants from public, anon, authenticated, service_role;
+grant select on table listener.invariants to service_role;

@@ -1,0 +1,2284 @@
+-- schema listener
+-- Holds the state machine. It is never exposed over the API; the worker's and the users' doors are functions in public.
+-- USAGE stands before every grant and before the publication: a published table that a role may read in a schema
+-- that it may not use silences Realtime for the whole project.
+create schema listener;
+
+revoke all on schema listener from public;
+grant usage on schema listener to service_role, authenticated;
+
+-- listener.attempt_outcome
+-- What a worker RPC answers for one (session, attempt): outcome is applied | already | refused,
+-- code is null | SL001 lease_lost | SL002 session_unknown | SL003 transition_refused.
+create type listener.attempt_outcome as (
+  session uuid,
+  attempt integer,
+  outcome text,
+  code text,
+  cancel_requested boolean
+);
+
+-- listener.plans
+-- What an account's plan is worth in the queue, and what a new account is given.
+-- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
+create table listener.plans (
+  plan text primary key,
+  weight double precision not null default 1,
+  head_start double precision not null default 0,
+  welcome_credits integer not null default 0,
+  constraint plans_weight_is_positive check (weight > 0),
+  constraint plans_head_start_is_not_negative check (head_start >= 0),
+  constraint plans_welcome_credits_are_not_negative check (welcome_credits >= 0)
+);
+
+alter table listener.plans enable row level security;
+revoke all on table listener.plans from public, anon, authenticated, service_role;
+grant select on table listener.plans to service_role;
+
+-- listener.kinds
+-- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
+-- which the claim advances (start-time fair queueing).
+-- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
+--        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
+create table listener.kinds (
+  kind text primary key,
+  work double precision not null default 1,
+  time_limit_s integer not null default 300,
+  grace_s integer not null default 60,
+  max_attempts integer not null default 3,
+  bucket text not null,
+  virtual_time double precision not null default 0,
+  constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint kinds_work_is_at_least_one check (work >= 1),
+  constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
+  constraint kinds_grace_is_sane check (grace_s between 0 and 3600),
+  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100)
+) with (fillfactor = 50);
+
+alter table listener.kinds enable row level security;
+revoke all on table listener.kinds from public, anon, authenticated, service_role;
+grant select, update on table listener.kinds to service_role;
+
+-- listener.session_tables
+-- The visible tables whose rows are sessions. `columns` maps our name of a state column to the table's own;
+-- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
+-- Units: credits is what one row costs.
+create table listener.session_tables (
+  id integer generated always as identity primary key,
+  relation regclass not null,
+  kind text not null references listener.kinds (kind),
+  id_column text not null default 'id',
+  owner_column text not null default 'user_id',
+  columns jsonb not null default '{
+    "status": "status", "progress": "progress", "message": "message", "error_code": "error_code",
+    "error_message": "error_message", "error_details": "error_details", "result": "result", "version": "version",
+    "started_at": "started_at", "finished_at": "finished_at", "updated_at": "updated_at"
+  }',
+  credits integer not null default 1,
+  broken_at timestamptz,
+  broken_reason text,
+  constraint session_tables_once_per_relation unique (relation),
+  constraint session_tables_credits_are_not_negative check (credits >= 0),
+  constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
+  constraint session_tables_broken_with_reason check ((broken_at is null) = (broken_reason is null))
+);
+
+create index session_tables_by_kind on listener.session_tables (kind);
+
+alter table listener.session_tables enable row level security;
+revoke all on table listener.session_tables from public, anon, authenticated, service_role;
+grant select on table listener.session_tables to service_role;
+grant update (broken_at, broken_reason) on table listener.session_tables to service_role;
+
+-- listener.accounts
+-- One owner's credits and plan. The balance is the sum of the owner's ledger entries (view credit_audit) and never negative.
+-- Units: balance is whole credits.
+create table listener.accounts (
+  owner uuid primary key,
+  plan text not null default 'free' references listener.plans (plan),
+  balance integer not null default 0,
+  created_at timestamptz not null default now(),
+  constraint accounts_balance_is_not_negative check (balance >= 0)
+) with (fillfactor = 70);
+
+create index accounts_by_plan on listener.accounts (plan);
+
+alter table listener.accounts enable row level security;
+revoke all on table listener.accounts from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.accounts to service_role;
+
+-- listener.ledger
+-- Every movement of credits, for ever. `key` makes it happen once: charge:<session>, refund:<session>, grant:<caller's key>,
+-- welcome:<owner>. `session` is no foreign key: the ledger outlives pruned sessions.
+-- Units: amount is whole credits, negative for a charge.
+create table listener.ledger (
+  id bigint generated always as identity primary key,
+  key text not null,
+  entry text not null,
+  owner uuid not null references listener.accounts (owner),
+  amount integer not null,
+  session uuid,
+  reason text not null,
+  created_at timestamptz not null default now(),
+  constraint ledger_once_per_key unique (key),
+  constraint ledger_entry_is_known check (entry in ('charge', 'refund', 'grant')),
+  constraint ledger_charge_takes_and_others_give check (
+    (entry = 'charge' and amount < 0) or (entry in ('refund', 'grant') and amount > 0)
+  ),
+  constraint ledger_session_unless_grant check ((entry = 'grant') = (session is null)),
+  constraint ledger_key_names_the_session check (
+    entry = 'grant' or key = entry || ':' || session::text
+  )
+);
+
+create index ledger_by_owner on listener.ledger (owner, created_at);
+
+alter table listener.ledger enable row level security;
+revoke all on table listener.ledger from public, anon, authenticated, service_role;
+grant select, insert on table listener.ledger to service_role;
+
+-- listener.turns
+-- Where an owner's last session of a kind stands in the kind's virtual time; written only while the owner's account is locked.
+create table listener.turns (
+  owner uuid not null references listener.accounts (owner),
+  kind text not null references listener.kinds (kind),
+  last_tag double precision not null,
+  primary key (owner, kind)
+) with (fillfactor = 70);
+
+create index turns_by_kind on listener.turns (kind);
+
+alter table listener.turns enable row level security;
+revoke all on table listener.turns from public, anon, authenticated, service_role;
+grant select on table listener.turns to service_role;
+
+-- listener.workers
+-- One row per worker process (a new uuid per start; the name is a label). One heartbeat write renews all its sessions.
+-- RLS is off and only (id, beats) may be read, by service_role alone: the row is published, and its beat coming back over
+-- Realtime proves the way from the WAL to the worker's socket. Everything else is written by definer functions.
+-- Units: lease_s is seconds.
+create table listener.workers (
+  id uuid primary key,
+  name text not null,
+  kinds text[] not null,
+  slots integer not null,
+  devices jsonb not null default '{}',
+  version text not null,
+  lease_s integer not null,
+  beats bigint not null default 0,
+  started_at timestamptz not null default now(),
+  lease_expires_at timestamptz not null,
+  expired_at timestamptz,
+  constraint workers_lease_is_bounded check (lease_s between 2 and 300),
+  constraint workers_slots_are_positive check (slots >= 1)
+) with (fillfactor = 50);
+
+create index workers_by_lease on listener.workers (lease_expires_at) where expired_at is null;
+
+revoke all on table listener.workers from public, anon, authenticated, service_role;
+grant select (id, beats) on table listener.workers to service_role;
+
+-- listener.sessions
+-- The state machine of one paid request. `attempt` only grows and is the fence of every write; `failures` counts what
+-- max_attempts limits. Waiting retries are `delayed`, outside the claim's index, and shown as queued.
+-- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
+-- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
+-- Units: time_limit_s is seconds; progress is percent; cost is credits.
+create table listener.sessions (
+  id uuid primary key default gen_random_uuid(),
+  table_id integer not null,
+  row_id uuid not null,
+  kind text not null,
+  owner uuid not null references listener.accounts (owner),
+  status text not null default 'queued',
+  params jsonb not null,
+  cost integer not null,
+  work double precision not null default 1,
+  start_tag double precision not null,
+  fair_tag double precision not null,
+  seq bigint generated always as identity,
+  run_at timestamptz,
+  attempt integer not null default 0,
+  failures integer not null default 0,
+  max_attempts integer not null,
+  time_limit_s integer not null,
+  worker uuid,
+  claim_id uuid,
+  claimed_beat bigint,
+  cancel_requested_at timestamptz,
+  request_id text not null,
+  traceparent text,
+  progress integer not null default 0,
+  note text,
+  result jsonb,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint sessions_once_per_row unique (row_id, table_id),
+  constraint sessions_status_is_known check (
+    status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint sessions_finished_iff_terminal check (
+    (finished_at is not null) = (status in ('completed', 'failed', 'cancelled'))
+  ),
+  constraint sessions_delayed_until_a_time check (status <> 'delayed' or run_at is not null),
+  constraint sessions_processing_by_a_worker check (
+    status <> 'processing'
+    or (worker is not null and claim_id is not null and started_at is not null and attempt > 0)
+  ),
+  constraint sessions_failed_with_code check (status <> 'failed' or error_code is not null),
+  constraint sessions_failures_within_limit check (failures between 0 and max_attempts),
+  constraint sessions_progress_is_percent check (progress between 0 and 100),
+  constraint sessions_cost_is_not_negative check (cost >= 0),
+  constraint sessions_work_is_at_least_one check (work >= 1)
+) with (
+  fillfactor = 70,
+  autovacuum_vacuum_scale_factor = 0.02,
+  autovacuum_vacuum_threshold = 1000,
+  autovacuum_analyze_scale_factor = 0.05,
+  autovacuum_vacuum_cost_delay = 0
+);
+
+create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
+create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
+create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
+create index sessions_by_owner on listener.sessions (owner, created_at);
+
+alter table listener.sessions enable row level security;
+revoke all on table listener.sessions from public, anon, authenticated, service_role;
+grant select, update on table listener.sessions to service_role;
+
+-- listener.artifacts
+-- The files that an attempt saved. Only those of the attempt that settles count.
+-- Units: width and height are pixels.
+create table listener.artifacts (
+  session uuid not null references listener.sessions (id) on delete cascade,
+  attempt integer not null,
+  name text not null,
+  bucket text not null,
+  path text not null,
+  thumbnail_path text,
+  width integer,
+  height integer,
+  size_bytes bigint not null,
+  content_type text not null,
+  url text,
+  expires_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (session, attempt, name),
+  constraint artifacts_path_stays_in_its_folder check (path !~ '(^|/)\.{1,2}(/|$)' and path !~ '^/'),
+  constraint artifacts_size_is_not_negative check (size_bytes >= 0)
+);
+
+alter table listener.artifacts enable row level security;
+revoke all on table listener.artifacts from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.artifacts to service_role;
+
+-- public.headshot_sessions
+-- What the app inserts and its frontend watches: one row is one headshot, charged when it is inserted.
+-- Users give the input columns; all others are the listener's. `version` grows with every write: merge by it, never by time.
+-- Units: width and height are pixels; progress is percent.
+create table public.headshot_sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  prompt text not null,
+  negative_prompt text,
+  width integer,
+  height integer,
+  num_inference_steps integer,
+  guidance_scale double precision,
+  seed bigint,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint headshot_sessions_prompt_is_bounded check (char_length(prompt) <= 10000),
+  constraint headshot_sessions_negative_prompt_is_bounded check (char_length(negative_prompt) <= 10000),
+  constraint headshot_sessions_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint headshot_sessions_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index headshot_sessions_by_user on public.headshot_sessions (user_id, created_at desc);
+
+alter table public.headshot_sessions enable row level security;
+revoke all on table public.headshot_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.headshot_sessions to service_role;
+grant select on table public.headshot_sessions to authenticated;
+grant insert (
+  id, user_id, prompt, negative_prompt, width, height, num_inference_steps, guidance_scale, seed
+) on table public.headshot_sessions to authenticated;
+
+-- listener.credit_audit
+-- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
+create view listener.credit_audit
+with (security_invoker = true) as
+select
+  account.owner,
+  account.balance,
+  coalesce(booked.total, 0) as booked
+from listener.accounts as account
+left join (
+  select
+    entry.owner,
+    sum(entry.amount) as total
+  from listener.ledger as entry
+  group by entry.owner
+) as booked on account.owner = booked.owner
+where account.balance <> coalesce(booked.total, 0);
+
+revoke all on table listener.credit_audit from public, anon, authenticated, service_role;
+grant select on table listener.credit_audit to service_role;
+
+-- listener.invariants
+-- Whatever contradicts the promises of the design, by name. Must always be empty; checked after every fault.
+create view listener.invariants
+with (security_invoker = true) as
+with money as (
+  select
+    session.id,
+    session.status,
+    session.cost,
+    charge.amount as charged,
+    refund.amount as refunded
+  from listener.sessions as session
+  left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
+  left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+)
+
+select
+  'balance_is_the_sum_of_the_ledger' as invariant,
+  audit.owner as subject
+from listener.credit_audit as audit
+union all
+select
+  'balance_is_not_negative' as invariant,
+  account.owner as subject
+from listener.accounts as account
+where account.balance < 0
+union all
+select
+  'a_session_is_charged_its_cost_once' as invariant,
+  money.id as subject
+from money
+where coalesce(-money.charged, 0) <> money.cost
+union all
+select
+  'failed_and_cancelled_are_refunded' as invariant,
+  money.id as subject
+from money
+where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.cost
+union all
+select
+  'open_and_completed_are_not_refunded' as invariant,
+  money.id as subject
+from money
+where money.status not in ('failed', 'cancelled') and money.refunded is not null
+union all
+select
+  'a_refund_follows_its_charge' as invariant,
+  refund.session as subject
+from listener.ledger as refund
+left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
+where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'processing_belongs_to_a_registered_worker' as invariant,
+  session.id as subject
+from listener.sessions as session
+where
+  session.status = 'processing'
+  and not exists (select from listener.workers as worker where worker.id = session.worker);
+
+revoke all on table listener.invariants from public, anon, authenticated, service_role;
+grant select on table listener.invariants to service_role;
+
+-- listener.visible_states
+-- What each session's visible row shows: the source of listener.project, under our own column names.
+-- Only artifacts of the current attempt are shown, and none once the credits went back.
+create view listener.visible_states
+with (security_invoker = true) as
+select
+  session.id as session,
+  session.table_id,
+  session.row_id,
+  session.progress,
+  session.finished_at,
+  session.updated_at,
+  saved.result,
+  case session.status when 'delayed' then 'queued' else session.status end as status,
+  case when session.status = 'processing' then session.note end as message,
+  case when session.status = 'failed' then session.error_code end as error_code,
+  case when session.status = 'failed' then session.error_message end as error_message,
+  case when session.status = 'failed' then session.error_details end as error_details,
+  case when session.status not in ('queued', 'delayed') then session.started_at end as started_at
+from listener.sessions as session
+left join lateral (
+  select
+    case
+      when session.status = 'completed' or count(*) > 0
+        then coalesce(session.result, '{}') || jsonb_build_object(
+          'artifacts',
+          coalesce(
+            jsonb_agg(
+              jsonb_build_object(
+                'name', artifact.name,
+                'bucket', artifact.bucket,
+                'path', artifact.path,
+                'thumbnail_path', artifact.thumbnail_path,
+                'url', artifact.url,
+                'width', artifact.width,
+                'height', artifact.height,
+                'size_bytes', artifact.size_bytes,
+                'content_type', artifact.content_type,
+                'expires_at', artifact.expires_at
+              )
+              order by artifact.created_at, artifact.name
+            ) filter (where artifact.name is not null),
+            '[]'
+          )
+        )
+    end as result
+  from listener.artifacts as artifact
+  where artifact.session = session.id and artifact.attempt = session.attempt
+) as saved on session.status in ('processing', 'completed');
+
+revoke all on table listener.visible_states from public, anon, authenticated, service_role;
+grant select on table listener.visible_states to service_role;
+
+-- listener.clock() -> timestamptz
+-- The only time of the state machine: the database's. A superuser's own connection may set listener.fake_now (tests);
+-- in any other session the setting is ignored, since every role may set it.
+create function listener.clock()
+returns timestamptz
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select case
+    when coalesce(current_setting('listener.fake_now', true), '') = '' then clock_timestamp()
+    when exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper)
+      then current_setting('listener.fake_now', true)::timestamptz
+    else clock_timestamp()
+  end
+$$;
+
+revoke all on function listener.clock() from public, anon, authenticated;
+grant execute on function listener.clock() to service_role;
+
+-- public.add_artifacts(worker, items) -> setof attempt_outcome
+-- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it. Items:
+-- [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type", "url", "expires_at"}].
+-- Locks:  visible rows, then sessions.
+create function public.add_artifacts(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, listener.distinct_attempts(p_items), '{}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+begin
+  perform listener.save_artifacts(v_outcomes, p_items);
+  update listener.sessions as session set updated_at = listener.clock() where session.id = any(v_applied);
+  perform listener.project(v_applied);
+  return query
+  select item.session, item.attempt, outcome.outcome, outcome.code, outcome.cancel_requested
+  from rows from (jsonb_to_recordset(p_items) as (session uuid, attempt integer)) with ordinality
+    as item (session, attempt, ordinal)
+  inner join unnest(v_outcomes) as outcome on item.session = outcome.session and item.attempt = outcome.attempt
+  order by item.ordinal;
+end
+$$;
+
+revoke all on function public.add_artifacts(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.add_artifacts(uuid, jsonb) to service_role;
+
+-- listener.advance_virtual_time(sessions)
+-- Moves the virtual time of the kinds that were just claimed: to the furthest start tag, and by a small drift in any case,
+-- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
+-- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
+-- Locks:  kinds, ascending.
+create function listener.advance_virtual_time(p_sessions uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  perform from listener.kinds as kind
+  where kind.kind in (select session.kind from listener.sessions as session where session.id = any(p_sessions))
+  order by kind.kind
+  for no key update;
+
+  update listener.kinds as kind
+  set virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag)
+  from (
+    select session.kind, sum(session.work) as work, max(session.start_tag) as furthest_tag
+    from listener.sessions as session
+    where session.id = any(p_sessions)
+    group by session.kind
+  ) as claimed
+  where kind.kind = claimed.kind;
+end
+$$;
+
+revoke all on function listener.advance_virtual_time(uuid[]) from public, anon, authenticated;
+grant execute on function listener.advance_virtual_time(uuid[]) to service_role;
+
+-- listener.applied(outcomes) -> uuid[]
+-- The sessions among the outcomes that the caller is to write.
+create function listener.applied(p_outcomes listener.attempt_outcome[])
+returns uuid[]
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied')
+$$;
+
+revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;
+grant execute on function listener.applied(listener.attempt_outcome[]) to service_role;
+
+-- listener.cancel_own_session(row_id) -> jsonb
+-- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
+-- of it at the next progress or heartbeat. outcome: cancelled | requested | already.
+-- Security definer: users never touch the private schema's tables.
+-- Locks:  the visible row, then the session, then the account.
+-- Raises: SL002 session_unknown, also for other owners' sessions; SL003 transition_refused once it completed or failed.
+create function listener.cancel_own_session(p_row_id uuid)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_session uuid;
+  v_status text;
+  v_is_requested boolean;
+  v_now timestamptz;
+begin
+  select session.id into v_session
+  from listener.sessions as session
+  where session.row_id = p_row_id and session.owner = (select auth.uid())
+  order by session.finished_at nulls first
+  limit 1;
+  if v_session is null then
+    raise exception 'session_unknown' using errcode = 'SL002';
+  end if;
+  perform listener.hold_rows(array[v_session], false);
+  select session.status, session.cancel_requested_at is not null into v_status, v_is_requested
+  from listener.sessions as session
+  where session.id = v_session
+  for update;
+  v_now := listener.clock();
+
+  if v_status in ('completed', 'failed') then
+    raise exception 'transition_refused' using errcode = 'SL003', detail = 'The session is ' || v_status || '.';
+  elsif v_status = 'cancelled' or v_is_requested then
+    return jsonb_build_object('outcome', 'already');
+  elsif v_status = 'processing' then
+    update listener.sessions as session set cancel_requested_at = v_now where session.id = v_session;
+    return jsonb_build_object('outcome', 'requested');
+  end if;
+  update listener.sessions as session
+  set status = 'cancelled', run_at = null, cancel_requested_at = v_now, finished_at = v_now, updated_at = v_now
+  where session.id = v_session;
+  perform listener.refund(array[v_session]);
+  perform listener.project(array[v_session]);
+  return jsonb_build_object('outcome', 'cancelled');
+end
+$$;
+
+revoke all on function listener.cancel_own_session(uuid) from public, anon, authenticated;
+grant execute on function listener.cancel_own_session(uuid) to authenticated;
+
+-- public.cancel_session(row_id) -> jsonb
+-- A signed-in user's door to listener.cancel_own_session.
+create function public.cancel_session(p_row_id uuid)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return listener.cancel_own_session(p_row_id);
+end
+$$;
+
+revoke all on function public.cancel_session(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_session(uuid) to authenticated;
+
+-- public.cancel_sessions(worker, items) -> setof attempt_outcome
+-- Settles running attempts as cancelled and gives the credits back; items are [{"session", "attempt"}].
+-- Locks:  visible rows, then sessions, then accounts ascending.
+create function public.cancel_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{cancelled}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now
+  where session.id = any(v_applied);
+  perform listener.refund(v_applied);
+  perform listener.project(v_applied);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.cancel_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.cancel_sessions(uuid, jsonb) to service_role;
+
+-- listener.charge(sessions)
+-- Takes the cost of new sessions from their owners, all or nothing.
+-- Locks:  accounts, which open_accounts has locked in ascending order.
+-- Raises: PT402 credits_insufficient (HTTP 402); the message is constant because it becomes the HTTP reason phrase.
+create function listener.charge(p_sessions uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from (
+      select session.owner, sum(session.cost) as credits
+      from listener.sessions as session
+      where session.id = any(p_sessions)
+      group by session.owner
+    ) as due
+    inner join listener.accounts as account on due.owner = account.owner
+    where account.balance < due.credits
+  ) then
+    raise sqlstate 'PT402' using
+      message = 'credits_insufficient',
+      detail = 'The account has fewer credits than this costs.';
+  end if;
+
+  with booked as (
+    insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
+    select
+      'charge:' || session.id::text, 'charge', session.owner, -session.cost, session.id, session.kind, listener.clock()
+    from listener.sessions as session
+    where session.id = any(p_sessions) and session.cost > 0
+    returning entry.owner, entry.amount
+  ),
+  due as (
+    select booked.owner, sum(booked.amount) as amount from booked group by booked.owner
+  )
+  update listener.accounts as account
+  set balance = account.balance + due.amount
+  from due
+  where account.owner = due.owner;
+end
+$$;
+
+revoke all on function listener.charge(uuid[]) from public, anon, authenticated;
+grant execute on function listener.charge(uuid[]) to service_role;
+
+-- public.claim_sessions(worker, claim_id, kinds, limit) -> (session, attempt, kind, owner, row_id, params, ...)
+-- Starts attempts of up to `limit` due sessions of these kinds, in fair order. The same claim_id again gives the same rows, so a
+-- call whose answer was lost can be repeated. Empty when nothing is due, or the worker is unknown or its lease has run out.
+-- Units: time_limit_s is seconds. path_prefix: every attempt after the first writes to a path of its own.
+-- Locks:  sessions and visible rows, skip locked; never waits for them.
+create function public.claim_sessions(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
+returns table (
+  session uuid, attempt integer, kind text, owner uuid, row_id uuid, params jsonb, bucket text, path_prefix text,
+  request_id text, traceparent text, time_limit_s integer, failures integer, max_attempts integer, created_at timestamptz
+)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_claimed uuid[];
+begin
+  perform pg_advisory_xact_lock(hashtextextended(p_claim_id::text, 0));
+  v_claimed := array(
+    select held.id
+    from listener.sessions as held
+    where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
+    order by held.fair_tag, held.seq
+  );
+  if cardinality(v_claimed) = 0 then
+    v_claimed := listener.take_due(p_worker, p_claim_id, p_kinds, least(greatest(p_limit, 0), 1000));
+  end if;
+  return query
+  select
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
+    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
+  from unnest(v_claimed) with ordinality as claimed (id, ordinal)
+  inner join listener.sessions as held on claimed.id = held.id
+  inner join listener.kinds as policy on held.kind = policy.kind
+  order by claimed.ordinal;
+end
+$$;
+
+revoke all on function public.claim_sessions(uuid, uuid, text[], integer) from public, anon, authenticated;
+grant execute on function public.claim_sessions(uuid, uuid, text[], integer) to service_role;
+
+-- public.complete_sessions(worker, items) -> setof attempt_outcome
+-- Settles attempts as completed; items are [{"session", "attempt", "result"}]. The credits are kept.
+-- Locks:  visible rows, then sessions.
+create function public.complete_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{completed}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set
+    status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
+    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
+    error_code = null, error_message = null, error_details = null
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb)
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
+  perform listener.project(v_applied);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.complete_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.complete_sessions(uuid, jsonb) to service_role;
+
+-- public.credit_balance() -> integer
+-- A signed-in user's door to listener.own_balance.
+create function public.credit_balance()
+returns integer
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return listener.own_balance();
+end
+$$;
+
+revoke all on function public.credit_balance() from public, anon, authenticated, service_role;
+grant execute on function public.credit_balance() to authenticated;
+
+-- listener.distinct_attempts(items) -> jsonb
+-- The (session, attempt) pairs of items, each once: several artifacts of one attempt share one fence.
+create function listener.distinct_attempts(p_items jsonb)
+returns jsonb
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(distinct jsonb_build_object('session', item.session, 'attempt', item.attempt)), '[]')
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer)
+$$;
+
+revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
+grant execute on function listener.distinct_attempts(jsonb) to service_role;
+
+-- listener.due_sessions(kinds, limit) -> setof uuid
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all.
+-- Locks:  sessions, skip locked; never waits.
+create function listener.due_sessions(p_kinds text[], p_limit integer)
+returns setof uuid
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select due.id
+  from unnest(p_kinds) with ordinality as wanted (kind, ord)
+  cross join lateral (
+    select next.id, row_number() over () as rank
+    from (
+      select session.id
+      from listener.sessions as session
+      where
+        session.status = 'queued'
+        and session.kind = wanted.kind
+        and session.table_id <> all(
+          array(select registry.id from listener.session_tables as registry where registry.broken_at is not null)
+        )
+      order by session.fair_tag, session.seq
+      limit p_limit
+      for update of session skip locked
+    ) as next
+  ) as due
+  order by due.rank, wanted.ord
+  limit p_limit
+$$;
+
+revoke all on function listener.due_sessions(text[], integer) from public, anon, authenticated;
+grant execute on function listener.due_sessions(text[], integer) to service_role;
+
+-- listener.enlist_worker(worker, name, kinds, slots, devices, version, lease_s) -> integer
+-- Writes a worker's row and starts its lease; returns the lease, bounded to 2..300 s.
+-- Security definer: see tables/workers.sql.
+-- Locks:  the worker's row.
+create function listener.enlist_worker(
+  p_worker uuid, p_name text, p_kinds text[], p_slots integer, p_devices jsonb, p_version text, p_lease_s integer
+)
+returns integer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_lease_s integer := least(greatest(coalesce(p_lease_s, 30), 2), 300);
+  v_now timestamptz := listener.clock();
+begin
+  insert into listener.workers as worker (
+    id, name, kinds, slots, devices, version, lease_s, started_at, lease_expires_at
+  )
+  values (
+    p_worker, p_name, p_kinds, p_slots, coalesce(p_devices, '{}'), p_version, v_lease_s, v_now,
+    v_now + make_interval(secs => v_lease_s)
+  )
+  on conflict (id) do update set
+    name = excluded.name, kinds = excluded.kinds, slots = excluded.slots, devices = excluded.devices,
+    version = excluded.version, lease_s = excluded.lease_s, beats = worker.beats + 1,
+    lease_expires_at = excluded.lease_expires_at, expired_at = null;
+  return v_lease_s;
+end
+$$;
+
+revoke all on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer)
+from public, anon, authenticated;
+grant execute on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- listener.error_details(code, details, now) -> jsonb
+-- What the visible row's error_details shows: at least the type and the time, then what the worker gave.
+create function listener.error_details(p_code text, p_details jsonb, p_now timestamptz)
+returns jsonb
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object('type', p_code, 'timestamp', p_now at time zone 'utc')
+    || case when jsonb_typeof(p_details) = 'object' then p_details else '{}' end
+$$;
+
+revoke all on function listener.error_details(text, jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function listener.error_details(text, jsonb, timestamptz) to service_role;
+
+-- listener.expire_workers(limit) -> setof uuid
+-- Marks workers whose lease ran out, and returns them with those marked before that still hold sessions.
+-- Marked, not deleted: a DELETE of a published row is seen by every subscriber.
+-- Security definer: see tables/workers.sql.
+-- Locks:  the workers' rows, skip locked, until the sweep commits.
+create function listener.expire_workers(p_limit integer)
+returns setof uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_lost uuid[];
+begin
+  v_lost := array(
+    select worker.id
+    from listener.workers as worker
+    where
+      worker.lease_expires_at <= v_now
+      and (
+        worker.expired_at is null
+        or worker.id in (select session.worker from listener.sessions as session where session.status = 'processing')
+      )
+    order by worker.lease_expires_at
+    limit p_limit
+    for update skip locked
+  );
+  update listener.workers as worker
+  set expired_at = v_now
+  where worker.id = any(v_lost) and worker.expired_at is null;
+  return query select lost.id from unnest(v_lost) as lost (id);
+end
+$$;
+
+revoke all on function listener.expire_workers(integer) from public, anon, authenticated;
+grant execute on function listener.expire_workers(integer) to service_role;
+
+-- listener.fail_here(sessions, code, message)
+-- The database itself fails sessions: no worker may write to them any more, and their credits go back.
+-- Locks:  accounts; visible rows and sessions are locked by the caller.
+create function listener.fail_here(p_sessions uuid[], p_code text, p_message text)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+begin
+  if cardinality(p_sessions) = 0 then
+    return;
+  end if;
+  update listener.sessions as session
+  set
+    status = 'failed', worker = null, run_at = null, finished_at = v_now, updated_at = v_now,
+    error_code = p_code, error_message = p_message, error_details = listener.error_details(p_code, null, v_now)
+  where session.id = any(p_sessions);
+  perform listener.refund(p_sessions);
+  perform listener.project(p_sessions);
+end
+$$;
+
+revoke all on function listener.fail_here(uuid[], text, text) from public, anon, authenticated;
+grant execute on function listener.fail_here(uuid[], text, text) to service_role;
+
+-- public.fail_sessions(worker, items) -> setof attempt_outcome
+-- Settles attempts as failed for good and gives the credits back; items are [{"session", "attempt", "code", "message", "details"}].
+-- Locks:  visible rows, then sessions, then accounts ascending.
+create function public.fail_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{failed}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set
+    status = 'failed', failures = session.failures + 1, note = null, finished_at = v_now, updated_at = v_now,
+    error_code = item.code, error_message = item.message,
+    error_details = listener.error_details(item.code, item.details, v_now)
+  from listener.read_failures(p_items) as item
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
+  perform listener.refund(v_applied);
+  perform listener.project(v_applied);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.fail_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.fail_sessions(uuid, jsonb) to service_role;
+
+-- listener.fence(worker, items, settled) -> attempt_outcome[]
+-- Locks the sessions of [{"session", "attempt"}] and tells for each item, in order, whether the worker may write:
+-- applied while it holds the attempt; already when the session stands in one of p_settled by the same attempt, or the item
+-- came twice; else refused. A stale item never raises: it must not roll back its neighbours.
+-- Locks:  visible rows, then sessions ascending; waits.
+create function listener.fence(p_worker uuid, p_items jsonb, p_settled text[])
+returns listener.attempt_outcome[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[] := array(select (item ->> 'session')::uuid from jsonb_array_elements(p_items) as item);
+begin
+  perform listener.hold_rows(v_sessions, false);
+  perform from listener.sessions as session
+  where session.id = any(v_sessions)
+  order by session.id
+  for update;
+
+  return array(
+    select
+      row(
+        item.session, item.attempt,
+        case
+          when verdict.code is not null then 'refused'
+          when session.status = 'processing' and item.nth = 1 then 'applied'
+          else 'already'
+        end,
+        verdict.code, session.cancel_requested_at is not null
+      )::listener.attempt_outcome
+    from (
+      select
+        (given.item ->> 'session')::uuid as session, (given.item ->> 'attempt')::integer as attempt, given.ordinal,
+        row_number() over (partition by given.item ->> 'session', given.item ->> 'attempt' order by given.ordinal) as nth
+      from jsonb_array_elements(p_items) with ordinality as given (item, ordinal)
+    ) as item
+    left join listener.sessions as session on item.session = session.id
+    cross join lateral (
+      select case
+        when session.id is null then 'SL002'
+        when session.worker is distinct from p_worker or session.attempt is distinct from item.attempt then 'SL001'
+        when session.status <> 'processing' and session.status <> all(p_settled) then 'SL003'
+      end as code
+    ) as verdict
+    order by item.ordinal
+  );
+end
+$$;
+
+revoke all on function listener.fence(uuid, jsonb, text[]) from public, anon, authenticated;
+grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
+
+-- public.grant_credits(owner, amount, key, reason) -> jsonb
+-- Gives credits once per key, however often it is called. Answers {"balance", "outcome"}.
+-- Units: amount is whole credits, 1..1,000,000.
+-- Locks:  the account.
+-- Raises: 22023 for another amount range or an empty key; SL003 when the key was used for another owner or amount.
+create function public.grant_credits(p_owner uuid, p_amount integer, p_key text, p_reason text)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_key text := 'grant:' || p_key;
+  v_granted integer;
+  v_balance integer;
+begin
+  if coalesce(p_amount, 0) not between 1 and 1000000 or coalesce(p_key, '') = '' then
+    raise exception 'a grant needs a key and 1 to 1,000,000 credits' using errcode = '22023';
+  end if;
+  perform listener.open_accounts(array[p_owner]);
+  insert into listener.ledger as entry (key, entry, owner, amount, reason, created_at)
+  values (v_key, 'grant', p_owner, p_amount, coalesce(p_reason, ''), listener.clock())
+  on conflict (key) do nothing
+  returning entry.amount into v_granted;
+  if v_granted is null and not exists (
+    select from listener.ledger as entry
+    where entry.key = v_key and entry.owner = p_owner and entry.amount = p_amount
+  ) then
+    raise exception 'transition_refused' using errcode = 'SL003', detail = 'This key was used for another grant.';
+  end if;
+  update listener.accounts as account
+  set balance = account.balance + coalesce(v_granted, 0)
+  where account.owner = p_owner
+  returning account.balance into v_balance;
+  return jsonb_build_object(
+    'balance', v_balance, 'outcome', case when v_granted is null then 'already' else 'applied' end
+  );
+end
+$$;
+
+revoke all on function public.grant_credits(uuid, integer, text, text) from public, anon, authenticated;
+grant execute on function public.grant_credits(uuid, integer, text, text) to service_role;
+
+-- listener.guard_ledger() trigger, before update, delete or truncate, for each statement
+-- The ledger is only ever added to.
+-- Raises: SL003 transition_refused.
+create function listener.guard_ledger()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  raise exception 'transition_refused' using
+    errcode = 'SL003',
+    detail = 'Ledger entries are neither changed nor removed; grant or refund instead.';
+end
+$$;
+
+revoke all on function listener.guard_ledger() from public, anon, authenticated;
+
+-- listener.guard_session() trigger, before update, for each row
+-- A terminal state is never left, an attempt never lowered, and what a session is never changes.
+-- Raises: SL003 transition_refused.
+create function listener.guard_session()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  raise exception 'transition_refused' using
+    errcode = 'SL003',
+    detail = format('%s: %s, attempt %s -> %s, attempt %s', old.id, old.status, old.attempt, new.status, new.attempt);
+end
+$$;
+
+revoke all on function listener.guard_session() from public, anon, authenticated;
+
+-- public.heartbeat(worker, running, open_claims) -> jsonb
+-- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted"}: sessions whose
+-- owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
+-- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
+-- Locks:  the worker's row, then visible rows and sessions, skip locked.
+create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_beats bigint;
+  v_kinds text[];
+  v_promoted integer := 0;
+begin
+  select renewed.beats, renewed.kinds into v_beats, v_kinds from listener.renew_worker(p_worker) as renewed;
+  if v_beats is not null then
+    perform listener.release_strays(p_worker, p_running, p_open_claims, v_beats - 1);
+    v_promoted := listener.promote_delayed(100);
+  end if;
+  return jsonb_build_object(
+    'known', v_beats is not null,
+    'cancel', (
+      select coalesce(jsonb_agg(session.id order by session.id), '[]')
+      from listener.sessions as session
+      where session.worker = p_worker and session.status = 'processing' and session.cancel_requested_at is not null
+    ),
+    'lost', (
+      select coalesce(jsonb_agg(jsonb_build_object('session', item.session, 'attempt', item.attempt)), '[]')
+      from jsonb_to_recordset(p_running) as item (session uuid, attempt integer)
+      where not exists (
+        select from listener.sessions as session
+        where
+          session.id = item.session and session.attempt = item.attempt
+          and session.worker = p_worker and session.status = 'processing'
+      )
+    ),
+    'tables', listener.served_tables(coalesce(v_kinds, '{}')),
+    'promoted', v_promoted
+  );
+end
+$$;
+
+revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
+grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+
+-- listener.hold_rows(sessions, skip_locked) -> uuid[]
+-- Locks the visible rows of sessions and returns the sessions that may be written now. An open session whose row is gone
+-- without its delete trigger can be shown to nobody: it fails and is refunded here.
+-- Locks:  visible rows; for those that are gone, sessions and accounts.
+create function listener.hold_rows(p_sessions uuid[], p_skip_locked boolean)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_present uuid[];
+  v_gone uuid[];
+begin
+  select
+    coalesce(array_agg(locked.session) filter (where not locked.is_gone), '{}'),
+    coalesce(array_agg(locked.session) filter (where locked.is_gone), '{}')
+  into v_present, v_gone
+  from listener.lock_rows(p_sessions, p_skip_locked) as locked;
+  if cardinality(v_gone) > 0 then
+    v_gone := array(
+      select session.id from listener.sessions as session
+      where session.id = any(v_gone) and session.status in ('queued', 'delayed', 'processing')
+      order by session.id
+      for update
+    );
+    perform listener.fail_here(v_gone, 'row_missing', 'The row of this session no longer exists.');
+  end if;
+  return v_present;
+end
+$$;
+
+revoke all on function listener.hold_rows(uuid[], boolean) from public, anon, authenticated;
+grant execute on function listener.hold_rows(uuid[], boolean) to service_role;
+
+-- listener.hold_sessions(sessions) -> uuid[]
+-- Locks what can be locked without waiting, visible rows first, and returns the sessions that are still processing.
+-- The caller must ask its own condition again: a session may have changed hands before it was locked.
+-- Locks:  visible rows, then sessions; skip locked.
+create function listener.hold_sessions(p_sessions uuid[])
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[];
+begin
+  if cardinality(p_sessions) = 0 then
+    return '{}';
+  end if;
+  v_sessions := listener.hold_rows(p_sessions, true);
+  return array(
+    select session.id
+    from listener.sessions as session
+    where session.id = any(v_sessions) and session.status = 'processing'
+    order by session.id
+    for update skip locked
+  );
+end
+$$;
+
+revoke all on function listener.hold_sessions(uuid[]) from public, anon, authenticated;
+grant execute on function listener.hold_sessions(uuid[]) to service_role;
+
+-- listener.is_transient(sqlstate) -> boolean
+-- Tells errors of the moment (locks, resources, shutdown, read-only) from errors that lie in a visible table itself.
+create function listener.is_transient(p_sqlstate text)
+returns boolean
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select left(p_sqlstate, 2) in ('08', '25', '40', '53', '57', '58', 'XX') or p_sqlstate = '55P03'
+$$;
+
+revoke all on function listener.is_transient(text) from public, anon, authenticated;
+grant execute on function listener.is_transient(text) to service_role;
+
+-- listener.live_beat(worker) -> bigint
+-- The number of heartbeats of a worker whose lease holds, else null.
+-- Security definer: service_role may read only (id, beats) of the published table.
+create function listener.live_beat(p_worker uuid)
+returns bigint
+language sql volatile security definer
+set search_path = ''
+as $$
+  select worker.beats
+  from listener.workers as worker
+  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+$$;
+
+revoke all on function listener.live_beat(uuid) from public, anon, authenticated;
+grant execute on function listener.live_beat(uuid) to service_role;
+
+-- listener.lock_rows(sessions, skip_locked) -> (session, is_gone)
+-- Locks the visible rows of sessions before the sessions themselves are locked. With skip_locked, sessions whose row
+-- somebody else holds are left out of the answer; otherwise it waits. A broken table has nothing to lock.
+-- Locks:  visible rows, by table and id; for no key update, as the projection's update needs.
+create function listener.lock_rows(p_sessions uuid[], p_skip_locked boolean)
+returns table (session uuid, is_gone boolean)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_locked uuid[];
+  v_present uuid[];
+begin
+  for v_table in
+    select
+      registry.id, registry.relation, registry.id_column, registry.broken_at,
+      array_agg(held.id) as sessions, array_agg(held.row_id) as row_ids
+    from listener.sessions as held
+    inner join listener.session_tables as registry on held.table_id = registry.id
+    where held.id = any(p_sessions)
+    group by registry.id
+    order by registry.id
+  loop
+    v_locked := '{}';
+    v_present := null;
+    if v_table.broken_at is null then
+      begin
+        execute format(
+          'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1) order by visible.%1$I '
+          'for no key update%3$s)',
+          v_table.id_column, v_table.relation, case when p_skip_locked then ' skip locked' else '' end
+        ) into v_locked using v_table.row_ids;
+        v_present := v_locked;
+        if p_skip_locked and cardinality(v_locked) < cardinality(v_table.row_ids) then
+          execute format(
+            'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1))',
+            v_table.id_column, v_table.relation
+          ) into v_present using v_table.row_ids;
+        end if;
+      exception when others then
+        if listener.is_transient(sqlstate) then
+          raise;
+        end if;
+        perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
+        v_present := null;
+      end;
+    end if;
+    return query
+    select pair.session_id, coalesce(not pair.row_id = any(v_present), false)
+    from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
+    where v_present is null or pair.row_id = any(v_locked) or not pair.row_id = any(v_present);
+  end loop;
+end
+$$;
+
+revoke all on function listener.lock_rows(uuid[], boolean) from public, anon, authenticated;
+grant execute on function listener.lock_rows(uuid[], boolean) to service_role;
+
+-- listener.mark_broken(table, reason)
+-- Takes a visible table out of service until it is mended: its sessions are not claimed and its rows not written.
+create function listener.mark_broken(p_table_id integer, p_reason text)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  update listener.session_tables as registry
+  set broken_at = listener.clock(), broken_reason = p_reason
+  where registry.id = p_table_id and registry.broken_at is null;
+  raise warning 'session table % is broken: %', p_table_id, p_reason;
+end
+$$;
+
+revoke all on function listener.mark_broken(integer, text) from public, anon, authenticated;
+grant execute on function listener.mark_broken(integer, text) to service_role;
+
+-- listener.open_accounts(owners)
+-- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
+-- Locks:  accounts, ascending owner.
+create function listener.open_accounts(p_owners uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  with opened as (
+    insert into listener.accounts as account (owner, balance, created_at)
+    select owner_id, plan.welcome_credits, listener.clock()
+    from (select distinct unnest(p_owners) as owner_id) as given
+    inner join listener.plans as plan on plan.plan = 'free'
+    order by owner_id
+    on conflict (owner) do nothing
+    returning account.owner, account.balance
+  )
+  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
+  select 'welcome:' || opened.owner::text, 'grant', opened.owner, opened.balance, 'welcome', listener.clock()
+  from opened
+  where opened.balance > 0;
+
+  perform from listener.accounts as account
+  where account.owner = any(p_owners)
+  order by account.owner
+  for update;
+end
+$$;
+
+revoke all on function listener.open_accounts(uuid[]) from public, anon, authenticated;
+grant execute on function listener.open_accounts(uuid[]) to service_role;
+
+-- listener.own_balance() -> integer
+-- The caller's credits; before his first session, what the welcome grant will be.
+-- Security definer: users never touch the private schema's tables.
+create function listener.own_balance()
+returns integer
+language sql stable security definer
+set search_path = ''
+as $$
+  select coalesce(
+    (select account.balance from listener.accounts as account where account.owner = (select auth.uid())),
+    (select plan.welcome_credits from listener.plans as plan where plan.plan = 'free'),
+    0
+  )
+$$;
+
+revoke all on function listener.own_balance() from public, anon, authenticated;
+grant execute on function listener.own_balance() to authenticated;
+
+-- listener.project(sessions) -> uuid[]
+-- Writes the state of sessions onto their visible rows, version + 1 each, and returns the sessions whose row was not reached:
+-- it is gone, or its table is broken. An error that lies in the table marks it broken; it never stops other tables.
+-- Locks:  visible rows, which the caller has locked before.
+create function listener.project(p_sessions uuid[])
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_reached uuid[];
+  v_all uuid[] := '{}';
+begin
+  for v_table in
+    select
+      registry.id, registry.relation, registry.id_column, registry.columns ->> 'version' as version_column,
+      (
+        select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
+        from jsonb_each_text(registry.columns) as pair
+        where pair.key <> 'version'
+      ) as assignments
+    from listener.session_tables as registry
+    where
+      registry.broken_at is null
+      and registry.id in (select held.table_id from listener.sessions as held where held.id = any(p_sessions))
+    order by registry.id
+  loop
+    begin
+      execute format(
+        'with shown as (update %1$s as visible set %2$s, %3$I = visible.%3$I + 1 '
+        'from listener.visible_states as state '
+        'where state.session = any($1) and state.table_id = $2 and visible.%4$I = state.row_id '
+        'returning state.session) select array_agg(shown.session) from shown',
+        v_table.relation, v_table.assignments, v_table.version_column, v_table.id_column
+      ) into v_reached using p_sessions, v_table.id;
+      v_all := v_all || v_reached;
+    exception when others then
+      if listener.is_transient(sqlstate) then
+        raise;
+      end if;
+      perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
+    end;
+  end loop;
+  return array(
+    select given.session from unnest(p_sessions) as given (session) where not given.session = any(v_all)
+  );
+end
+$$;
+
+revoke all on function listener.project(uuid[]) from public, anon, authenticated;
+grant execute on function listener.project(uuid[]) to service_role;
+
+-- listener.promote_delayed(limit) -> integer
+-- Makes delayed sessions claimable whose time has come. Their visible rows show queued before and after: nothing to project.
+-- Locks:  sessions, skip locked.
+create function listener.promote_delayed(p_limit integer)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_promoted integer;
+begin
+  with due as (
+    select session.id
+    from listener.sessions as session
+    where session.status = 'delayed' and session.run_at <= (select listener.clock())
+    order by session.run_at
+    limit p_limit
+    for update skip locked
+  ),
+  promoted as (
+    update listener.sessions as session
+    set status = 'queued', run_at = null
+    from due
+    where session.id = due.id
+    returning session.id
+  )
+  select count(*) into v_promoted from promoted;
+  return v_promoted;
+end
+$$;
+
+revoke all on function listener.promote_delayed(integer) from public, anon, authenticated;
+grant execute on function listener.promote_delayed(integer) to service_role;
+
+-- listener.read_failures(items) -> (session, attempt, code, message, details, delay_s)
+-- The items of fail_sessions and retry_sessions as rows, once per (session, attempt), bounded and with the default code.
+-- Units: delay_s is seconds, 0..86400.
+create function listener.read_failures(p_items jsonb)
+returns table (
+  session uuid, attempt integer, code text, message text, details jsonb, delay_s double precision
+)
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select distinct on (given.session, given.attempt)
+    given.session,
+    given.attempt,
+    left(coalesce(nullif(given.code, ''), 'generation_failed'), 200),
+    left(given.message, 2000),
+    given.details,
+    least(greatest(coalesce(given.delay_s, 0), 0), 86400)
+  from jsonb_to_recordset(p_items) as given (
+    session uuid, attempt integer, code text, message text, details jsonb, delay_s double precision
+  )
+$$;
+
+revoke all on function listener.read_failures(jsonb) from public, anon, authenticated;
+grant execute on function listener.read_failures(jsonb) to service_role;
+
+-- listener.refund(sessions) -> integer
+-- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
+-- Returns the credits given back now.
+-- Locks:  accounts, ascending owner; the sessions are locked by the caller.
+create function listener.refund(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_refunded integer;
+begin
+  perform from listener.accounts as account
+  where account.owner in (
+    select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
+  )
+  order by account.owner
+  for update;
+
+  with booked as (
+    insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
+    select
+      'refund:' || session.id::text, 'refund', session.owner, session.cost, session.id,
+      case session.status when 'failed' then session.error_code else session.status end, listener.clock()
+    from listener.sessions as session
+    where session.id = any(p_sessions) and session.status in ('failed', 'cancelled') and session.cost > 0
+    on conflict (key) do nothing
+    returning entry.owner, entry.amount
+  ),
+  due as (
+    select booked.owner, sum(booked.amount)::integer as amount from booked group by booked.owner
+  ),
+  paid as (
+    update listener.accounts as account
+    set balance = account.balance + due.amount
+    from due
+    where account.owner = due.owner
+    returning due.amount
+  )
+  select coalesce(sum(paid.amount), 0) into v_refunded from paid;
+  return v_refunded;
+end
+$$;
+
+revoke all on function listener.refund(uuid[]) from public, anon, authenticated;
+grant execute on function listener.refund(uuid[]) to service_role;
+
+-- public.refund_session(session) -> jsonb
+-- Makes sure that a failed or cancelled session's credits went back; settling has done so already. Answers {"refunded", "outcome"}.
+-- Locks:  the session, then the account.
+-- Raises: SL002 session_unknown; SL003 transition_refused while it is open or when it completed: goodwill is a grant.
+create function public.refund_session(p_session uuid)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_status text;
+  v_refunded integer;
+begin
+  select session.status into v_status from listener.sessions as session where session.id = p_session for update;
+  if v_status is null then
+    raise exception 'session_unknown' using errcode = 'SL002';
+  elsif v_status not in ('failed', 'cancelled') then
+    raise exception 'transition_refused' using errcode = 'SL003', detail = 'The session is ' || v_status || '.';
+  end if;
+  v_refunded := listener.refund(array[p_session]);
+  return jsonb_build_object(
+    'refunded', v_refunded, 'outcome', case when v_refunded > 0 then 'applied' else 'already' end
+  );
+end
+$$;
+
+revoke all on function public.refund_session(uuid) from public, anon, authenticated;
+grant execute on function public.refund_session(uuid) to service_role;
+
+-- listener.refuse_truncate() trigger, before truncate, for each statement
+-- TRUNCATE would pass by the trigger that cancels and refunds.
+-- Raises: 0A000; delete the rows instead.
+create function listener.refuse_truncate()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  raise exception 'a session table cannot be truncated' using
+    errcode = '0A000',
+    hint = 'Delete the rows: their sessions are cancelled and refunded then.';
+end
+$$;
+
+revoke all on function listener.refuse_truncate() from public, anon, authenticated;
+
+-- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
+-- Records a session for each row that arrives queued and charges its owner, in the inserting transaction.
+-- Security definer: users insert rows but never touch the private schema.
+-- Locks:  accounts, ascending owner.
+-- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
+create function listener.register_sessions()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_rows jsonb[];
+  v_owners uuid[];
+  v_sessions uuid[];
+  v_request_id text := listener.request_header('x-request-id');
+begin
+  select
+    registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
+    registry.columns ->> 'status' as status_column,
+    array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
+  into strict v_table
+  from listener.session_tables as registry
+  where registry.relation = tg_relid;
+
+  v_rows := array(
+    select arriving.fields
+    from (select to_jsonb(new_rows) as fields from new_rows) as arriving
+    where arriving.fields ->> v_table.status_column = 'queued'
+  );
+  if cardinality(v_rows) = 0 then
+    return null;
+  end if;
+  v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
+  perform listener.open_accounts(v_owners);
+
+  with registered as (
+    insert into listener.sessions as session (
+      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
+      request_id, traceparent, created_at, updated_at
+    )
+    select
+      v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
+      (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
+      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
+      stamp.clock, stamp.clock
+    from unnest(v_rows) with ordinality as arriving (fields, ordinal)
+    inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
+    inner join listener.kinds as kind on kind.kind = v_table.kind
+    cross join listener.clock() as stamp (clock)
+    order by arriving.ordinal
+    returning session.id
+  )
+  select array_agg(registered.id) into v_sessions from registered;
+  perform listener.charge(v_sessions);
+  return null;
+end
+$$;
+
+revoke all on function listener.register_sessions() from public, anon, authenticated;
+
+-- public.register_worker(worker, name, kinds, slots, devices, version, lease_s) -> jsonb
+-- Starts a worker's lease, or starts it again after it was lost. Answers {"schema_version", "lease_s", "tables"}.
+-- Units: lease_s is seconds, bounded to 2..300.
+-- Locks:  the worker's row.
+create function public.register_worker(
+  p_worker uuid, p_name text, p_kinds text[], p_slots integer, p_devices jsonb, p_version text, p_lease_s integer
+)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'schema_version', listener.schema_version(),
+    'lease_s', listener.enlist_worker(p_worker, p_name, p_kinds, p_slots, p_devices, p_version, p_lease_s),
+    'tables', listener.served_tables(p_kinds)
+  );
+end
+$$;
+
+revoke all on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer)
+from public, anon, authenticated;
+grant execute on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- public.release_sessions(worker, items) -> setof attempt_outcome
+-- Gives attempts back to the queue without counting a failure (drain); items are [{"session", "attempt"}].
+-- Locks:  visible rows, then sessions, then accounts ascending.
+create function public.release_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{queued,cancelled}');
+begin
+  perform listener.requeue(listener.applied(v_outcomes), false);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.release_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.release_sessions(uuid, jsonb) to service_role;
+
+-- listener.release_strays(worker, running, open_claims, beats)
+-- Releases what the worker holds without knowing it: neither listed as running nor explained by an open claim.
+-- A session claimed since the heartbeat before this one is left alone: this heartbeat may have been written before the claim.
+-- Locks:  visible rows, then sessions; skip locked.
+create function listener.release_strays(p_worker uuid, p_running jsonb, p_open_claims uuid[], p_beats bigint)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_strays uuid[];
+begin
+  v_strays := array(
+    select session.id
+    from listener.sessions as session
+    where
+      session.worker = p_worker and session.status = 'processing' and session.claimed_beat < p_beats
+      and session.claim_id <> all(coalesce(p_open_claims, '{}'))
+      and not exists (
+        select from jsonb_to_recordset(p_running) as item (session uuid, attempt integer)
+        where item.session = session.id and item.attempt = session.attempt
+      )
+  );
+  v_strays := listener.hold_sessions(v_strays);
+  v_strays := array(
+    select session.id from listener.sessions as session
+    where session.id = any(v_strays) and session.worker = p_worker and session.claimed_beat < p_beats
+  );
+  update listener.sessions as session set worker = null, run_at = null where session.id = any(v_strays);
+  perform listener.requeue(v_strays, false);
+end
+$$;
+
+revoke all on function listener.release_strays(uuid, jsonb, uuid[], bigint) from public, anon, authenticated;
+grant execute on function listener.release_strays(uuid, jsonb, uuid[], bigint) to service_role;
+
+-- listener.renew_worker(worker) -> (beats, kinds)
+-- One write renews the lease of all sessions of a worker and makes the canary beat. No row when the sweep has expired it.
+-- Security definer: see tables/workers.sql.
+-- Locks:  the worker's row.
+create function listener.renew_worker(p_worker uuid)
+returns table (beats bigint, kinds text[])
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  return query
+  update listener.workers as worker
+  set beats = worker.beats + 1, lease_expires_at = listener.clock() + make_interval(secs => worker.lease_s)
+  where worker.id = p_worker and worker.expired_at is null
+  returning worker.beats, worker.kinds;
+end
+$$;
+
+revoke all on function listener.renew_worker(uuid) from public, anon, authenticated;
+grant execute on function listener.renew_worker(uuid) to service_role;
+
+-- public.report_progress(worker, items) -> setof attempt_outcome
+-- Shows how far attempts are: items are [{"session", "attempt", "done", "total", "note"}]. Written as given; the worker throttles.
+-- Locks:  visible rows, then sessions.
+create function public.report_progress(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+begin
+  update listener.sessions as session
+  set
+    progress = case when item.total > 0 then least(greatest(floor(100 * item.done / item.total), 0), 100) else 0 end,
+    note = left(nullif(item.note, ''), 500),
+    updated_at = listener.clock()
+  from jsonb_to_recordset(p_items) as item (
+    session uuid, attempt integer, done double precision, total double precision, note text
+  )
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
+  perform listener.project(v_applied);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.report_progress(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.report_progress(uuid, jsonb) to service_role;
+
+-- listener.request_header(name) -> text
+-- A header of the HTTP request that runs this transaction, or null: absent, not HTTP, longer than 200 or not printable ASCII.
+create function listener.request_header(p_name text)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select header.value
+  from (select nullif(current_setting('request.headers', true), '')::jsonb ->> lower(p_name) as value) as header
+  where header.value ~ '^[\x21-\x7e]{1,200}$'
+$$;
+
+revoke all on function listener.request_header(text) from public, anon, authenticated;
+grant execute on function listener.request_header(text) to service_role;
+
+-- listener.requeue(sessions, is_failure)
+-- Gives running sessions back to the queue with their tags: until run_at as delayed, else at once. A failure counts, and the
+-- last one that max_attempts allows fails the session; one whose owner asked to cancel is cancelled instead.
+-- What ends here is refunded. The caller has set run_at and the error, if any.
+-- Locks:  accounts; visible rows and sessions are locked by the caller.
+create function listener.requeue(p_sessions uuid[], p_is_failure boolean)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_failure integer := p_is_failure::integer;
+begin
+  if cardinality(p_sessions) = 0 then
+    return;
+  end if;
+  update listener.sessions as session
+  set
+    status = next.status,
+    failures = session.failures + v_failure,
+    run_at = case when next.status = 'delayed' then session.run_at end,
+    finished_at = case when next.status in ('failed', 'cancelled') then v_now end,
+    progress = case when next.status in ('queued', 'delayed') then 0 else session.progress end,
+    note = null,
+    updated_at = v_now
+  from (
+    select
+      held.id,
+      case
+        when held.cancel_requested_at is not null then 'cancelled'
+        when p_is_failure and held.failures + 1 >= held.max_attempts then 'failed'
+        when held.run_at > v_now then 'delayed'
+        else 'queued'
+      end as status
+    from listener.sessions as held
+    where held.id = any(p_sessions)
+  ) as next
+  where session.id = next.id;
+  perform listener.refund(p_sessions);
+  perform listener.project(p_sessions);
+end
+$$;
+
+revoke all on function listener.requeue(uuid[], boolean) from public, anon, authenticated;
+grant execute on function listener.requeue(uuid[], boolean) to service_role;
+
+-- listener.rescue_sessions(workers, limit) -> uuid[]
+-- Takes the sessions of lost workers away from them: queued again while attempts are left, else failed and refunded.
+-- Locks:  visible rows, then sessions, skip locked; then accounts.
+create function listener.rescue_sessions(p_workers uuid[], p_limit integer)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[];
+  v_now timestamptz := listener.clock();
+begin
+  v_sessions := listener.hold_sessions(array(
+    select session.id from listener.sessions as session
+    where session.status = 'processing' and session.worker = any(p_workers)
+    order by session.started_at
+    limit p_limit
+  ));
+  v_sessions := array(
+    select session.id from listener.sessions as session
+    where session.id = any(v_sessions) and session.worker = any(p_workers)
+  );
+  update listener.sessions as session
+  set
+    run_at = null, error_code = 'worker_lost', error_message = 'The generation was interrupted on our side.',
+    error_details = listener.error_details('worker_lost', null, v_now)
+  where session.id = any(v_sessions);
+  perform listener.requeue(v_sessions, true);
+  update listener.sessions as session set worker = null where session.id = any(v_sessions);
+  return v_sessions;
+end
+$$;
+
+revoke all on function listener.rescue_sessions(uuid[], integer) from public, anon, authenticated;
+grant execute on function listener.rescue_sessions(uuid[], integer) to service_role;
+
+-- listener.reset_state(defaults) trigger, before insert, for each row
+-- Gives the state columns of an arriving row their first values, whatever a user wrote there. Roles with service_role's
+-- rights are trusted, so that finished rows can be imported. The defaults are the trigger's argument, as jsonb.
+create function listener.reset_state()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if pg_has_role(current_user, 'service_role', 'usage') then
+    return new;
+  end if;
+  return jsonb_populate_record(new, tg_argv[0]::jsonb);
+end
+$$;
+
+revoke all on function listener.reset_state() from public, anon, authenticated;
+
+-- public.retry_sessions(worker, items) -> setof attempt_outcome
+-- Ends attempts that failed in a way that may pass, and queues their sessions again after delay_s; the failure counts. At
+-- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}].
+-- Units: delay_s is seconds, 0..86400.
+-- Locks:  visible rows, then sessions, then accounts ascending.
+create function public.retry_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{queued,delayed,failed,cancelled}');
+  v_applied uuid[] := listener.applied(v_outcomes);
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set
+    error_code = item.code, error_message = item.message,
+    error_details = listener.error_details(item.code, item.details, v_now),
+    run_at = v_now + make_interval(secs => item.delay_s)
+  from listener.read_failures(p_items) as item
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
+  perform listener.requeue(v_applied, true);
+  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
+  from unnest(v_outcomes) as item;
+end
+$$;
+
+revoke all on function public.retry_sessions(uuid, jsonb) from public, anon, authenticated;
+grant execute on function public.retry_sessions(uuid, jsonb) to service_role;
+
+-- listener.save_artifacts(outcomes, items)
+-- Writes the artifacts of those attempts that the fence let through; of one name given twice, the last counts.
+create function listener.save_artifacts(p_outcomes listener.attempt_outcome[], p_items jsonb)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  insert into listener.artifacts (
+    session, attempt, name, bucket, path, thumbnail_path, width, height, size_bytes, content_type, url, expires_at,
+    created_at, updated_at
+  )
+  select distinct on (item.session, item.attempt, item.name)
+    item.session, item.attempt, item.name, item.bucket, item.path, item.thumbnail_path, item.width, item.height,
+    item.size_bytes, item.content_type, item.url, item.expires_at, stamp.clock, stamp.clock
+  from rows from (
+    jsonb_to_recordset(p_items) as (
+      session uuid, attempt integer, name text, bucket text, path text, thumbnail_path text, width integer,
+      height integer, size_bytes bigint, content_type text, url text, expires_at timestamptz
+    )
+  ) with ordinality as item (
+    session, attempt, name, bucket, path, thumbnail_path, width, height, size_bytes, content_type, url, expires_at, ordinal
+  )
+  inner join unnest(p_outcomes) as outcome
+    on item.session = outcome.session and item.attempt = outcome.attempt and outcome.outcome = 'applied'
+  cross join (select listener.clock() as clock) as stamp
+  order by item.session, item.attempt, item.name, item.ordinal desc
+  on conflict (session, attempt, name) do update set
+    bucket = excluded.bucket, path = excluded.path, thumbnail_path = excluded.thumbnail_path, width = excluded.width,
+    height = excluded.height, size_bytes = excluded.size_bytes, content_type = excluded.content_type,
+    url = excluded.url, expires_at = excluded.expires_at, updated_at = excluded.updated_at;
+end
+$$;
+
+revoke all on function listener.save_artifacts(listener.attempt_outcome[], jsonb) from public, anon, authenticated;
+grant execute on function listener.save_artifacts(listener.attempt_outcome[], jsonb) to service_role;
+
+-- listener.schema_version() -> integer
+-- Grows when a worker must know more than the version before; workers compare it with what they were built for.
+create function listener.schema_version()
+returns integer
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select 1
+$$;
+
+revoke all on function listener.schema_version() from public, anon, authenticated;
+grant execute on function listener.schema_version() to service_role;
+
+-- listener.served_tables(kinds) -> jsonb
+-- The visible tables that a worker of these kinds listens to: [{"schema", "table", "kind"}]. Broken ones are left out,
+-- since one bad binding silences all bindings of its channel.
+create function listener.served_tables(p_kinds text[])
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object('schema', namespace.nspname, 'table', class.relname, 'kind', registry.kind) order by registry.id
+    ),
+    '[]'
+  )
+  from listener.session_tables as registry
+  inner join pg_catalog.pg_class as class on registry.relation = class.oid
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  where registry.kind = any(p_kinds) and registry.broken_at is null
+$$;
+
+revoke all on function listener.served_tables(text[]) from public, anon, authenticated;
+grant execute on function listener.served_tables(text[]) to service_role;
+
+-- listener.stop_overdue(limit) -> uuid[]
+-- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
+-- Locks:  visible rows, then sessions, skip locked; then accounts.
+create function listener.stop_overdue(p_limit integer)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[];
+  v_now timestamptz := listener.clock();
+begin
+  v_sessions := listener.hold_sessions(array(
+    select session.id
+    from listener.sessions as session
+    inner join listener.kinds as kind on session.kind = kind.kind
+    where
+      session.status = 'processing'
+      and session.started_at + make_interval(secs => session.time_limit_s + kind.grace_s) <= v_now
+    order by session.started_at
+    limit p_limit
+  ));
+  v_sessions := array(
+    select session.id from listener.sessions as session
+    where session.id = any(v_sessions) and session.started_at + make_interval(secs => session.time_limit_s) <= v_now
+  );
+  perform listener.fail_here(v_sessions, 'time_limit', 'The generation took too long and was stopped.');
+  return v_sessions;
+end
+$$;
+
+revoke all on function listener.stop_overdue(integer) from public, anon, authenticated;
+grant execute on function listener.stop_overdue(integer) to service_role;
+
+-- public.sweep_sessions(limit) -> jsonb
+-- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
+-- its time limit, promotes due retries. Answers {"rescued", "failed", "promoted", "expired_workers"}.
+-- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
+create function public.sweep_sessions(p_limit integer default 100)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := least(greatest(coalesce(p_limit, 100), 1), 1000);
+  v_expired uuid[] := array(select expired from listener.expire_workers(v_limit) as expired);
+  v_rescued uuid[] := listener.rescue_sessions(v_expired, v_limit);
+  v_overdue uuid[] := listener.stop_overdue(v_limit);
+  v_failed integer;
+begin
+  select count(*) into v_failed
+  from listener.sessions as session
+  where session.id = any(v_rescued || v_overdue) and session.status = 'failed';
+  return jsonb_build_object(
+    'rescued', cardinality(v_rescued) + cardinality(v_overdue) - v_failed,
+    'failed', v_failed,
+    'promoted', listener.promote_delayed(v_limit),
+    'expired_workers', cardinality(v_expired)
+  );
+end
+$$;
+
+revoke all on function public.sweep_sessions(integer) from public, anon, authenticated;
+grant execute on function public.sweep_sessions(integer) to service_role;
+
+-- listener.take_due(worker, claim_id, kinds, limit) -> uuid[]
+-- Turns the next due sessions into attempts of the worker. Nothing for a worker that is unknown or whose lease has run out.
+-- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock.
+-- Locks:  sessions and visible rows, both skip locked; then kinds.
+create function listener.take_due(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_beat bigint := listener.live_beat(p_worker);
+  v_due uuid[];
+  v_taken uuid[];
+  v_hidden uuid[];
+begin
+  if v_beat is null then
+    return '{}';
+  end if;
+  v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  if cardinality(v_due) = 0 then
+    return '{}';
+  end if;
+  v_taken := listener.hold_rows(v_due, true);
+
+  update listener.sessions as session
+  set
+    status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
+    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = stamp.clock, updated_at = stamp.clock
+  from (select listener.clock() as clock) as stamp
+  where session.id = any(v_taken);
+
+  v_hidden := listener.project(v_taken);
+  if cardinality(v_hidden) > 0 then
+    update listener.sessions as session
+    set status = 'queued', worker = null, claim_id = null
+    where session.id = any(v_hidden);
+  end if;
+  v_taken := array(
+    select due.session
+    from unnest(v_due) with ordinality as due (session, ordinal)
+    where due.session = any(v_taken) and not due.session = any(v_hidden)
+    order by due.ordinal
+  );
+  perform listener.advance_virtual_time(v_taken);
+  return v_taken;
+end
+$$;
+
+revoke all on function listener.take_due(uuid, uuid, text[], integer) from public, anon, authenticated;
+grant execute on function listener.take_due(uuid, uuid, text[], integer) to service_role;
+
+-- listener.take_turns(kind, owners) -> (ordinal, start_tag, fair_tag)
+-- Gives each arriving session its place in the kind's virtual time: one entry of p_owners per session, in order of arrival.
+-- Locks:  the owners' accounts are locked by the caller; turns are written only under that lock.
+-- Source: start-time fair queueing (Goyal, Vin, Cheng 1996).
+create function listener.take_turns(p_kind text, p_owners uuid[])
+returns table (ordinal bigint, start_tag double precision, fair_tag double precision)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return query
+  with arrival as (
+    select given.owner, given.ordinal, row_number() over (partition by given.owner order by given.ordinal) as nth
+    from unnest(p_owners) with ordinality as given (owner, ordinal)
+  ),
+  place as (
+    select
+      account.owner,
+      greatest(kind.virtual_time, turn.last_tag) as first_tag,
+      kind.work / plan.weight as step,
+      plan.head_start,
+      (select count(*) from arrival where arrival.owner = account.owner) as arrivals
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    inner join listener.kinds as kind on kind.kind = p_kind
+    left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
+    where account.owner = any(p_owners)
+  ),
+  advanced as (
+    insert into listener.turns (owner, kind, last_tag)
+    select place.owner, p_kind, place.first_tag + place.arrivals * place.step from place
+    on conflict (owner, kind) do update set last_tag = excluded.last_tag
+  )
+  select
+    arrival.ordinal,
+    place.first_tag + (arrival.nth - 1) * place.step,
+    place.first_tag + (arrival.nth - 1) * place.step - place.head_start
+  from arrival
+  inner join place on arrival.owner = place.owner;
+end
+$$;
+
+revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
+grant execute on function listener.take_turns(text, uuid[]) to service_role;
+
+-- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
+-- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat.
+-- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
+-- Locks:  sessions ascending, then accounts.
+create function listener.withdraw_sessions()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_rows uuid[];
+  v_open uuid[];
+  v_now timestamptz := listener.clock();
+begin
+  select registry.id, registry.id_column into strict v_table
+  from listener.session_tables as registry
+  where registry.relation = tg_relid;
+
+  v_rows := array(select (to_jsonb(old_rows) ->> v_table.id_column)::uuid from old_rows);
+  v_open := array(
+    select session.id
+    from listener.sessions as session
+    where
+      session.row_id = any(v_rows) and session.table_id = v_table.id
+      and session.status in ('queued', 'delayed', 'processing')
+    order by session.id
+    for update
+  );
+  if cardinality(v_open) = 0 then
+    return null;
+  end if;
+  update listener.sessions as session
+  set
+    status = 'cancelled', worker = null, run_at = null, finished_at = v_now, updated_at = v_now,
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+  where session.id = any(v_open);
+  perform listener.refund(v_open);
+  return null;
+end
+$$;
+
+revoke all on function listener.withdraw_sessions() from public, anon, authenticated;
+
+-- public.worker_demand() -> integer
+-- Sessions that need a worker now, for autoscalers: waiting and due, or running. Never null.
+create function public.worker_demand()
+returns integer
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select count(*)::integer
+  from listener.sessions as session
+  where
+    session.status = 'queued'
+    or session.status = 'processing'
+    or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+$$;
+
+revoke all on function public.worker_demand() from public, anon, authenticated;
+grant execute on function public.worker_demand() to service_role;
+
+-- triggers of public.headshot_sessions
+-- For each statement wherever money moves: per row, one owner's bulk insert costs quadratic time.
+create trigger headshot_sessions_reset before insert on public.headshot_sessions
+for each row execute function listener.reset_state('{
+  "status": "queued", "progress": 0, "message": null, "error_code": null, "error_message": null, "error_details": null,
+  "result": null, "version": 0, "started_at": null, "finished_at": null
+}');
+
+create trigger headshot_sessions_register after insert on public.headshot_sessions
+referencing new table as new_rows
+for each statement execute function listener.register_sessions();
+
+create trigger headshot_sessions_withdraw after delete on public.headshot_sessions
+referencing old table as old_rows
+for each statement execute function listener.withdraw_sessions();
+
+create trigger headshot_sessions_refuse_truncate before truncate on public.headshot_sessions
+for each statement execute function listener.refuse_truncate();
+
+-- triggers of listener.ledger
+create trigger ledger_guard before update or delete or truncate on listener.ledger
+for each statement execute function listener.guard_ledger();
+
+-- triggers of listener.sessions
+create trigger sessions_guard before update on listener.sessions
+for each row
+when (
+  (old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+  or new.attempt < old.attempt
+  or new.failures < old.failures
+  or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)
+  is distinct from (old.id, old.table_id, old.row_id, old.kind, old.owner, old.cost)
+)
+execute function listener.guard_session();
+
+-- policies of public.headshot_sessions
+-- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
+create policy headshot_sessions_owner_reads on public.headshot_sessions
+for select to authenticated using ((select auth.uid()) = user_id);
+
+create policy headshot_sessions_owner_inserts on public.headshot_sessions
+for insert to authenticated with check ((select auth.uid()) = user_id);
+
+-- policies of storage.objects
+-- The bucket is private: an owner reads what lies in the folder that bears his id, and writes nothing.
+create policy headshots_owner_reads on storage.objects
+for select to authenticated using (
+  bucket_id = 'headshots' and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+-- rows of storage.buckets
+-- Private; what workers save for headshot sessions.
+-- Units: file_size_limit is bytes.
+insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
+values
+('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp'])
+on conflict (id) do update
+set
+  public = excluded.public,
+  file_size_limit = excluded.file_size_limit,
+  allowed_mime_types = excluded.allowed_mime_types;
+
+-- rows of listener.kinds
+insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, bucket)
+values
+('headshot', 1, 300, 60, 3, 'headshots');
+
+-- rows of listener.plans
+-- 'free' is what a new account gets. head_start: see tables/plans.sql.
+insert into listener.plans (plan, weight, head_start, welcome_credits)
+values
+('free', 1, 0, 10),
+('paid', 2, 1000, 0);
+
+-- rows of listener.session_tables
+insert into listener.session_tables (relation, kind, owner_column, credits)
+values
+('public.headshot_sessions', 'headshot', 'user_id', 1);
+
+-- publication supabase_realtime
+-- Last, after schema usage and column grants: see schemas/listener.sql.
+alter publication supabase_realtime add table public.headshot_sessions, listener.workers;
