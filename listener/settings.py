@@ -188,6 +188,15 @@ class Settings(LaterSettings):
         )
 
 
+class AppSettings(BaseSettings):
+    """What `listener submit` needs to be a user of the app: the same as any frontend, and no secret."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
+
+    supabase_url: str | None = Field(None, validation_alias="SUPABASE_URL")
+    supabase_anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY")
+
+
 def names_of(field: str) -> list[str]:
     """The variables a field is read from; the first one is the documented one."""
     alias = Settings.model_fields[field].validation_alias

@@ -12,21 +12,11 @@ from typing import Any
 
 import click
 import platformdirs
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from listener.adapters.app_client import App, AppAccess, AppError, Row, open_app
+from listener.settings import AppSettings
 
 NOT_CONFIGURED = 78
-
-
-class AppSettings(BaseSettings):
-    """What a frontend is configured with, from the environment."""
-
-    model_config = SettingsConfigDict(frozen=True)
-
-    supabase_url: str | None = None
-    supabase_anon_key: SecretStr | None = None
 
 
 @click.command()
@@ -34,11 +24,11 @@ class AppSettings(BaseSettings):
 @click.option("--watch", is_flag=True, help="Follow the session with a progress bar until it is finished.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the picture here (implies --watch).")
 @click.option("--negative-prompt", help="What the picture should not show.")
-@click.option("--width", type=click.IntRange(64, 4096), help="Pixels.")
-@click.option("--height", type=click.IntRange(64, 4096), help="Pixels.")
-@click.option("--steps", "num_inference_steps", type=click.IntRange(1, 200), help="Denoising steps.")
-@click.option("--guidance", "guidance_scale", type=click.FloatRange(0, 50), help="Guidance scale.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="The same seed draws the same picture.")
+@click.option("--width", type=click.IntRange(64, 2048), help="Pixels.")
+@click.option("--height", type=click.IntRange(64, 2048), help="Pixels.")
+@click.option("--steps", "num_inference_steps", type=click.IntRange(1, 100), help="Denoising steps.")
+@click.option("--guidance", "guidance_scale", type=click.FloatRange(0, 20), help="Guidance scale.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed draws the same picture.")
 @click.option(
     "--timeout", "within_s", type=click.FloatRange(1), default=900.0, show_default=True, help="Seconds to watch."
 )
@@ -125,7 +115,7 @@ class _Bar:
 def _access() -> AppAccess:
     settings = AppSettings()
     if settings.supabase_url and settings.supabase_anon_key:
-        return AppAccess(settings.supabase_url, settings.supabase_anon_key.get_secret_value())
+        return AppAccess(settings.supabase_url, settings.supabase_anon_key)
     note = platformdirs.user_state_path("listener") / "dev.json"
     try:
         known = json.loads(note.read_text())

@@ -1,0 +1,141 @@
+"""`listener dev` and `listener submit` as a person meets them: one command, one picture, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+from PIL import Image
+
+from tests.support.project import ROOT, Project, dev_environment, running_dev
+
+ENDED_WITHIN_S = 20.0
+
+
+def run_listener(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "listener", *arguments],
+        cwd=folder,
+        env=dev_environment(folder / "state", **settings) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+async def data_directory(project: Project) -> Path:
+    connection = await asyncpg.connect(project.db_url)
+    try:
+        return Path(await connection.fetchval("show data_directory"))
+    finally:
+        await connection.close()
+
+
+def test_one_command_ends_with_a_picture(tmp_path: Path) -> None:
+    done = run_listener(tmp_path, "dev", "--once")
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("image: ")
+    with Image.open(tmp_path / last.removeprefix("image: ")) as image:
+        assert image.size == (128, 128)
+    assert "processing" in done.stdout
+    assert not (tmp_path / "state" / "listener" / "dev.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    with running_dev(tmp_path) as project:
+        family = psutil.Process(project.process.pid).children(recursive=True)
+        assert len(family) >= 4  # the keeper, PostgreSQL, the worker and its GPU child
+        folder = await data_directory(project)
+        assert folder.is_dir()
+        project.process.send_signal(number)
+        assert project.process.wait(ENDED_WITHIN_S) == 0
+        _, alive = psutil.wait_procs(family, ENDED_WITHIN_S)
+        assert alive == []
+        assert not folder.parent.exists()
+        assert not (project.state_home / "listener" / "dev.json").exists()
+
+
+async def test_when_it_is_killed_everything_goes_with_it(tmp_path: Path) -> None:
+    with running_dev(tmp_path) as project:
+        family = psutil.Process(project.process.pid).children(recursive=True)
+        folder = await data_directory(project)
+        project.process.kill()
+        _, alive = psutil.wait_procs(family, ENDED_WITHIN_S)
+        assert alive == []
+        assert not folder.exists()
+
+
+def test_the_note_for_other_terminals_is_private_and_holds_no_secret(project: Project) -> None:
+    note = project.state_home / "listener" / "dev.json"
+    assert stat.S_IMODE(note.stat().st_mode) == 0o600
+    text = note.read_text()
+    assert project.url in text
+    assert project.service_role_key not in text
+    assert project.jwt_secret not in text
+
+
+def test_submit_finds_the_running_stack_and_saves_the_picture(project: Project, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    done = run_listener(
+        tmp_path,
+        "submit",
+        "a calm portrait",
+        "--seed",
+        "5",
+        "--out",
+        str(picture),
+        XDG_STATE_HOME=str(project.state_home),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "completed" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"image: {picture}"
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+
+
+def test_the_same_seed_draws_the_same_picture(project: Project, tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        done = run_listener(
+            tmp_path, "submit", "the same", "--seed", "5", "--out", name, XDG_STATE_HOME=str(project.state_home)
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_a_session_that_fails_is_said_and_exits_with_1(project: Project, tmp_path: Path) -> None:
+    done = run_listener(tmp_path, "submit", " ", "--watch", XDG_STATE_HOME=str(project.state_home))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "failed" in done.stderr
+
+
+def test_submit_without_a_project_says_what_to_do(tmp_path: Path) -> None:
+    done = run_listener(tmp_path, "submit", "a portrait")
+    assert done.returncode == 78
+    assert "listener dev" in done.stderr
+
+
+def test_submit_to_a_stack_that_is_gone_exits_with_69(tmp_path: Path, unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    done = run_listener(tmp_path, "submit", "a portrait", SUPABASE_URL=url, SUPABASE_ANON_KEY="k" * 40)
+    assert done.returncode == 69, done.stdout + done.stderr
+    assert "does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal is a POSIX thing here")
+def test_a_stack_that_cannot_start_says_why_in_one_line(tmp_path: Path, unused_tcp_port: int) -> None:
+    done = run_listener(tmp_path, "dev", "--once", LISTENER_PG_BIN=str(tmp_path))
+    assert done.returncode == 1
+    assert "LISTENER_PG_BIN" in done.stderr
+    assert "Traceback" not in done.stderr

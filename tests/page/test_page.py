@@ -1,0 +1,206 @@
+"""The page in headless Chromium against a running `listener dev`: what a visitor does and sees.
+
+PAGE_SCREENSHOT=FILE keeps a picture of the page.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+from tests.support.project import Project
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",  # Chromium refuses its sandbox to root, and containers often have no user namespaces
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PICTURE_WITHIN_MS = 45_000
+# Every status that any card ever showed, in order.
+RECORD = """
+window.shown = []
+new MutationObserver(() => {
+  for (const card of document.querySelectorAll('.card')) {
+    const status = card.dataset.status
+    if (status && window.shown.at(-1) !== status) window.shown.push(status)
+  }
+}).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-status'] })
+"""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`"),
+]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A visitor's browser: everything it complains about fails the test."""
+    complaints: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            complaints.append(message.text)
+
+    opened = await browser.new_context(viewport={"width": 1200, "height": 860}, color_scheme="light")
+    opened.on("console", on_console)
+    opened.on("weberror", lambda error: complaints.append(str(error.error)))
+    await opened.add_init_script(RECORD)
+    yield opened
+    await opened.close()
+    assert complaints == []
+
+
+@pytest.fixture
+async def page(context: BrowserContext, project: Project) -> Page:
+    """The page, ready for a prompt."""
+    opened = await context.new_page()
+    await opened.goto(project.page_url)
+    await expect(opened.get_by_role("button", name="Generate")).to_be_enabled()
+    return opened
+
+
+async def ask_for(page: Page, prompt: str) -> None:
+    await page.get_by_label("What should the picture show?").fill(prompt)
+    await page.get_by_role("button", name="Generate").click()
+
+
+@contextmanager
+def stopped_worker(project: Project) -> Iterator[None]:
+    """While it lasts no worker claims anything."""
+    family = psutil.Process(project.process.pid).children(recursive=True)
+    workers = [process for process in family if process.cmdline()[-3:] == ["-m", "listener", "run"]]
+    assert len(workers) == 1
+    workers[0].send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        workers[0].send_signal(signal.SIGCONT)
+
+
+async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page) -> None:
+    await ask_for(page, "studio headshot of a violinist, soft window light")
+    card = page.locator(".card")
+    await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
+    picture = card.get_by_role("img", name="Generated from: studio headshot of a violinist, soft window light")
+    await expect(picture).to_be_visible()
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    shown = await page.evaluate("window.shown")
+    assert shown[0] == "queued"
+    assert shown[1:] == ["processing", "completed"]
+    await expect(page.locator("#credits")).to_have_text("9")
+    await expect(card.get_by_role("button", name="Cancel")).to_be_hidden()
+    await expect(page.locator("#embedded")).to_be_visible()
+    if target := os.environ.get("PAGE_SCREENSHOT"):
+        await _keep_screenshot(page, Path(target))
+
+
+async def _keep_screenshot(page: Page, target: Path) -> None:
+    for prompt in ("a lighthouse keeper at dawn, 85 mm", "a potter in her workshop, warm light"):
+        await ask_for(page, prompt)
+    await expect(page.locator(".card[data-status=completed]")).to_have_count(3, timeout=PICTURE_WITHIN_MS)
+    await expect(page.locator(".picture:visible")).to_have_count(3)
+    await ask_for(page, "an astronomer under a dome, cold light")
+    await expect(page.locator(".card[data-status=processing]")).to_have_count(1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=target, full_page=True)
+
+
+async def test_the_page_says_when_changes_come_live(page: Page, project: Project) -> None:
+    with stopped_worker(project):
+        await ask_for(page, "waiting")
+        await expect(page.locator("#connection")).to_have_text("live")
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator("#connection")).to_have_text("idle")
+
+
+async def test_a_queued_session_can_be_cancelled_and_costs_nothing(page: Page, project: Project) -> None:
+    with stopped_worker(project):
+        await ask_for(page, "not wanted after all")
+        card = page.locator(".card")
+        await expect(card).to_have_attribute("data-status", "queued")
+        await expect(page.locator("#credits")).to_have_text("9")
+        await card.get_by_role("button", name="Cancel").click()
+        await expect(card).to_have_attribute("data-status", "cancelled")
+        await expect(page.locator("#credits")).to_have_text("10")
+
+
+async def test_after_a_reload_the_visitor_sees_the_same_sessions(page: Page) -> None:
+    await ask_for(page, "a portrait that stays")
+    await expect(page.locator(".card")).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
+    await page.reload()
+    await expect(page.locator(".card .prompt")).to_have_text("a portrait that stays")
+    await expect(page.locator(".picture")).to_be_visible()
+
+
+async def test_another_visitor_sees_none_of_them(page: Page, browser: Browser, project: Project) -> None:
+    with stopped_worker(project):
+        await ask_for(page, "private")
+        await expect(page.locator(".card")).to_have_count(1)
+        async with await browser.new_context() as other:
+            seen = await other.new_page()
+            await seen.goto(project.page_url)
+            await expect(seen.get_by_text("Nothing yet.")).to_be_visible()
+            await expect(seen.locator(".card")).to_have_count(0)
+        await page.get_by_role("button", name="Cancel").click()
+        await expect(page.locator(".card")).to_have_attribute("data-status", "cancelled")
+
+
+async def test_a_session_that_fails_says_why_and_gives_the_credit_back(page: Page) -> None:
+    await ask_for(page, "???")
+    card = page.locator(".card")
+    await expect(card).to_have_attribute("data-status", "failed", timeout=PICTURE_WITHIN_MS)
+    await expect(card.locator(".error")).to_have_text("The request has a field that cannot be used; see the details.")
+    await expect(card.get_by_text("Your credit came back.")).to_be_visible()
+    await expect(page.locator("#credits")).to_have_text("10")
+
+
+async def test_without_credits_the_page_says_so(browser: Browser, project: Project) -> None:
+    connection = await asyncpg.connect(project.db_url)
+    try:
+        await connection.execute("update listener.plans set welcome_credits = 0 where plan = 'free'")
+        async with await browser.new_context() as context:
+            page = await context.new_page()
+            await page.goto(project.page_url)
+            await expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+            await ask_for(page, "unpayable")
+            await expect(page.get_by_role("alert")).to_have_text(
+                "You have no credits left. A picture costs one credit."
+            )
+            await expect(page.locator(".card")).to_have_count(0)
+    finally:
+        await connection.execute("update listener.plans set welcome_credits = 10 where plan = 'free'")
+        await connection.close()
+
+
+async def test_the_prompt_can_be_sent_by_keyboard_alone(page: Page, project: Project) -> None:
+    with stopped_worker(project):
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_label("What should the picture show?")).to_be_focused()
+        await page.keyboard.type("typed")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".card .prompt")).to_have_text("typed")
+        await page.get_by_role("button", name="Cancel").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".card")).to_have_attribute("data-status", "cancelled")
