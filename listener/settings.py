@@ -11,7 +11,7 @@ from typing import Literal, Self
 import platformdirs
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
