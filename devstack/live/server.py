@@ -1,0 +1,115 @@
+"""The Realtime service as the gateway mounts it: one route, one capture of the log, all connections.
+
+Knows the HTTP side (keys, versions, refusals); what is said on a socket is the connection's and the channels' matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import asyncpg
+from aiohttp import web
+
+from devstack.changes.capture import Capture
+from devstack.faults import Faults
+from devstack.live.channel import Services
+from devstack.live.connection import Connection
+from devstack.live.dispatch import Dispatcher
+from devstack.live.frames import Serializer
+from devstack.live.identity import TokenRefusedError, identify
+from devstack.live.registry import Registry
+from devstack.live.serializer_v1 import SerializerV1
+from devstack.live.serializer_v2 import SerializerV2
+from devstack.tokens import ProjectKeys
+
+LARGEST_FRAME_BYTES = 5_000_000
+MOST_DATABASE_CONNECTIONS = 4
+CLOSE_LIMIT_S = 2.0
+SERIALIZERS: dict[str, type[Serializer]] = {"1.0.0": SerializerV1, "2.0.0": SerializerV2}
+# UTC as on hosted projects: timestamps are shown in the session's zone.
+SESSION = {"application_name": "realtime_subscriptions", "timezone": "UTC"}
+
+
+class RealtimeServer:
+    """Realtime over one database.
+
+    The real server sleeps 2 s before it refuses a connection and 5 s before it refuses a join; this one does not.
+    """
+
+    def __init__(self, database_url: str, keys: ProjectKeys, faults: Faults) -> None:
+        self._keys = keys
+        self._faults = faults
+        self._registry = Registry()
+        self._connections: set[Connection] = set()
+        self._resources = AsyncExitStack()
+        self._database_url = database_url
+        self._capture: Capture | None = None
+        self._services: Services | None = None
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """What the gateway serves."""
+        return [web.get("/realtime/v1/websocket", self._connect)]
+
+    async def start(self) -> None:
+        """Open the database and begin to follow its log; subscriptions wait until it is followed.
+
+        Raises: asyncpg.PostgresError or OSError when the database cannot be reached.
+        """
+        pool = await self._resources.enter_async_context(
+            asyncpg.create_pool(
+                self._database_url, min_size=1, max_size=MOST_DATABASE_CONNECTIONS, server_settings=SESSION
+            )
+        )
+        capture = Capture(self._database_url, Dispatcher(pool, self._registry, self._faults).deliver)
+        group = await self._resources.enter_async_context(asyncio.TaskGroup())
+        following = group.create_task(capture.run())
+        self._resources.push_async_callback(_end, capture, following)
+        self._capture = capture
+        self._services = Services(pool, self._registry, self._keys, self._faults, capture.ready)
+
+    async def close(self) -> None:
+        """Close every socket and let go of the database; PostgreSQL may be stopped after it, not before."""
+        self._services = None
+        await asyncio.gather(*(connection.close() for connection in list(self._connections)))
+        await self._resources.aclose()
+
+    def kick(self) -> None:
+        """Look for changes now: something was written."""
+        if self._capture is not None:
+            self._capture.kick()
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        if self._services is None:
+            return _refusal(503, "Realtime is not running")
+        apikey = request.headers.get("x-api-key") or request.query.get("apikey")
+        serializer = SERIALIZERS.get(request.query.get("vsn", "1.0.0"))
+        if not apikey:
+            return _refusal(401, "API key is missing")
+        try:
+            identify(apikey, self._keys)
+        except TokenRefusedError as refused:
+            return _refusal(401, refused.at_connect)
+        if serializer is None:
+            return web.Response(status=403)
+        socket = web.WebSocketResponse(max_msg_size=LARGEST_FRAME_BYTES, compress=False, timeout=CLOSE_LIMIT_S)
+        await socket.prepare(request)
+        connection = Connection(self._services, socket, serializer(), apikey)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
+        return socket
+
+
+def _refusal(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)
+
+
+async def _end(capture: Capture, following: asyncio.Task[None]) -> None:
+    """Let the capture drop its slot; when PostgreSQL does not answer, leave it behind."""
+    capture.stop()
+    _, hanging = await asyncio.wait({following}, timeout=CLOSE_LIMIT_S)
+    if hanging:
+        following.cancel()
