@@ -54,9 +54,8 @@ select
   'processing_belongs_to_a_registered_worker' as invariant,
   session.id as subject
 from listener.sessions as session
-where
-  session.status = 'processing'
-  and not exists (select from listener.workers as worker where worker.id = session.worker);
+left join listener.workers as worker on session.worker = worker.id
+where session.status = 'processing' and worker.id is null;
 
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;

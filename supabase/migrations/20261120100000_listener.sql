@@ -327,18 +327,20 @@ grant insert (
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
 create view listener.credit_audit
 with (security_invoker = true) as
-select
-  account.owner,
-  account.balance,
-  coalesce(booked.total, 0) as booked
-from listener.accounts as account
-left join (
+with booked as (
   select
     entry.owner,
     sum(entry.amount) as total
   from listener.ledger as entry
   group by entry.owner
-) as booked on account.owner = booked.owner
+)
+
+select
+  account.owner,
+  account.balance,
+  coalesce(booked.total, 0) as booked
+from listener.accounts as account
+left join booked on account.owner = booked.owner
 where account.balance <> coalesce(booked.total, 0);
 
 revoke all on table listener.credit_audit from public, anon, authenticated, service_role;
@@ -400,9 +402,8 @@ select
   'processing_belongs_to_a_registered_worker' as invariant,
   session.id as subject
 from listener.sessions as session
-where
-  session.status = 'processing'
-  and not exists (select from listener.workers as worker where worker.id = session.worker);
+left join listener.workers as worker on session.worker = worker.id
+where session.status = 'processing' and worker.id is null;
 
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;
@@ -480,8 +481,9 @@ revoke all on function listener.clock() from public, anon, authenticated;
 grant execute on function listener.clock() to service_role;
 
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
--- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it. Items:
--- [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type", "url", "expires_at"}].
+-- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
+-- Items: [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type",
+--         "url", "expires_at"}].
 -- Locks:  visible rows, then sessions.
 create function public.add_artifacts(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -2257,10 +2259,10 @@ insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_typ
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp'])
 on conflict (id) do update
-set
-  public = excluded.public,
-  file_size_limit = excluded.file_size_limit,
-  allowed_mime_types = excluded.allowed_mime_types;
+  set
+    public = excluded.public,
+    file_size_limit = excluded.file_size_limit,
+    allowed_mime_types = excluded.allowed_mime_types;
 
 -- rows of listener.kinds
 insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, bucket)
