@@ -13,6 +13,11 @@ const SAID = {
   cancelled: 'Cancelled. Your credit came back.',
 }
 
+function reasonOf({ error_message: message, error_code: code, error_details: details }) {
+  const fields = (details?.fields ?? []).map(({ field, message: rule }) => `${field}: ${rule.replace('Value error, ', '')}`)
+  return [message || code || 'It failed without a reason.', ...fields].join(' ')
+}
+
 export class Card {
   row = {}
   #parts
@@ -48,7 +53,7 @@ export class Card {
     parts.message.textContent = (finished ? '' : message) || SAID[status] || ''
     parts.message.hidden = parts.message.textContent === ''
     parts.error.hidden = status !== 'failed'
-    parts.error.textContent = row.error_message || row.error_code || 'It failed without a reason.'
+    parts.error.textContent = reasonOf(row)
     parts.cancel.hidden = finished
     this.tick()
     void this.#showPicture({ fresh: false })

@@ -171,7 +171,7 @@ async def test_a_session_that_fails_says_why_and_gives_the_credit_back(page: Pag
     await ask_for(page, "???")
     card = page.locator(".card")
     await expect(card).to_have_attribute("data-status", "failed", timeout=PICTURE_WITHIN_MS)
-    await expect(card.locator(".error")).to_have_text("The request has a field that cannot be used; see the details.")
+    await expect(card.locator(".error")).to_contain_text("prompt: is empty; describe the picture in a few words")
     await expect(card.get_by_text("Your credit came back.")).to_be_visible()
     await expect(page.locator("#credits")).to_have_text("10")
 
