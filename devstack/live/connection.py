@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from devstack.live.bindings import read_join
 from devstack.live.channel import Channel, Services
@@ -15,6 +15,7 @@ IDLE_S = 60.0
 MOST_CHANNELS = 100
 PREFIX = "realtime:"
 SERVICE_RESTART = 1012
+DATA = {WSMsgType.TEXT, WSMsgType.BINARY}
 
 
 class Connection:
@@ -27,34 +28,41 @@ class Connection:
         self._apikey = apikey
         self._channels: dict[str, Channel] = {}
         self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self._reading = asyncio.timeout(None)
+        self._closing = False
+        self._ended = asyncio.Event()
 
     async def serve(self) -> None:
         """Talk until either side closes."""
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write())
-            try:
-                await self._read(group)
-            finally:
-                for channel in self._channels.values():
-                    channel.end()
-                writer.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write())
+                try:
+                    await self._read(group)
+                finally:
+                    for channel in self._channels.values():
+                        channel.end()
+                    writer.cancel()
+        finally:
+            self._ended.set()
 
     async def close(self) -> None:
         """End the conversation as a restarting server does."""
-        await self._socket.close(code=SERVICE_RESTART)
+        self._closing = True
+        if not self._reading.expired():
+            self._reading.reschedule(0)
+        await self._ended.wait()
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            try:
-                message = await self._socket.receive(timeout=IDLE_S)
-            except TimeoutError:
-                await self._socket.close()
-                return
-            if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                return
-            push = self._serializer.decode(message.data)
-            if push is not None:
-                self._handle(push, group)
+        try:
+            async with self._reading:
+                while (message := await self._socket.receive(timeout=IDLE_S)).type in DATA:
+                    push = self._serializer.decode(message.data)
+                    if push is not None:
+                        self._handle(push, group)
+        except TimeoutError:
+            # Only the task that reads may close: it sees the client's closing frame before the transport goes.
+            await self._socket.close(code=SERVICE_RESTART if self._closing else WSCloseCode.OK)
 
     async def _write(self) -> None:
         while True:

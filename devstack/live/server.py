@@ -26,6 +26,7 @@ from devstack.tokens import ProjectKeys
 LARGEST_FRAME_BYTES = 5_000_000
 MOST_DATABASE_CONNECTIONS = 4
 CLOSE_LIMIT_S = 2.0
+GOODBYE_LIMIT_S = 1.0  # for a client to answer a closing frame
 SERIALIZERS: dict[str, type[Serializer]] = {"1.0.0": SerializerV1, "2.0.0": SerializerV2}
 # UTC as on hosted projects: timestamps are shown in the session's zone.
 SESSION = {"application_name": "realtime_subscriptions", "timezone": "UTC"}
@@ -92,7 +93,7 @@ class RealtimeServer:
             return _refusal(401, refused.at_connect)
         if serializer is None:
             return web.Response(status=403)
-        socket = web.WebSocketResponse(max_msg_size=LARGEST_FRAME_BYTES, compress=False, timeout=CLOSE_LIMIT_S)
+        socket = web.WebSocketResponse(max_msg_size=LARGEST_FRAME_BYTES + 1, compress=False, timeout=GOODBYE_LIMIT_S)
         await socket.prepare(request)
         connection = Connection(self._services, socket, serializer(), apikey)
         self._connections.add(connection)

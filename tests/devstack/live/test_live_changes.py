@@ -34,7 +34,7 @@ async def test_insert_update_and_delete_arrive_in_order_in_the_real_shape(
     assert {"name": "tags", "type": "_text"} in insert["columns"]
     assert insert["commit_timestamp"].endswith("Z")
     assert len(insert["commit_timestamp"]) == len("2026-11-20T07:34:16.824Z")
-    assert {"name": "id", "type": "uuid"} == delete["columns"][0]
+    assert delete["columns"][0] == {"name": "id", "type": "uuid"}
     assert client.frames[-1][:3] == [None, None, "realtime:t1"]
 
 
@@ -225,7 +225,9 @@ async def test_publication_columns_and_row_filters_hold(live: Live, written: Wri
         assert list((await client.change())["record"]) == ["id", "status"]
 
 
-async def test_the_workers_canary_comes_back_to_its_worker_with_two_columns(live: Live, written: Written, tables: Any) -> None:
+async def test_the_workers_canary_comes_back_to_its_worker_with_two_columns(
+    live: Live, written: Written, tables: Any
+) -> None:
     await tables.execute("""
         create schema if not exists canary;
         create table canary.workers (id uuid primary key, name text, beats int);
