@@ -48,7 +48,7 @@ def hiding_texts(params: Mapping[str, Any]) -> Iterator[None]:
 
 def redact(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Clean a whole line; a structlog processor."""
-    return {key: _clean(key, value) for key, value in line.items()}
+    return {clean_text(key): _clean(key, value) for key, value in line.items()}
 
 
 def clean_text(text: str) -> str:

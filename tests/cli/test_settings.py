@@ -1,0 +1,120 @@
+"""Every variable is checked at start, and every problem is named at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from listener.errors import ConfigError
+from listener.settings import Settings, load_settings, names_of
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def problems() -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    found: list[str] = caught.value.details["problems"]
+    return found
+
+
+@pytest.mark.usefixtures("environment")
+def test_every_missing_variable_is_named() -> None:
+    assert problems() == ["SUPABASE_URL is missing", "SUPABASE_SERVICE_ROLE_KEY is missing"]
+
+
+def test_missing_wrong_and_unknown_are_named_together_and_no_value_is_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SUPABASE_SERVICE_ROLE_KEY", "CANARY-short")
+    environment.setenv("WORKER_CONCURRENCY", "many-CANARY")
+    environment.setenv("LISTENER_LEASE_SECONDS", "9")
+    found = problems()
+    assert [problem.split()[0].rstrip(":") for problem in found] == [
+        "SUPABASE_URL",
+        "SUPABASE_SERVICE_ROLE_KEY",
+        "WORKER_CONCURRENCY",
+        "LISTENER_LEASE_SECONDS",
+    ]
+    assert found[-1] == "LISTENER_LEASE_SECONDS is unknown, did you mean LISTENER_LEASE_S?"
+    assert "CANARY" not in str(found)
+
+
+def test_the_stack_s_own_variable_is_not_unknown(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("LISTENER_PG_BIN", "/usr/bin")
+    assert load_settings().lease_s == 30
+
+
+@pytest.mark.parametrize(
+    "url", ["abcd.supabase.co", "ftp://x", "https://x/rest/v1", "https://x?apikey=1", "https://u:p@x"]
+)
+def test_a_url_that_cannot_be_a_project_is_refused(complete: pytest.MonkeyPatch, url: str) -> None:
+    complete.setenv("SUPABASE_URL", url)
+    assert problems()[0].startswith("SUPABASE_URL")
+
+
+def test_the_defaults_and_an_empty_variable(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("WORKER_CONCURRENCY", "")
+    settings = load_settings()
+    assert (settings.worker_concurrency, settings.lease_s, settings.heartbeat_interval_s) == (5, 30, 10)
+    assert (settings.http_port, settings.signed_url_s, settings.realtime) == (8000, 21600, True)
+
+
+def test_lists_switches_and_levels_are_read_as_people_write_them(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("LISTENER_KINDS", " headshot , tryon,")
+    complete.setenv("ALLOWED_ORIGINS", "https://a.app,https://b.app")
+    complete.setenv("LISTENER_REALTIME", "off")
+    complete.setenv("LOG_LEVEL", "debug")
+    settings = load_settings()
+    assert settings.kinds == ("headshot", "tryon")
+    assert settings.allowed_origins == ("https://a.app", "https://b.app")
+    assert (settings.realtime, settings.log_level) == (False, "DEBUG")
+
+
+def test_a_heartbeat_slower_than_half_the_lease_is_refused(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("LISTENER_LEASE_S", "10")
+    complete.setenv("LISTENER_HEARTBEAT_S", "6")
+    assert problems() == ["LISTENER_HEARTBEAT_S must be at most half of LISTENER_LEASE_S"]
+
+
+def test_a_dotenv_file_is_read_and_checked(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = "SUPABASE_URL=https://abcd.supabase.co\nSUPABASE_SECRET_KEY=sb_secret_0123456789abcdef\n"
+    (tmp_path / ".env").write_text(text)
+    assert load_settings().supabase_url == "https://abcd.supabase.co"
+    (tmp_path / ".env").write_text(f"{text}LISTENER_DEVISE=cpu\n")
+    assert problems() == ["LISTENER_DEVISE is unknown, did you mean LISTENER_DEVICE?"]
+
+
+def test_no_secret_is_shown_when_the_settings_are_printed(complete: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "API_KEY", "OPENAI_API_KEY", "R2_SECRET_ACCESS_KEY"):
+        complete.setenv(name, "CANARYCANARYCANARY")
+    complete.setenv("SUPABASE_SERVICE_ROLE_KEY", "CANARYCANARYCANARYCANARY")
+    settings = load_settings()
+    assert "CANARY" not in f"{settings!r} {settings} {settings.generator_config()!r}"
+    assert len(settings.secrets()) == 5
+
+
+def test_the_generator_is_built_from_the_settings(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("LISTENER_HEADSHOT_MODEL", "embedded")
+    complete.setenv("LISTENER_DEVICE", "cpu")
+    complete.setenv("LISTENER_HEADSHOT_STEPS", "3")
+    complete.setenv("MODEL_STORAGE_PATH", "/models")
+    complete.setenv("HF_TOKEN", "hf_token")
+    config = load_settings().generator_config()
+    (headshot,) = config.pipelines
+    assert (headshot.kind, headshot.model, headshot.device, headshot.steps) == ("headshot", "embedded", "cpu", 3)
+    assert (config.cache_dir, config.hub_token) == ("/models", "hf_token")
+
+
+def test_the_example_names_every_variable_once_with_its_description_and_nothing_else() -> None:
+    pairs = re.findall(r"^# (.+)\n#?\s?([A-Z0-9_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    expected = {names_of(name)[0]: field.description for name, field in Settings.model_fields.items()}
+    assert {name: comment for comment, name in pairs} == expected
+    assert len(pairs) == len(expected)
+
+
+def test_the_example_shows_the_real_defaults() -> None:
+    shown = dict(re.findall(r"^#?\s?([A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, (int, float, str)) and not isinstance(field.default, bool):
+            assert shown[names_of(name)[0]] == str(field.default), name

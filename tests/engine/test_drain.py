@@ -1,0 +1,79 @@
+"""The end of a daemon: nothing new, the running work ends or is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from listener.engine.drain import Drain, Phase
+from listener.engine.slots import Running, Slots
+from listener.errors import Draining
+from listener.telemetry import log
+from tests.engine.engine_support import a_session, running_of
+
+
+class OneRunning:
+    """A drain with one running attempt."""
+
+    def __init__(self, grace_s: float) -> None:
+        self.stopped: list[bool] = []
+        self.slots = Slots(2, lambda _reason: None)
+        self.running: Running = running_of(a_session())
+        self.slots.take(self.running)
+        self.drain = Drain(self.slots, lambda: self.stopped.append(True), grace_s, log.get("test"))
+
+    def interrupted(self) -> bool:
+        try:
+            self.running.interruption.check()
+        except Draining:
+            return True
+        return False
+
+
+async def test_running_work_may_finish_within_the_grace() -> None:
+    one = OneRunning(grace_s=5)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.drain.run())
+        assert one.drain.refusal() is None
+        one.drain.request()
+        assert one.drain.refusal() == "draining"
+        assert one.stopped == [True]
+        await asyncio.sleep(0)
+        one.slots.give_back(one.running)
+    assert not one.interrupted()
+    assert one.drain.phase is Phase.FINISHING
+
+
+async def test_after_the_grace_the_rest_is_given_back() -> None:
+    one = OneRunning(grace_s=0.02)
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(one.drain.run())
+        one.drain.request()
+        async with asyncio.timeout(2):
+            while not one.interrupted():
+                await asyncio.sleep(0.001)
+        assert not ended.done(), "it waits until the attempts are settled"
+        one.slots.give_back(one.running)
+    assert one.drain.phase is Phase.RELEASING
+
+
+async def test_a_second_request_gives_everything_back_now() -> None:
+    one = OneRunning(grace_s=1000)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.drain.run())
+        one.drain.request()
+        await asyncio.sleep(0)
+        one.drain.request()
+        async with asyncio.timeout(2):
+            while not one.interrupted():
+                await asyncio.sleep(0.001)
+        one.slots.give_back(one.running)
+
+
+async def test_an_idle_daemon_ends_at_once(logged: Any) -> None:
+    one = OneRunning(grace_s=1000)
+    one.slots.give_back(one.running)
+    one.drain.request()
+    async with asyncio.timeout(2):
+        await one.drain.run()
+    assert logged("drain_done")[0]["left"] == 0

@@ -1,0 +1,174 @@
+"""The worker's lease: renewed together, stopped when it ran out, and what a heartbeat brings back is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from listener.engine.heartbeat import Heartbeat, Listeners
+from listener.engine.slots import Running, Slots
+from listener.errors import AttemptInterrupted, Cancelled, ConfigError, LeaseLost, StoreUnavailable
+from listener.ports import Attempt, Pulse, Registered, Registration, WatchedTable
+from listener.telemetry import log
+from tests.engine.engine_support import TABLES, HandClock, MemoryStore, running_of
+
+LEASE_S = 30.0
+
+
+class Beating:
+    """A heartbeat on a hand-set clock, one turn at a time."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.clock = HandClock()
+        self.slots = Slots(3, lambda _reason: None)
+        self.open: list[UUID] = []
+        self.tables: list[Sequence[WatchedTable]] = []
+        self.beats: list[float] = []
+        self.woken: list[str] = []
+        listeners = Listeners(lambda: self.open, self.tables.append, self.beats.append, self.woken.append)
+        self.heartbeat = Heartbeat(
+            store=self.store,
+            registration=Registration(uuid4(), "test", ("headshot",), 3, "0", LEASE_S),
+            interval_s=10,
+            slots=self.slots,
+            listeners=listeners,
+            clock=self.clock,
+            log=log.get("test"),
+        )
+
+    def run_one(self) -> Running:
+        running = running_of(self.store.add())
+        self.slots.take(running)
+        return running
+
+
+def stopped_by(running: Running) -> type[BaseException] | None:
+    try:
+        running.interruption.check()
+    except AttemptInterrupted as reason:
+        return type(reason)
+    return None
+
+
+async def test_a_worker_registers_then_renews_everything_with_one_call() -> None:
+    beating = Beating()
+    assert beating.heartbeat.refusal() is not None
+    assert await beating.heartbeat.turn() == 10
+    assert beating.heartbeat.refusal() is None
+    assert (beating.tables, beating.woken) == ([TABLES], ["registered"])
+    running, claim = [beating.run_one(), beating.run_one()], uuid4()
+    beating.open = [claim]
+    await beating.heartbeat.turn()
+    assert beating.store.heartbeats == [([one.attempt for one in running], [claim])]
+    assert beating.store.calls == ["register", "heartbeat"]
+
+
+async def test_a_lease_that_ran_out_stops_all_attempts_counted_from_before_the_heartbeat_was_sent(logged: Any) -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    running = beating.run_one()
+    renewed = beating.clock.at
+    beating.store.holds["heartbeat"] = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        turn = group.create_task(beating.heartbeat.turn())
+        await asyncio.sleep(0)
+        beating.clock.at = renewed + 8  # the answer takes 8 s: the lease counts from the sending
+        beating.store.holds.pop("heartbeat").set()
+        await turn
+    beating.store.faults["heartbeat"] = [StoreUnavailable("503")] * 9
+    beating.clock.at = renewed + LEASE_S - 0.1
+    await beating.heartbeat.turn()
+    assert stopped_by(running) is None
+    beating.clock.at = renewed + LEASE_S
+    await beating.heartbeat.turn()
+    assert stopped_by(running) is LeaseLost
+    assert beating.heartbeat.refusal() is not None
+    assert logged("lease_expired")[0]["attempts_stopped"] == 1
+
+
+async def test_a_worker_that_slept_longer_than_its_lease_stops_before_it_speaks() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    running = beating.run_one()
+    beating.clock.at += LEASE_S + 1
+    await beating.heartbeat.turn()
+    assert stopped_by(running) is LeaseLost
+    assert beating.heartbeat.refusal() is None, "it renewed and may claim again"
+
+
+async def test_cancels_and_lost_attempts_are_delivered_to_those_they_mean() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    cancelled, lost, newer, untouched = (beating.run_one() for _ in range(4))
+    stale = Attempt(newer.attempt.session, newer.attempt.attempt - 1)
+    beating.store.pulse = Pulse((cancelled.attempt.session, uuid4()), (lost.attempt, stale), tables=TABLES)
+    await beating.heartbeat.turn()
+    assert [stopped_by(one) for one in (cancelled, lost, newer, untouched)] == [Cancelled, LeaseLost, None, None]
+
+
+async def test_a_forgotten_worker_registers_again_at_once() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    beating.store.pulse = Pulse(known=False)
+    assert await beating.heartbeat.turn() == 0.0
+    assert beating.heartbeat.refusal() is not None
+    beating.store.pulse = Pulse(tables=TABLES)
+    await beating.heartbeat.turn()
+    assert beating.store.calls == ["register", "heartbeat", "register"]
+    assert beating.heartbeat.refusal() is None
+
+
+async def test_a_store_that_is_away_is_asked_again_soon_and_the_reason_is_told(logged: Any) -> None:
+    beating = Beating()
+    beating.store.faults["register"] = [StoreUnavailable("no route")] * 2
+    delay_s = await beating.heartbeat.turn()
+    assert 0 < delay_s <= 5
+    assert "no route" in str(beating.heartbeat.refusal())
+    await beating.heartbeat.turn()
+    assert await beating.heartbeat.turn() == 10
+
+
+async def test_the_canary_hears_the_time_before_the_sending() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    sent_at = beating.clock.at
+    await beating.heartbeat.turn()
+    assert beating.beats == [sent_at]
+
+
+async def test_a_claim_waits_for_a_heartbeat_that_left_before_it() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    beating.store.holds["heartbeat"] = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        turn = group.create_task(beating.heartbeat.turn())
+        await asyncio.sleep(0)
+        claim = group.create_task(beating.heartbeat.settled())
+        await asyncio.sleep(0)
+        assert not claim.done()
+        beating.store.holds.pop("heartbeat").set()
+        await turn
+        await claim
+
+
+async def test_a_schema_that_is_too_old_ends_the_daemon_with_the_reason() -> None:
+    beating = Beating()
+
+    async def old(_registration: Registration) -> Registered:
+        return Registered(0, LEASE_S)
+
+    beating.store.register = old  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="supabase/migrations"):
+        await beating.heartbeat.turn()
+
+
+async def test_a_daemon_that_ends_says_that_nothing_runs() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    await beating.heartbeat.beat_empty()
+    assert beating.store.heartbeats == [([], [])]

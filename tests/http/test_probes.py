@@ -1,0 +1,120 @@
+"""The probes over real HTTP: alive, ready, and each part with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from listener.engine.health import Health, PartStatus
+from listener.http.probes import Probes
+from listener.http.server import BODY_BYTES, serving
+
+
+class Parts:
+    """Health whose parts the test sets."""
+
+    def __init__(self) -> None:
+        self.status = {"generator": PartStatus(True, "loaded"), "realtime": PartStatus(True, required=False)}
+        self.health = Health()
+        for name in self.status:
+            self.health.add(name, lambda name=name: self.status[name])  # type: ignore[misc]
+
+
+@asynccontextmanager
+async def client(parts: Parts, *more: web.AbstractRouteDef) -> AsyncIterator[aiohttp.ClientSession]:
+    async with (
+        serving("127.0.0.1", 0, [*Probes(parts.health).routes(), *more]) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        assert port > 0
+        yield session
+
+
+async def read(session: aiohttp.ClientSession, path: str) -> tuple[int, Any]:
+    async with session.get(path) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_all_is_well() -> None:
+    async with client(Parts()) as session:
+        assert await read(session, "/livez") == (200, {"status": "alive"})
+        assert await read(session, "/readyz") == (200, {"status": "ready"})
+        status, body = await read(session, "/health")
+    assert (status, body["status"]) == (200, "ok")
+    assert body["parts"]["generator"] == {"status": "ok", "reason": "loaded"}
+
+
+async def test_a_worker_that_loads_its_model_is_alive_and_not_ready_and_says_why() -> None:
+    parts = Parts()
+    parts.status["generator"] = PartStatus(False, "headshot: loading", details={"starts": 1})
+    async with client(parts) as session:
+        assert (await read(session, "/livez"))[0] == 200
+        assert await read(session, "/readyz") == (
+            503,
+            {"status": "not ready", "reasons": {"generator": "headshot: loading"}},
+        )
+        status, body = await read(session, "/health")
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["parts"]["generator"] == {"status": "failing", "reason": "headshot: loading", "details": {"starts": 1}}
+
+
+async def test_a_part_that_is_not_required_degrades_but_does_not_stop_the_work() -> None:
+    parts = Parts()
+    parts.status["realtime"] = PartStatus(False, "no canary within 10 s", required=False)
+    async with client(parts) as session:
+        assert (await read(session, "/readyz"))[0] == 200
+        assert (await read(session, "/health"))[1]["status"] == "degraded"
+
+
+async def test_health_answers_within_200_ms() -> None:
+    async with client(Parts()) as session:
+        await read(session, "/health")
+        began = time.perf_counter()
+        await read(session, "/health")
+        assert time.perf_counter() - began < 0.2
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/health", 405)])
+async def test_refusals_have_the_uniform_shape(method: str, path: str, status: int) -> None:
+    async with client(Parts()) as session, session.request(method, path) as answer:
+        body = await answer.json()
+        assert answer.status == status
+        assert set(body["error"]) == {"code", "message", "details"}
+        assert body["error"]["code"] == body["error"]["code"].upper()
+
+
+async def test_a_fault_tells_nothing_about_itself() -> None:
+    async def breaks(_request: web.Request) -> web.Response:
+        raise RuntimeError("CANARY")
+
+    async with client(Parts(), web.get("/breaks", breaks)) as session, session.get("/breaks") as answer:
+        text = await answer.text()
+        assert answer.status == 500
+        assert "CANARY" not in text
+
+
+async def test_a_body_over_the_limit_is_refused() -> None:
+    async def reads(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({})
+
+    async with client(Parts(), web.post("/reads", reads)) as session:
+        async with session.post("/reads", data=b"x" * (BODY_BYTES + 1)) as answer:
+            assert answer.status == 413
+            assert (await answer.json())["error"]["code"] == "REQUEST_ENTITY_TOO_LARGE"
+        async with session.post("/reads", data=b"x") as answer:
+            assert answer.status == 200
+
+
+async def test_a_port_in_use_is_an_error_and_not_a_silent_probe() -> None:
+    async with serving("127.0.0.1", 0, []) as port:
+        with pytest.raises(OSError, match="address already in use"):
+            async with asyncio.timeout(5), serving("127.0.0.1", port, []):
+                pass
