@@ -7,12 +7,14 @@ import time
 from typing import ClassVar
 from uuid import UUID
 
-from handlers.headshot.params import SEED_MAX, HeadshotParams
+from handlers.headshot.params import HeadshotParams
 from handlers.inputs.images import encode_png
 from listener.contract import Artifact, Context, GeneratedImage, Generation, GenerationRequest, SavedArtifact, Session
 from listener.errors import NothingProduced
 
 ARTIFACT_NAME = "image.png"
+# JavaScript reads larger integers wrongly, and a seed is there to be used again.
+DEFAULT_SEED_MAX = 2**53 - 1
 
 
 class HeadshotHandler:
@@ -35,7 +37,7 @@ class HeadshotHandler:
 
 def default_seed(session: UUID) -> int:
     """Derive a seed from the session, so that another attempt makes the same picture."""
-    return int.from_bytes(hashlib.blake2b(session.bytes, digest_size=8).digest()) & SEED_MAX
+    return int.from_bytes(hashlib.blake2b(session.bytes, digest_size=8).digest()) & DEFAULT_SEED_MAX
 
 
 def _request(session: Session, params: HeadshotParams) -> GenerationRequest:

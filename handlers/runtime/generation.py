@@ -98,7 +98,8 @@ def run(loaded: Loaded, order: Generate, on_step: OnStep, is_cancelled: IsCancel
         ended = _attempt(loaded, order, on_step, is_cancelled)
     if isinstance(ended, Failed):
         loaded.pipe.maybe_free_model_hooks()  # resets stateful caches: they keep the interrupted run's shapes
-        free_memory()
+        if ended.code != "cancelled":
+            free_memory()
     return ended
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from handlers.runtime import generation, pipelines
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
-from handlers.runtime.memory import free_memory, memory_facts
+from handlers.runtime.memory import free_memory, memory_facts, settle_memory
 from handlers.runtime.messages import Beat, Done, Failed, Generate, Load, Message
 from handlers.runtime.pipelines import Loaded
 
@@ -63,6 +63,7 @@ class Worker:
             failed = _describe_load(error, order)
         else:
             self._kinds[order.kind] = loaded
+            settle_memory()
             took = {"total_s": round(time.monotonic() - started, 3), "memory": memory_facts(loaded.device)}
             self._orders.answer(Done(order.run, {**facts, **took}))
             return

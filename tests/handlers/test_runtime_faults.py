@@ -1,0 +1,159 @@
+"""What the runtime promises when a child dies, hangs, cannot load or has no memory. Real processes, really killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from listener.contract import PipelineConfig
+from listener.errors import ModelUnavailable, RuntimeDied
+
+KLEIN = (PipelineConfig("klein", "embedded", device="cpu"),)
+LONG = {"steps": 100, "width": 512, "height": 512}
+
+
+async def drawing_for_a_while(bench: Any) -> asyncio.Task[Any]:
+    """Begin a long run and wait until it takes steps."""
+    bench.steps.clear()
+    drawing = asyncio.ensure_future(bench.draw(**LONG))
+    await bench.until(lambda: len(bench.steps) >= 2 or drawing.done())
+    assert not drawing.done()
+    return drawing
+
+
+async def test_a_killed_child_fails_its_run_in_words_and_the_next_run_works(start: Any) -> None:
+    bench = await start(pipelines=KLEIN)
+    await bench.ready()
+    before = await bench.draw()
+    first = bench.pid
+    drawing = await drawing_for_a_while(bench)
+    waiting = asyncio.ensure_future(bench.draw())
+    await asyncio.sleep(0)
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(RuntimeDied) as died:
+        await drawing
+    assert died.value.details["exit"] == "killed by SIGKILL (9)"
+    assert (await waiting).images == before.images, "who only waited is served by the next child"
+    assert bench.pid != first
+    assert bench.generator.status().details["restarts"] == 1
+    assert bench.generator.status().details["last_exit"] == "killed by SIGKILL (9)"
+    with capture_logs() as logs:
+        os.kill(bench.pid, signal.SIGSEGV)
+        await bench.until(lambda: bench.generator.status().details["restarts"] == 2)
+    ended = next(line for line in logs if line["event"] == "runtime_ended")
+    assert ended["exit"] == "killed by SIGSEGV (11)", "nobody had to ask for it to be noticed"
+
+
+async def test_a_child_that_takes_no_step_is_killed_and_replaced(start: Any) -> None:
+    bench = await start(pipelines=KLEIN, step_timeout_s=1.5)
+    await bench.ready()
+    first = bench.pid
+    drawing = await drawing_for_a_while(bench)
+    os.kill(first, signal.SIGSTOP)
+    with pytest.raises(RuntimeDied) as died:
+        await drawing
+    assert died.value.details == {"exit": "killed by SIGKILL (9)", "cause": "no step for 1.5 s"}
+    await bench.until(lambda: bench.generator.status().details["restarts"] == 1)
+    assert not psutil.pid_exists(first)
+
+
+async def test_a_model_that_does_not_load_is_told_and_tried_again_while_others_work(
+    start: Any, tmp_path: Path, weights: Path
+) -> None:
+    folder = tmp_path / "model"
+    flux = PipelineConfig("flux", "embedded", "FluxPipeline", device="cpu")
+    own = PipelineConfig("own", str(folder), device="cpu")
+    odd = PipelineConfig("odd", "embedded", "NoSuchPipeline", device="cpu")
+    alone = await start(pipelines=(flux, own, odd))
+    await alone.until(lambda: "NoSuchPipeline" in alone.generator.status().reason)
+    assert f"the folder {folder} does not exist" in alone.generator.status().reason
+    assert not alone.generator.status().ready
+    with pytest.raises(ModelUnavailable, match="does not exist"):
+        await alone.draw("own")
+    assert await alone.draw("flux")
+    pid = alone.pid
+    shutil.copytree(next((weights / "embedded").glob("FluxPipeline-*")), folder)
+    await alone.until(lambda: "own: the folder" not in alone.generator.status().reason)
+    assert (await alone.draw("own")).pipeline_class == "FluxPipeline"
+    assert alone.pid == pid, "a missing folder is no reason to lose what is loaded"
+
+
+async def test_without_cuda_the_reason_is_clear_and_nothing_spins(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    bench = await start(pipelines=(PipelineConfig("headshot", "embedded", device="cuda"),))
+    await bench.until(lambda: "next try in 1 s" in bench.generator.status().reason)
+    status = bench.generator.status()
+    assert not status.ready
+    assert "CUDA is not available" in status.reason
+    assert "LISTENER_DEVICE=cpu" in status.reason
+    assert status.details["pid"] is None, "nothing runs while it waits"
+    with pytest.raises(ModelUnavailable, match="LISTENER_DEVICE=cpu"):
+        await bench.draw("headshot")
+
+
+async def test_a_load_that_takes_too_long_is_ended(start: Any) -> None:
+    bench = await start(pipelines=KLEIN, load_timeout_s=0.2)
+    await bench.until(lambda: "not loaded within 0.2 s" in bench.generator.status().reason)
+    assert not bench.generator.status().ready
+
+
+async def test_two_workers_that_start_at_once_share_one_set_of_weights(start: Any, tmp_path: Path) -> None:
+    pair = [await start(pipelines=KLEIN, cache_dir=str(tmp_path)) for _ in range(2)]
+    for bench in pair:
+        await bench.ready()
+    first, second = [await bench.draw() for bench in pair]
+    assert first.images == second.images
+    assert len(list((tmp_path / "embedded").iterdir())) == 1, "no unfinished folder is left"
+
+
+async def test_closing_leaves_no_process_and_fails_who_waits(start: Any) -> None:
+    bench = await start(pipelines=KLEIN)
+    await bench.ready()
+    pid = bench.pid
+    drawing = await drawing_for_a_while(bench)
+    await bench.generator.close()
+    with pytest.raises(ModelUnavailable, match="closed"):
+        await drawing
+    assert not psutil.pid_exists(pid)
+    assert bench.generator.status().reason == "the generator is closed"
+
+
+DAEMON = """
+import asyncio, json, sys, uuid
+from handlers.runtime.host import LocalGenerator
+from listener.contract import GenerationRequest, GeneratorConfig, PipelineConfig
+
+async def main():
+    generator = LocalGenerator(GeneratorConfig((PipelineConfig("klein", "embedded", device="cpu"),), sys.argv[1]))
+    await generator.start()
+    tell = lambda done, total: print(json.dumps(generator.status().details["pid"]), flush=True)
+    request = GenerationRequest("klein", uuid.uuid4(), "a portrait", (1,), width=512, height=512, steps=100)
+    await generator.generate(request, tell)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_daemon_leaves_no_child(weights: Path) -> None:
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DAEMON, str(weights), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert daemon.stdout is not None
+    async with asyncio.timeout(60):
+        while not (line := await daemon.stdout.readline()).strip().isdigit():
+            assert line
+    child = psutil.Process(json.loads(line))
+    daemon.kill()
+    await daemon.wait()
+    psutil.wait_procs([child], timeout=3)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,186 @@
+"""What the runtime promises while nothing goes wrong, with both real pipelines in a real child."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import resource
+import signal
+import sys
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from PIL import Image
+from structlog.testing import capture_logs
+
+from listener.contract import GenerationRequest
+from listener.errors import InputUnavailable, InvalidParams, ModelUnavailable, OutOfMemory
+
+MIB = 1 << 20
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def reference(side_px: int = 64) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side_px, side_px), (200, 120, 60)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "name", "steps"), [("klein", "Flux2KleinPipeline", 4), ("flux", "FluxPipeline", 25)])
+async def test_a_pipeline_draws_with_its_own_defaults(bench: Any, kind: str, name: str, steps: int) -> None:
+    made = await bench.draw(kind)
+    image = made.images[0]
+    assert (made.model, made.pipeline_class, made.device, made.steps) == ("embedded", name, "cpu", steps)
+    assert (image.width, image.height, len(image.rgb), image.seed) == (64, 64, 64 * 64 * 3, 7)
+    assert len(set(image.rgb)) > 50, "a picture, not one colour"
+
+
+async def test_guidance_is_used_by_flux_and_noted_where_a_distilled_model_ignores_it(bench: Any) -> None:
+    flux = await bench.draw("flux", steps=2)
+    assert (flux.guidance_scale, flux.notes) == (7.5, ())
+    klein = await bench.draw("klein", guidance_scale=7.5, negative_prompt="hats")
+    assert klein.guidance_scale is None
+    assert "guidance_scale 7.5 was ignored" in klein.notes[0]
+    assert "negative_prompt was ignored" in klein.notes[1]
+
+
+async def test_the_same_seed_draws_the_same_pixels(bench: Any) -> None:
+    first = await bench.draw(seed=11)
+    assert (await bench.draw(seed=11)).images == first.images
+    assert (await bench.draw(seed=12)).images[0].rgb != first.images[0].rgb
+    assert (await bench.draw(seed=11, prompt="a lighthouse")).images[0].rgb != first.images[0].rgb
+
+
+async def test_several_seeds_draw_what_each_draws_alone(bench: Any) -> None:
+    bench.steps.clear()
+    pair = await bench.draw(seeds=(1, 2**63 - 1))
+    assert bench.steps == [(done, 8) for done in range(1, 9)]
+    alone = await bench.draw(seed=2**63 - 1)
+    assert pair.images[1] == alone.images[0]
+
+
+async def test_each_step_is_told_once_in_order(bench: Any) -> None:
+    bench.steps.clear()
+    await bench.draw("flux", steps=5)
+    assert bench.steps == [(done, 5) for done in range(1, 6)]
+
+
+async def test_a_step_callback_that_raises_stops_the_run_and_nothing_else(bench: Any) -> None:
+    def refuse(_done: int, _total: int) -> None:
+        raise LookupError("the attempt is over")
+
+    request = GenerationRequest("flux", uuid4(), "a portrait", (1,), width=64, height=64, steps=100)
+    with pytest.raises(LookupError):
+        await bench.generator.generate(request, refuse)
+    assert await bench.draw()
+
+
+async def test_a_cancelled_run_stops_between_two_steps_and_leaves_no_trace(bench: Any) -> None:
+    before = await bench.draw("flux", steps=3)
+    bench.steps.clear()
+    with capture_logs() as logs:
+        drawing = asyncio.ensure_future(bench.draw("flux", steps=100, width=512, height=512))
+        await bench.until(lambda: len(bench.steps) >= 2)
+        drawing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await drawing
+        after = await bench.draw("flux", steps=3)
+    assert after.images == before.images
+    assert [line["event"] for line in logs].count("generation_cancelled") == 1
+    assert max(done for done, _ in bench.steps[:-3]) < 50, "it ran on"
+
+
+async def test_runs_wait_in_line_and_a_waiting_one_can_leave(bench: Any) -> None:
+    order: list[int] = []
+
+    async def draw(number: int) -> None:
+        await bench.draw(seed=number, width=128, height=128)
+        order.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(draw(number)) for number in range(4)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+    assert order == [0, 1, 3]
+
+
+async def test_a_reference_image_changes_the_picture_of_a_pipeline_that_takes_one(bench: Any) -> None:
+    plain = await bench.draw(width=128, height=128)
+    assert (await bench.draw(width=128, height=128, references=(reference(),))).images != plain.images
+    with pytest.raises(InvalidParams, match="FluxPipeline takes no reference images"):
+        await bench.draw("flux", references=(reference(),))
+    for broken in (b"GIF89a no picture", reference(32)):
+        with pytest.raises(InputUnavailable, match="reference image 1"):
+            await bench.draw(references=(broken,))
+
+
+async def test_a_size_that_the_model_would_round_is_refused_by_name(bench: Any) -> None:
+    with pytest.raises(InvalidParams, match="width must be a multiple of 16 for Flux2KleinPipeline, not 65"):
+        await bench.draw(width=65)
+
+
+async def test_a_kind_without_a_pipeline_is_refused(bench: Any) -> None:
+    with pytest.raises(ModelUnavailable, match="no pipeline is configured for tryon"):
+        await bench.draw("tryon")
+
+
+async def test_the_status_tells_what_is_loaded_and_what_it_takes(bench: Any) -> None:
+    status = bench.generator.status()
+    assert status.ready
+    assert "klein: Flux2KleinPipeline (embedded) on cpu" in status.reason
+    assert status.details["memory"]["rss_mib"] > 100
+    assert status.details["pipelines"]["flux"]["load_s"] >= 0
+
+
+async def test_no_word_of_a_prompt_reaches_the_log(bench: Any) -> None:
+    # Longer than CLIP's 77 tokens: the library would quote what it cuts off.
+    prompt = "Xanthippe Quokkaberg portrait " + "zephyrine marmalade " * 40
+    with capture_logs() as logs:
+        await bench.draw("flux", prompt=prompt, negative_prompt="Brobdingnag", steps=1)
+        with pytest.raises(InvalidParams):
+            await bench.draw("flux", prompt=prompt, width=65)
+    assert {line["event"] for line in logs} >= {"generation_done", "generation_failed"}
+    text = str(logs).casefold()
+    assert not [word for word in ("xanthippe", "quokkaberg", "zephyrine", "brobdingnag") if word in text]
+
+
+async def test_signals_meant_for_the_daemon_do_not_end_the_child(bench: Any) -> None:
+    pid = bench.pid
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    assert await bench.draw()
+    assert bench.pid == pid
+
+
+async def test_memory_stays_flat_over_many_generations(bench: Any) -> None:
+    child = psutil.Process(bench.pid)
+    for number in range(15):
+        await bench.draw("flux", seed=number, steps=4)
+    before = child.memory_info().rss
+    for number in range(50):
+        await bench.draw("flux", seed=number, steps=4)
+    assert child.memory_info().rss < before * 1.03
+
+
+async def test_a_run_without_enough_memory_fails_as_that_and_the_child_lives(bench: Any) -> None:
+    before = await bench.draw()
+    pid = bench.pid
+    unlimited = resource.prlimit(pid, resource.RLIMIT_AS)
+    room = psutil.Process(pid).memory_info().vms + 64 * MIB
+    resource.prlimit(pid, resource.RLIMIT_AS, (room, unlimited[1]))
+    with pytest.raises(OutOfMemory) as lacking:
+        await bench.draw(width=2048, height=2048, steps=1)
+    assert lacking.value.details["width"] == 2048
+    resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+    assert (await bench.draw()).images == before.images
+    assert bench.pid == pid
+
+
+async def test_the_daemon_never_imports_torch() -> None:
+    script = "import sys, handlers.runtime.host, handlers.headshot.handler; sys.exit('torch' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    assert await process.wait() == 0
