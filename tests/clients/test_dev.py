@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import stat
 import subprocess
@@ -117,6 +119,36 @@ def test_a_session_that_fails_is_said_and_exits_with_1(project: Project, tmp_pat
     done = run_listener(tmp_path, "submit", " ", "--watch", XDG_STATE_HOME=str(project.state_home))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed" in done.stderr
+
+
+def test_in_a_terminal_submit_draws_a_bar(project: Project, tmp_path: Path) -> None:
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "listener", "submit", "a calm portrait", "--watch"],
+        cwd=tmp_path,
+        env=dev_environment(project.state_home) | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    drawn = b""
+    while chunk := _read_screen(screen):
+        drawn += chunk
+    os.close(screen)
+    assert process.wait(ENDED_WITHIN_S) == 0
+    assert b"100%" in drawn
+    assert b"completed" in drawn
+    assert b"image: out/" in drawn
+
+
+def _read_screen(screen: int) -> bytes:
+    ready, _, _ = select.select([screen], [], [], 60.0)
+    assert ready, "nothing was drawn for a minute"
+    try:
+        return os.read(screen, 65_536)
+    except OSError:  # the program ended, and Linux says so in this way
+        return b""
 
 
 def test_submit_without_a_project_says_what_to_do(tmp_path: Path) -> None:
