@@ -1,6 +1,7 @@
 -- listener.due_sessions(kinds, limit) -> setof uuid
 -- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
--- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all.
+-- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all, and a condition on
+-- broken tables as `table_id <> all(...)` makes the planner expect one row and sort it all, too.
 -- Locks:  sessions, skip locked; never waits.
 create function listener.due_sessions(p_kinds text[], p_limit integer)
 returns setof uuid
@@ -17,8 +18,10 @@ as $$
       where
         session.status = 'queued'
         and session.kind = wanted.kind
-        and session.table_id <> all(
-          array(select registry.id from listener.session_tables as registry where registry.broken_at is not null)
+        and (
+          select registry.broken_at is null
+          from listener.session_tables as registry
+          where registry.id = session.table_id
         )
       order by session.fair_tag, session.seq
       limit p_limit

@@ -26,8 +26,8 @@ begin
     select session.id from listener.sessions as session
     where session.id = any(v_strays) and session.worker = p_worker and session.claimed_beat < p_beats
   );
-  update listener.sessions as session set worker = null, run_at = null where session.id = any(v_strays);
   perform listener.requeue(v_strays, false);
+  update listener.sessions as session set worker = null where session.id = any(v_strays);
 end
 $$;
 

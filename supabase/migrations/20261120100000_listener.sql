@@ -793,7 +793,8 @@ grant execute on function listener.distinct_attempts(jsonb) to service_role;
 
 -- listener.due_sessions(kinds, limit) -> setof uuid
 -- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
--- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all.
+-- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all, and a condition on
+-- broken tables as `table_id <> all(...)` makes the planner expect one row and sort it all, too.
 -- Locks:  sessions, skip locked; never waits.
 create function listener.due_sessions(p_kinds text[], p_limit integer)
 returns setof uuid
@@ -810,8 +811,10 @@ as $$
       where
         session.status = 'queued'
         and session.kind = wanted.kind
-        and session.table_id <> all(
-          array(select registry.id from listener.session_tables as registry where registry.broken_at is not null)
+        and (
+          select registry.broken_at is null
+          from listener.session_tables as registry
+          where registry.id = session.table_id
         )
       order by session.fair_tag, session.seq
       limit p_limit
@@ -1700,8 +1703,8 @@ begin
     select session.id from listener.sessions as session
     where session.id = any(v_strays) and session.worker = p_worker and session.claimed_beat < p_beats
   );
-  update listener.sessions as session set worker = null, run_at = null where session.id = any(v_strays);
   perform listener.requeue(v_strays, false);
+  update listener.sessions as session set worker = null where session.id = any(v_strays);
 end
 $$;
 

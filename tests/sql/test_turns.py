@@ -1,0 +1,96 @@
+"""Whose turn it is: fair between owners, kinds and plans, whatever one of them floods."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+from tests.sql.project import Project
+
+
+async def order(project: Project, worker: UUID, count: int) -> list[UUID]:
+    return [(await project.claim(worker))[0]["owner"] for _ in range(count)]
+
+
+async def test_one_owners_rows_come_in_order(project: Project, owner: UUID) -> None:
+    rows = await project.insert(owner, 5)
+    worker = await project.worker()
+    assert [row["row_id"] for row in await project.claim(worker, 5)] == rows
+
+
+async def test_a_flood_of_one_owner_does_not_delay_anothers_single_row(project: Project, owner: UUID) -> None:
+    flooder = uuid4()
+    await project.grant(flooder, 300)
+    await project.insert(flooder, 300)
+    worker = await project.worker()
+    await project.claim(worker, 5)
+    await project.insert(owner)
+    assert owner in await order(project, worker, 7)
+
+
+async def test_a_regular_customer_does_not_wait_behind_a_newcomers_flood(project: Project, owner: UUID) -> None:
+    worker, newcomer = await project.worker(), uuid4()
+    for _ in range(8):
+        await project.insert(owner)
+        await project.claim(worker)
+    await project.grant(newcomer, 300)
+    await project.insert(newcomer, 300)
+    await project.insert(owner)
+    assert owner in await order(project, worker, 12)
+
+
+async def test_the_paid_plan_goes_first(project: Project, owner: UUID) -> None:
+    paying = uuid4()
+    await project.insert(owner, 10)
+    await project.grant(paying, 2)
+    await project.connection.execute("update listener.accounts set plan = 'paid' where owner = $1", paying)
+    await project.insert(paying, 2)
+    assert await order(project, await project.worker(), 2) == [paying, paying]
+
+
+async def test_two_owners_share_evenly(project: Project, owner: UUID) -> None:
+    other = uuid4()
+    await project.insert(owner, 8)
+    await project.insert(other, 8)
+    first = await order(project, await project.worker(), 8)
+    assert (first.count(owner), first.count(other)) == (4, 4)
+
+
+async def test_two_kinds_share_a_worker_whatever_their_tags(project: Project, owner: UUID) -> None:
+    await project.connection.execute(
+        """
+        insert into listener.kinds (kind, bucket, virtual_time) values ('tryon', 'headshots', 100000);
+        create table public.tryon_sessions (like public.headshot_sessions including all);
+        insert into listener.session_tables (relation, kind) values ('public.tryon_sessions', 'tryon');
+        create trigger register after insert on public.tryon_sessions referencing new table as new_rows
+        for each statement execute function listener.register_sessions();
+        grant select, update on public.tryon_sessions to service_role;
+        """
+    )
+    await project.grant(owner, 20)
+    await project.insert(owner, 10)
+    await project.connection.execute(
+        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
+    )
+    worker = await project.worker(kinds=("headshot", "tryon"))
+    kinds = [row["kind"] for row in await project.claim(worker, 6, None, "headshot", "tryon")]
+    assert kinds == ["headshot", "tryon"] * 3
+
+
+async def test_a_retry_keeps_its_place(project: Project, owner: UUID) -> None:
+    held = await project.held(owner=owner)
+    before = await project.session(held)
+    await project.insert(owner, 3)
+    await project.settle("retry_sessions", held, code="provider_busy", delay_s=0)
+    assert (await project.again(held)).attempt == 2
+    after = await project.session(held)
+    assert (before["fair_tag"], before["seq"]) == (after["fair_tag"], after["seq"])
+
+
+async def test_virtual_time_never_goes_back(project: Project, owner: UUID) -> None:
+    await project.insert(owner, 5)
+    worker = await project.worker()
+    times = []
+    for _ in range(5):
+        await project.claim(worker)
+        times.append(await project.value("select virtual_time from listener.kinds where kind = 'headshot'"))
+    assert times == sorted(set(times))
