@@ -105,7 +105,6 @@ class Daemon:
             wakeup=self._wakeup,
             admission=admission,
             start=pool.start,
-            before_claim=heartbeat.settled,
             log=log.get("claim"),
         )
         sweep = Sweep(store, self._settings.sweep_s, self._wakeup.set, log.get("sweep"))
@@ -139,6 +138,7 @@ class Daemon:
         try:
             async with asyncio.timeout(LAST_BEAT_S):
                 await heartbeat.beat_empty()
+                await heartbeat.beat_empty()  # a stray is released by the second heartbeat that does not list it
         except (StoreError, TimeoutError) as error:
             self._log.warning("last_heartbeat_failed", error=str(error))
 

@@ -59,12 +59,14 @@ class Pulse:
     """What a heartbeat brings back: sessions to cancel, and attempts that are no longer ours.
 
     `known` is false when the store does not know the worker (any more): it has to register again.
+    `promoted` counts delayed sessions that became due.
     """
 
     cancel: tuple[UUID, ...] = ()
     lost: tuple[Attempt, ...] = ()
     known: bool = True
     tables: tuple[WatchedTable, ...] = ()
+    promoted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

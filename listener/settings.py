@@ -67,8 +67,8 @@ class Settings(LaterSettings):
     lease_s: int = Field(
         30,
         validation_alias="LISTENER_LEASE_S",
-        ge=1,
-        le=3600,
+        ge=2,
+        le=300,
         description="Seconds after which a silent worker is dead",
     )
     heartbeat_s: float | None = Field(

@@ -79,11 +79,12 @@ class PulseAnswer(BaseModel):
     cancel: list[UUID] = []
     lost: list[FenceAnswer] = []
     tables: list[dict[str, str]] = []
+    promoted: int = 0
 
     def pulse(self) -> Pulse:
         """As the engine knows it."""
         lost = tuple(Attempt(one.session, one.attempt) for one in self.lost)
-        return Pulse(tuple(self.cancel), lost, self.known, tables_of(self.tables))
+        return Pulse(tuple(self.cancel), lost, self.known, tables_of(self.tables), self.promoted)
 
 
 class SweptAnswer(BaseModel):

@@ -6,7 +6,7 @@ Knows the latch, the slots and the store; does not know who opened the latch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -41,7 +41,6 @@ class ClaimLoop:
         wakeup: WakeUp,
         admission: Admission,
         start: Callable[[Session], None],
-        before_claim: Callable[[], Awaitable[None]],
         log: Log,
     ) -> None:
         self._store = store
@@ -50,7 +49,6 @@ class ClaimLoop:
         self._wakeup = wakeup
         self._admission = admission
         self._start = start
-        self._before_claim = before_claim
         self._log = log
         self._backoff = Backoff()
         self._stopped = asyncio.Event()
@@ -81,7 +79,6 @@ class ClaimLoop:
             return None if self._slots.free == 0 else 0.0
         if self._admission.refusal() is not None:
             return REFUSED_DELAY_S
-        await self._before_claim()
         claim = self._open = self._open or OpenClaim(uuid4(), self._slots.free)
         self._wakeup.clear()
         try:

@@ -53,7 +53,6 @@ class Heartbeat:
         self._clock = clock
         self._log = log
         self._stopped = asyncio.Event()
-        self._in_flight = asyncio.Lock()
         self._backoff = Backoff(limit_s=min(interval_s, 5.0))
         self._known = False
         self._renewed_at: float | None = None
@@ -93,16 +92,10 @@ class Heartbeat:
         self.last_error = None
         return self._interval_s if self._known else 0.0
 
-    async def settled(self) -> None:
-        """Wait until no heartbeat is under way: one that left before a claim must not be read after it."""
-        async with self._in_flight:
-            return
-
     async def beat(self) -> None:
         """Send one heartbeat and deliver what it brings back."""
-        async with self._in_flight:
-            sent_at = self._clock.monotonic()
-            pulse = await self._store.heartbeat(self._slots.attempts(), self._listeners.open_claims())
+        sent_at = self._clock.monotonic()
+        pulse = await self._store.heartbeat(self._slots.attempts(), self._listeners.open_claims())
         self._known = pulse.known
         if not pulse.known:
             self._log.warning("worker_unknown", reason="the database forgot this worker; it registers again")
@@ -114,8 +107,7 @@ class Heartbeat:
     async def beat_empty(self) -> None:
         """Say that nothing runs here any more, so that the database gives back what it still counts as ours."""
         if self._known:
-            async with self._in_flight:
-                await self._store.heartbeat([], [])
+            await self._store.heartbeat([], [])
 
     async def _register(self) -> None:
         sent_at = self._clock.monotonic()
@@ -132,6 +124,8 @@ class Heartbeat:
         for attempt in pulse.lost:
             self._slots.interrupt(attempt, LeaseLost())
         self._listeners.on_tables(pulse.tables)
+        if pulse.promoted:
+            self._listeners.wake("promoted")
 
     def _patience_s(self) -> float | None:
         """How long an answer is waited for: after the lease ran out it comes too late for running attempts."""

@@ -37,15 +37,12 @@ class Loop:
             wakeup=self.wakeup,
             admission=self.admission,
             start=self.start,
-            before_claim=self.nothing_in_flight,
             log=log.get("test"),
         )
 
     def start(self, session: Session) -> None:
         self.slots.take(running_of(session))
         self.started.append(session)
-
-    async def nothing_in_flight(self) -> None: ...
 
     async def until(self, seen: Callable[[], Any]) -> None:
         async with asyncio.timeout(5):

@@ -141,19 +141,12 @@ async def test_the_canary_hears_the_time_before_the_sending() -> None:
     assert beating.beats == [sent_at]
 
 
-async def test_a_claim_waits_for_a_heartbeat_that_left_before_it() -> None:
+async def test_delayed_sessions_that_became_due_are_claimed_at_once() -> None:
     beating = Beating()
     await beating.heartbeat.turn()
-    beating.store.holds["heartbeat"] = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        turn = group.create_task(beating.heartbeat.turn())
-        await asyncio.sleep(0)
-        claim = group.create_task(beating.heartbeat.settled())
-        await asyncio.sleep(0)
-        assert not claim.done()
-        beating.store.holds.pop("heartbeat").set()
-        await turn
-        await claim
+    beating.store.pulse = Pulse(tables=TABLES, promoted=2)
+    await beating.heartbeat.turn()
+    assert beating.woken == ["registered", "promoted"]
 
 
 async def test_a_schema_that_is_too_old_ends_the_daemon_with_the_reason() -> None:
