@@ -17,11 +17,16 @@ from typing import Any
 
 import platformdirs
 
+from devstack.gateway import PageIncompleteError
+from devstack.postgres.binaries import PostgresUnavailableError
+from devstack.postgres.prepare import MigrationError
 from devstack.stack import Stack, open_stack
-from devstack.worker import Worker, draws_noise, worker_environment
+from devstack.worker import Worker, WorkerEndedError, draws_noise, worker_environment
 
 EMBEDDED_READY_WITHIN_S = 180.0
 MODEL_READY_WITHIN_S = 1900.0  # the weights may have to be downloaded first
+EXPECTED = (WorkerEndedError, PostgresUnavailableError, MigrationError, PageIncompleteError, OSError)
+"""What can go wrong on a sane machine (a taken port is an OSError); the text says enough without a traceback."""
 
 Say = Callable[[str], None]
 
@@ -65,7 +70,8 @@ Visit = Callable[[Running], Awaitable[None]]
 async def run_dev(options: DevOptions, reporter: Reporter, visit: Visit) -> bool:
     """Run until a signal comes, or until the visit is over; False when a signal ended it.
 
-    The first SIGINT or SIGTERM drains, the second one kills. Raises: ExceptionGroup of what went wrong.
+    The first SIGINT or SIGTERM drains, the second one kills.
+    Raises: ExceptionGroup of what went wrong.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:

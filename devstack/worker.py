@@ -17,7 +17,8 @@ from typing import Any
 from devstack.environment import inherited
 
 READY_EVENT = "worker_ready"
-DRAIN_S = 20.0
+GRACE_S = "5"
+STOP_LIMIT_S = 20.0
 LONGEST_LINE_BYTES = 2**20
 EMBEDDED = "embedded"
 EMBEDDED_SIDE_PX = "256"
@@ -33,13 +34,14 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     """What a worker of this stack is started with; the outer environment's LISTENER_* settings stay in force."""
     # A project's keys in the developer's shell must never meet the throwaway stack, or the other way round.
     kept = {name: value for name, value in (outer or inherited()).items() if not name.startswith("SUPABASE_")}
-    defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto"}
+    defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto", "LISTENER_DRAIN_S": GRACE_S}
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
         defaults |= {"LISTENER_HEADSHOT_WIDTH": EMBEDDED_SIDE_PX, "LISTENER_HEADSHOT_HEIGHT": EMBEDDED_SIDE_PX}
     forced = {
         "SUPABASE_URL": url,
         "SUPABASE_SERVICE_ROLE_KEY": service_role_key,
+        "SUPABASE_SECRET_KEY": service_role_key,  # its other name, which a .env file may hold
         "LISTENER_HTTP_HOST": "127.0.0.1",
         "LISTENER_HTTP_PORT": "0",
     }
@@ -100,7 +102,7 @@ class Worker:
         self._stopping = True
         try:
             self._send(signal.SIGTERM)
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(STOP_LIMIT_S):
                 await self.process.wait()
         except TimeoutError:
             pass

@@ -62,13 +62,12 @@ def dev(*, as_json: bool, demo: bool, once: bool, workers: int, port: int, out: 
 
 
 def _run(options: DevOptions, reporter: Reporter, visit: _Visit) -> bool:
-    from devstack.dev import run_dev  # noqa: PLC0415
+    from devstack.dev import EXPECTED, run_dev  # noqa: PLC0415
 
     try:
         return asyncio.run(run_dev(options, reporter, visit))
     except ExceptionGroup as group:
-        expected = (RuntimeError, OSError, _DemoError)  # a worker that ended, PostgreSQL that cannot run, a taken port
-        if group.split(expected)[1] is not None:
+        if group.split((*EXPECTED, _DemoError))[1] is not None:
             raise
         raise click.ClickException("\n".join(str(error) for error in _leaves(group))) from None
 
