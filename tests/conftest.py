@@ -6,12 +6,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from devstack.postgres.cluster import Cluster, start_cluster
 from devstack.postgres.prepare import prepare_database
+from devstack.stack import Stack, open_stack
 
 TEMPLATE = "prepared"
 _numbers = itertools.count(1)
@@ -52,6 +54,13 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection[asyn
     opened = await asyncpg.connect(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def stack(database_url: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """The whole embedded stack on the test's database, in the test's loop."""
+    async with open_stack(database_url, objects=tmp_path) as running:
+        yield running
 
 
 async def _make_template(cluster: Cluster) -> None:

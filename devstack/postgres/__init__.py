@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL: `cluster.start_cluster()` runs it, `prepare.prepare_database()` makes a project of a database.
+"""A throwaway PostgreSQL: `cluster.start_cluster()` runs it, `prepare.prepare_database()` makes it a project.
 
 Nothing is imported here, so that the keeper process starts without a database driver.
 """

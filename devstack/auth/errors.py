@@ -1,0 +1,31 @@
+"""What sign-in refuses, in supabase/auth's words and in the format that the client's API version asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+VERSION_HEADER = "X-Supabase-Api-Version"
+# From this version on, errors are {code, message}; before it {code: status, error_code, msg}.
+FIRST_NEW_VERSION = "2024-01-01"
+
+
+@dataclass
+class AuthError(Exception):
+    """An answer that is an error."""
+
+    status: int
+    code: str
+    message: str
+
+    def response(self, http: web.Request) -> web.Response:
+        """Worded for this client."""
+        version = http.headers.get(VERSION_HEADER, "")
+        headers = {"x-sb-error-code": self.code}
+        if version >= FIRST_NEW_VERSION:
+            headers[VERSION_HEADER] = FIRST_NEW_VERSION
+            body: dict[str, str | int] = {"code": self.code, "message": self.message}
+        else:
+            body = {"code": self.status, "error_code": self.code, "msg": self.message}
+        return web.json_response(body, status=self.status, headers=headers)

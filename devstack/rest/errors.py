@@ -1,0 +1,132 @@
+"""What goes wrong, in PostgREST's words: its own codes, and PostgreSQL's errors as HTTP.
+
+Source: recorded from PostgREST 14.17; docs.postgrest.org/en/v14/references/errors.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+BEARER = {"WWW-Authenticate": "Bearer"}
+RETRY = {"Retry-After": "0"}
+# By the longest prefix of the SQLSTATE.
+STATUS = {
+    "08": 503,
+    "09": 500,
+    "0L": 403,
+    "0P": 403,
+    "21000": 500,
+    "23503": 409,
+    "23505": 409,
+    "25": 500,
+    "25006": 405,
+    "28": 403,
+    "2D": 500,
+    "38": 500,
+    "39": 500,
+    "3B": 500,
+    "40": 500,
+    "42501": 403,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    "53": 503,
+    "53400": 500,
+    "54": 500,
+    "55": 500,
+    "57": 500,
+    "57P01": 503,
+    "58": 500,
+    "F0": 500,
+    "HV": 500,
+    "P0": 500,
+    "P0001": 400,
+    "XX": 500,
+}
+PGRST_HINT = (
+    "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'."
+)
+
+
+@dataclass
+class RestError(Exception):
+    """An answer that is an error; all four keys of the body are always there."""
+
+    status: int
+    code: str
+    message: str
+    details: Any = None
+    hint: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+    def body(self) -> str:
+        """The answer's JSON."""
+        parts = {"code": self.code, "details": self.details, "hint": self.hint, "message": self.message}
+        return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_postgres(error: asyncpg.PostgresError, role: str) -> RestError:
+    """Word PostgreSQL's error as PostgREST does."""
+    sqlstate = getattr(error, "sqlstate", None) or "XX000"
+    message = getattr(error, "message", None) or str(error)
+    details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError):
+        text = "no connection to the server\n"
+        return RestError(503, "PGRST001", "Database client error. Retrying the connection.", text, headers=dict(RETRY))
+    if sqlstate == "PGRST":
+        return _raised_in_full(message, details)
+    if re.fullmatch(r"PT[0-9]{3}", sqlstate):
+        status = int(sqlstate[2:])
+        return RestError(status, sqlstate, message, details, hint, _headers(status), reason=_one_line(message))
+    status = _status(sqlstate, message, role)
+    headers = dict(BEARER) if status == 401 else _headers(status)  # noqa: PLR2004
+    return RestError(status, sqlstate, message, details, hint, headers)
+
+
+def unreachable() -> RestError:
+    """PostgreSQL accepts no connection."""
+    return RestError(503, "PGRST000", "Database connection error. Retrying the connection.", headers=dict(RETRY))
+
+
+def _status(sqlstate: str, message: str, role: str) -> int:
+    if sqlstate == "22023" and re.fullmatch(r'role ".*" does not exist', message):
+        return 401
+    if sqlstate == "42501" and role == "anon":
+        return 401
+    return STATUS.get(sqlstate) or STATUS.get(sqlstate[:2]) or 400
+
+
+def _headers(status: int) -> dict[str, str]:
+    return dict(RETRY) if status == 503 else {}  # noqa: PLR2004
+
+
+def _one_line(message: str) -> str | None:
+    # The real server puts the message there unescaped; a line break would be a header of the caller's choice.
+    return message if message.isascii() and message.isprintable() else None
+
+
+def _raised_in_full(message: str, details: str | None) -> RestError:
+    """`raise sqlstate 'PGRST'`: message and detail are JSON that say everything."""
+    problem = "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error"
+    try:
+        said = json.loads(message)
+        code, text = str(said["code"]), str(said["message"])
+    except (ValueError, TypeError, KeyError):
+        return RestError(500, "PGRST121", problem, f"Invalid JSON value for MESSAGE: '{message}'", PGRST_HINT)
+    try:
+        answer = json.loads(details or "")
+        status = int(answer["status"])
+        headers = {str(name): str(value) for name, value in answer["headers"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
+        return RestError(500, "PGRST121", problem, f"Invalid JSON value for DETAIL: '{details}'", hint)
+    if any("\n" in part or "\r" in part for pair in headers.items() for part in pair):
+        return RestError(500, "PGRST111", "response.headers guc must be a JSON array composed of objects")
+    reason = _one_line(str(answer.get("status_text", "")))
+    return RestError(status, code, text, said.get("details"), said.get("hint"), headers, reason or None)

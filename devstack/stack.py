@@ -1,0 +1,77 @@
+"""Puts the services together: database, REST, Auth, Storage, Realtime behind one port.
+
+The only place that sees them all; knows nothing of their wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.auth.server import AuthServer
+from devstack.faults import Faults
+from devstack.gateway import page_routes, serve
+from devstack.live.server import RealtimeServer
+from devstack.objects.server import ObjectServer
+from devstack.postgres.caller import Database
+from devstack.postgres.cluster import start_cluster
+from devstack.postgres.prepare import prepare_database
+from devstack.rest.server import RestServer
+from devstack.tokens import ProjectKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running Supabase of our own."""
+
+    url: str
+    keys: ProjectKeys = field(repr=False)
+    database_url: str = field(repr=False)
+    faults: Faults
+
+
+@asynccontextmanager
+async def open_stack(
+    database_url: str | None = None,
+    *,
+    port: int = 0,
+    keys: ProjectKeys | None = None,
+    migrate: bool = True,
+    page: bool = False,
+    objects: Path | None = None,
+) -> AsyncIterator[Stack]:
+    """Run the stack until the block ends; port 0 is any free one.
+
+    Without `database_url` it has a cluster of its own, which is gone afterwards, also when this process is killed.
+    `objects` is the folder for uploaded bytes; by default it goes with the cluster, or with the block.
+    Raises: PostgresUnavailableError, MigrationError, PageIncompleteError, OSError when the port is taken.
+    """
+    async with AsyncExitStack() as resources:
+        if database_url is None:
+            cluster = await asyncio.to_thread(start_cluster)
+            resources.push_async_callback(asyncio.to_thread, cluster.stop)
+            database_url, objects = cluster.dsn(), objects or cluster.objects
+        if objects is None:
+            objects = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="listener-objects-")))
+        await prepare_database(database_url, migrate=migrate)
+        keys = keys or ProjectKeys.generate()
+        faults = Faults()
+        database = await Database.open(database_url)
+        resources.push_async_callback(database.close)
+        realtime = RealtimeServer(database_url, keys, faults)
+        rest = RestServer(database, database_url, keys, realtime.kick)
+        auth = AuthServer(database_url, keys, realtime.kick)
+        storage = ObjectServer(database, keys, objects, realtime.kick)
+        for service in (realtime, rest, auth):
+            await service.start()
+            resources.push_async_callback(service.close)
+        routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
+        routes += page_routes(keys) if page else []
+        url = await resources.enter_async_context(serve(routes, port))
+        # The sockets are closed before the server waits for its requests to end.
+        resources.push_async_callback(realtime.close)
+        yield Stack(url, keys, database_url, faults)
