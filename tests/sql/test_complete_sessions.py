@@ -1,0 +1,72 @@
+"""What completing does: once, by the attempt that holds the session, and the credits are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from tests.sql.conftest import Opener
+from tests.sql.project import Project
+
+
+async def test_a_completed_session_is_shown_and_its_credits_are_kept(project: Project, owner: UUID) -> None:
+    held = await project.held(owner=owner)
+    assert await project.settle("complete_sessions", held, result={"seed": 1}) == ("applied", None)
+    row = await project.row(held)
+    assert (row["status"], row["progress"], row["result"]) == ("completed", 100, {"seed": 1, "artifacts": []})
+    assert row["finished_at"] is not None
+    assert (await project.balance(owner), await project.entries(owner)) == (9, ["grant", "charge"])
+
+
+async def test_the_same_call_again_is_already_done(project: Project) -> None:
+    held = await project.held()
+    await project.settle("complete_sessions", held, result={"seed": 1})
+    assert await project.settle("complete_sessions", held, result={"seed": 2}) == ("already", None)
+    assert (await project.row(held))["result"]["seed"] == 1
+
+
+async def test_an_item_that_comes_twice_in_a_call_counts_once(project: Project) -> None:
+    held = await project.held()
+    outcomes = await project.outcomes("complete_sessions", held.worker, held.item(), held.item())
+    assert outcomes == [("applied", None), ("already", None)]
+
+
+async def test_a_stale_attempt_cannot_complete_the_next_one(project: Project) -> None:
+    held = await project.held()
+    await project.settle("release_sessions", held)
+    again = await project.again(held)
+    assert await project.settle("complete_sessions", held, result={"late": True}) == ("refused", "SL001")
+    assert (await project.row(held))["status"] == "processing"
+    assert await project.settle("complete_sessions", again, result={}) == ("applied", None)
+
+
+async def test_another_verdict_after_the_end_is_refused(project: Project, owner: UUID) -> None:
+    held = await project.held(owner=owner)
+    await project.settle("complete_sessions", held, result={})
+    for function in ("fail_sessions", "cancel_sessions", "retry_sessions", "release_sessions"):
+        assert await project.settle(function, held, code="generation_failed") == ("refused", "SL003")
+    assert (await project.row(held))["status"] == "completed"
+    assert await project.balance(owner) == 9
+
+
+async def test_opposite_verdicts_at_the_same_time_leave_one(project: Project, owner: UUID, another: Opener) -> None:
+    first, second = await another(), await another()
+    for _ in range(5):
+        held = await project.held(owner=owner)
+        outcomes = await asyncio.gather(
+            first.settle("complete_sessions", held, result={}),
+            second.settle("fail_sessions", held, code="generation_failed"),
+        )
+        assert sorted(outcomes) == [("applied", None), ("refused", "SL003")]
+    kept = await project.value("select count(*) from listener.sessions where status = 'completed'")
+    assert await project.balance(owner) == 10 - kept
+
+
+async def test_a_batch_settles_many(project: Project, owner: UUID) -> None:
+    await project.insert(owner, 5)
+    worker = await project.worker()
+    claimed = await project.claim(worker, 5)
+    items = [{"session": str(row["session"]), "attempt": 1, "result": {"n": n}} for n, row in enumerate(claimed)]
+    assert await project.outcomes("complete_sessions", worker, *items) == [("applied", None)] * 5
+    shown = {row["n"] for row in await project.rows("select (result ->> 'n')::int as n from public.headshot_sessions")}
+    assert shown == {0, 1, 2, 3, 4}
