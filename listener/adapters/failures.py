@@ -61,7 +61,7 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     text = f"{call}: {code or last_status.get()} {message}"
     if PASSING_SQLSTATES.fullmatch(code) or code in PASSING_POSTGREST:
         return StoreUnavailable(text)
-    if code.startswith("PGRST") or (SQLSTATE.fullmatch(code) and not code.isdecimal()):
+    if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
         return StoreRejected(text)
     return _of_status(call, last_status.get() or _number(code), f"{code} {message}")
 

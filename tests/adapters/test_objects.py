@@ -1,0 +1,75 @@
+"""Artifacts in the embedded Storage: written under their type, read by a signed URL, refused with a reason."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from devstack.stack import Stack
+from listener.adapters.objects import SupabaseArtifactStore
+from listener.adapters.supabase_clients import Clients, open_clients
+from listener.errors import StoreRejected, StoreUnavailable
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
+
+
+@pytest.fixture
+def objects(clients: Clients) -> SupabaseArtifactStore:
+    return SupabaseArtifactStore(clients)
+
+
+async def test_an_object_is_read_by_its_signed_url_and_by_no_other(
+    objects: SupabaseArtifactStore, stack: Stack
+) -> None:
+    path = f"{uuid4()}/{uuid4()}.png"
+    await objects.put("headshots", path, PNG, "image/png")
+    url = await objects.sign("headshots", path, 3600)
+    assert url.startswith(f"{stack.url}/storage/v1/object/sign/headshots/")
+    async with httpx.AsyncClient() as stranger:
+        answer = await stranger.get(url)
+        assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", PNG)
+        assert (await stranger.get(url.split("?")[0])).status_code >= 400
+        assert (await stranger.get(url[:-3] + "abc")).status_code >= 400
+
+
+async def test_the_same_path_again_replaces_the_object(objects: SupabaseArtifactStore) -> None:
+    path = f"{uuid4()}/x.png"
+    await objects.put("headshots", path, b"first", "image/png")
+    await objects.put("headshots", path, b"second", "image/png")
+    async with httpx.AsyncClient() as stranger:
+        assert (await stranger.get(await objects.sign("headshots", path, 60))).content == b"second"
+
+
+async def test_a_missing_bucket_is_rejected_and_shown_until_something_works(objects: SupabaseArtifactStore) -> None:
+    with pytest.raises(StoreRejected, match="Bucket not found"):
+        await objects.put("nowhere", "x.png", PNG, "image/png")
+    assert "nowhere" in str(objects.last_error)
+    await objects.put("headshots", f"{uuid4()}/x.png", PNG, "image/png")
+    assert objects.last_error is None
+
+
+async def test_a_path_that_climbs_is_refused_before_any_request(objects: SupabaseArtifactStore) -> None:
+    with pytest.raises(StoreRejected, match="ValueError"):
+        await objects.put("headshots", "../other/x.png", b"", "image/png")
+
+
+async def test_every_upload_has_a_connection_of_its_own(objects: SupabaseArtifactStore, clients: Clients) -> None:
+    """A refused upload can hang the next request on its connection, so none is kept."""
+    sent: list[str] = []
+
+    async def look(request: httpx.Request) -> None:
+        sent.append(request.headers["connection"])
+
+    uploads = clients.uploads.options.httpx_client
+    assert uploads is not None
+    uploads.event_hooks["request"] = [look]
+    await objects.put("headshots", f"{uuid4()}/x.png", PNG, "image/png")
+    assert sent == ["close"]
+
+
+async def test_a_storage_that_is_not_there_may_be_asked_again() -> None:
+    async with open_clients("http://127.0.0.1:1", "key", 1) as nowhere:
+        with pytest.raises(StoreUnavailable, match="ConnectError"):
+            await SupabaseArtifactStore(nowhere).put("headshots", "a/x.png", b"", "image/png")
