@@ -37,7 +37,7 @@ def child_environment(config: GeneratorConfig) -> dict[str, str]:
 
 def is_local(model: str) -> bool:
     """Tell whether a model needs no network: the embedded weights, or a folder."""
-    return model == "embedded" or Path(model).is_dir()
+    return model == "embedded" or Path(model).expanduser().is_dir()
 
 
 def usable_processors() -> int:

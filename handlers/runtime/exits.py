@@ -9,7 +9,7 @@ EXIT_BAD_MESSAGE = 65
 EXIT_FATAL_DEVICE = 70
 
 _WORDS = {
-    0: "ended by itself",
+    EXIT_ORPHANED: "ended when its socket was closed",
     1: "ended by an unhandled exception",
     EXIT_BAD_MESSAGE: "received a message that it could not read",
     EXIT_FATAL_DEVICE: "ended itself after a fatal device error",

@@ -156,12 +156,14 @@ def _from_pretrained(order: Load, dtype: str) -> Any:
     options = {"dtype": getattr(torch, dtype), "use_safetensors": True}
     if order.model == EMBEDDED:
         return _from_embedded(order, options)
-    local = Path(order.model).is_dir()
-    if not local and (order.model.startswith(("/", ".", "~")) or order.model.count("/") > 1):
-        raise LoadError(f"the folder {order.model} does not exist; name a folder with a model_index.json or a hub id")
-    if local and not (Path(order.model) / "model_index.json").is_file():
-        raise LoadError(f"the folder {order.model} has no model_index.json, so it is no diffusers pipeline")
-    return pipeline_class.from_pretrained(order.model, local_files_only=local, **options)
+    folder = Path(order.model).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise LoadError(f"the folder {folder} has no model_index.json, so it is no diffusers pipeline")
+        return pipeline_class.from_pretrained(folder, local_files_only=True, **options)
+    if order.model.startswith(("/", ".", "~")) or order.model.count("/") > 1:
+        raise LoadError(f"the folder {folder} does not exist; name a folder with a model_index.json or a hub id")
+    return pipeline_class.from_pretrained(order.model, **options)
 
 
 def _from_embedded(order: Load, options: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Keeps prompts out of text that goes to a log. Knows only words."""
+"""Keeps prompts, and what makes a URL secret, out of text that goes to a log. Knows only words."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+")
+_URL = re.compile(r"(https?://)(?:[^\s/@]+@)?([^\s?#\"'<>]+)(?:[?#][^\s\"'<>]*)?", re.IGNORECASE)
 WORD_LENGTH_MIN = 3
 MASK = "***"
 
 
 def redact(text: str, prompts: Iterable[str | None]) -> str:
-    """Replace each word of `text` that occurs in one of the prompts.
+    """Replace each word of `text` that occurs in one of the prompts, and cut URLs down to host and path.
 
-    Libraries quote pieces of a prompt, lowercased and cut anywhere; so words are compared, not whole prompts.
+    Signatures and passwords travel in the rest of a URL. Libraries quote pieces of a prompt, lowercased and cut
+    anywhere; so words are compared, not whole prompts.
     """
+    text = _URL.sub(r"\1\2", text)
     known = [prompt.casefold() for prompt in prompts if prompt]
     if not known:
         return text

@@ -17,6 +17,7 @@ from handlers.runtime.exits import EXIT_FATAL_DEVICE
 from handlers.runtime.memory import free_memory, memory_facts, settle_memory
 from handlers.runtime.messages import Beat, Done, Failed, Generate, Load, Message
 from handlers.runtime.pipelines import Loaded
+from handlers.runtime.redaction import redact
 
 TRACE_CHARS_MAX = 8000
 MESSAGE_CHARS_MAX = 2000
@@ -101,7 +102,16 @@ def _describe_load(error: Exception, order: Load) -> Failed:
     if generation.classify(error) == "fatal":
         raise generation.FatalDeviceError(f"{type(error).__name__}: {error}")
     known = isinstance(error, pipelines.LoadError)
-    message = str(error) if known else f"{type(error).__name__}: {error}"
-    trace = "" if known else traceback.format_exc()[-TRACE_CHARS_MAX:]
+    message = str(error) if known else _with_root(error)
+    trace = "" if known else redact(traceback.format_exc()[-TRACE_CHARS_MAX:], ())
     details = {"kind": order.kind, "model": order.model, "pipeline_class": order.pipeline_class}
-    return Failed(order.run, "model_unavailable", message[:MESSAGE_CHARS_MAX], details, trace)
+    return Failed(order.run, "model_unavailable", redact(message[:MESSAGE_CHARS_MAX], ()), details, trace)
+
+
+def _with_root(error: BaseException) -> str:
+    """Name an error and what began it: the hub's own text points to a trace that the owner does not see."""
+    message = f"{type(error).__name__}: {error}"
+    root = error
+    while (earlier := root.__cause__ or root.__context__) is not None:
+        root = earlier
+    return message if root is error else f"{type(root).__name__}: {root}; therefore {message}"

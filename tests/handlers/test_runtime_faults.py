@@ -68,14 +68,19 @@ async def test_a_child_that_takes_no_step_is_killed_and_replaced(start: Any) -> 
 
 
 async def test_a_model_that_does_not_load_is_told_and_tried_again_while_others_work(
-    start: Any, tmp_path: Path, weights: Path
+    start: Any, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     folder = tmp_path / "model"
     flux = PipelineConfig("flux", "embedded", "FluxPipeline", device="cpu")
     own = PipelineConfig("own", str(folder), device="cpu")
     odd = PipelineConfig("odd", "embedded", "NoSuchPipeline", device="cpu")
-    alone = await start(pipelines=(flux, own, odd))
-    await alone.until(lambda: "NoSuchPipeline" in alone.generator.status().reason)
+    hub = PipelineConfig("hub", "somebody/some-model", device="cpu")
+    alone = await start(pipelines=(flux, own, odd, hub))
+    await alone.until(lambda: "somebody/some-model" in alone.generator.status().reason)
+    assert "has no pipeline class 'NoSuchPipeline'" in alone.generator.status().reason
+    assert "Connection refused" in alone.generator.status().reason
     assert f"the folder {folder} does not exist" in alone.generator.status().reason
     assert not alone.generator.status().ready
     with pytest.raises(ModelUnavailable, match="does not exist"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import FirstBlockCacheConfig
 
 from handlers.runtime import generation, pipelines, worker
 from handlers.runtime.embedded import embedded_folder
@@ -67,6 +68,19 @@ def test_memory_that_runs_out_twice_fails_the_run_however_often(loaded: Any, bre
         assert failed.code == "out_of_memory"
     assert breaking.calls == 10
     assert isinstance(draw(loaded), Made)
+
+
+def test_an_interrupted_run_leaves_no_state_to_the_next_one_of_another_shape(loaded: Any) -> None:
+    loaded.pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.2))
+    try:
+        order = Generate(1, "flux", "a quokka", None, (1,), 128, 128, 8, None)
+        steps: list[int] = []
+        stopped = generation.run(loaded, order, lambda done, _total: steps.append(done), lambda: len(steps) >= 2)
+        assert isinstance(stopped, Failed)
+        assert (stopped.code, steps) == ("cancelled", [1, 2])
+        assert isinstance(draw(loaded), Made)
+    finally:
+        loaded.pipe.transformer.disable_cache()
 
 
 def test_a_fatal_device_error_is_no_answer_but_the_end_of_the_process(

@@ -47,7 +47,7 @@ def test_the_number_of_threads_respects_what_the_process_may_use() -> None:
         (-signal.SIGKILL, "killed by SIGKILL (9)"),
         (-signal.SIGABRT, "killed by SIGABRT (6)"),
         (-200, "killed by signal 200"),
-        (0, "ended by itself (exit code 0)"),
+        (0, "ended when its socket was closed (exit code 0)"),
         (1, "ended by an unhandled exception (exit code 1)"),
         (70, "ended itself after a fatal device error (exit code 70)"),
         (3, "ended (exit code 3)"),
@@ -76,6 +76,18 @@ def test_the_first_restart_of_what_worked_is_immediate_and_later_ones_wait_longe
 )
 def test_words_of_a_prompt_are_masked(text: str, masked: str) -> None:
     assert redact(text, ["Quokka Marmalade 写真 of 719x", None]) == masked.replace("719", "***")
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("https://a.example/b/c?X-Amz-Signature=abc&t=1 x", "https://a.example/b/c x"),
+        ("'http://user:secret@proxy:3128/'", "'http://proxy:3128/'"),
+        ("https://a.example", "https://a.example"),
+    ],
+)
+def test_what_makes_a_url_secret_is_cut_off(url: str, left: str) -> None:
+    assert redact(url, ()) == left
 
 
 async def test_what_a_child_prints_is_logged_masked_and_bounded() -> None:
