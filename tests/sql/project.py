@@ -60,7 +60,6 @@ class Project:
             )
             await self.connection.execute(f"set local role {role}")
             yield self.connection
-            await self.connection.execute("reset role")
 
     async def rows(self, query: str, *arguments: Any) -> list[Row]:
         """Read as the superuser."""
@@ -83,7 +82,9 @@ class Project:
 
     async def set_clock(self, now: str | datetime | None) -> None:
         """Set the database's time for this connection; None gives the real one back."""
-        await self.connection.execute("select set_config('listener.fake_now', $1, false)", "" if now is None else str(now))
+        await self.connection.execute(
+            "select set_config('listener.fake_now', $1, false)", "" if now is None else str(now)
+        )
 
     async def insert(self, owner: UUID, count: int = 1, **columns: Any) -> list[UUID]:
         """Insert rows as their owner, in one statement."""

@@ -1,4 +1,4 @@
-"""What a user's cancel does: a waiting session ends at once with a refund, a running one is asked to, others' are unknown."""
+"""What a user's cancel does: a waiting session ends at once with a refund, a running one is asked to."""
 
 from __future__ import annotations
 

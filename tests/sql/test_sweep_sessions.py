@@ -90,9 +90,7 @@ async def test_a_lost_session_that_was_to_be_cancelled_is_cancelled(project: Pro
     assert await project.balance(owner) == 10
 
 
-async def test_sweeps_at_the_same_time_rescue_each_session_once(
-    project: Project, owner: UUID, another: Opener
-) -> None:
+async def test_sweeps_at_the_same_time_rescue_each_session_once(project: Project, owner: UUID, another: Opener) -> None:
     sweepers = [await another() for _ in range(4)]
     await project.insert(owner, 10)
     await project.claim(await project.worker(lease_s=2), 10)

@@ -1,0 +1,112 @@
+"""Everything at once on the same rows: no deadlock, no lost credit, every session where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from tests.sql.conftest import Opener
+from tests.sql.project import Project, until_blocked
+
+ROUNDS = 40
+OWNERS = [UUID(int=n) for n in range(1, 4)]
+Act = Callable[[Project, random.Random], Awaitable[object]]
+
+
+async def insert_for_all(project: Project, chance: random.Random) -> None:
+    owners = chance.sample(OWNERS * 2, 4)
+    async with project.acting("service_role") as connection:
+        await connection.execute(
+            "insert into public.headshot_sessions (user_id, prompt) select owner, 'p' from unnest($1::uuid[]) as owner",
+            owners,
+        )
+
+
+async def work(project: Project, chance: random.Random) -> None:
+    worker = await project.worker(lease_s=2)
+    claimed = await project.claim(worker, 4)
+    for row in claimed:
+        function = chance.choice(["complete_sessions", "fail_sessions", "retry_sessions", "release_sessions"])
+        item = {"session": str(row["session"]), "attempt": row["attempt"], "code": "x", "delay_s": 0}
+        await project.outcomes("report_progress", worker, {**item, "done": 1, "total": 2})
+        await project.outcomes(function, worker, item)
+
+
+async def cancel_some(project: Project, chance: random.Random) -> None:
+    owner = chance.choice(OWNERS)
+    rows = await project.rows("select id from public.headshot_sessions where user_id = $1 and status = 'queued'", owner)
+    for row in chance.sample(rows, min(2, len(rows))):
+        try:
+            async with project.acting("authenticated", owner) as connection:
+                await connection.execute("select public.cancel_session($1)", row["id"])
+        except asyncpg.PostgresError as error:
+            if error.sqlstate not in ("SL002", "SL003"):
+                raise
+
+
+async def delete_some(project: Project, chance: random.Random) -> None:
+    async with project.acting("service_role") as connection:
+        await connection.execute(
+            "delete from public.headshot_sessions where id in "
+            "(select id from public.headshot_sessions order by md5(id::text || $1) limit 3)",
+            str(chance.random()),
+        )
+
+
+async def sweep(project: Project, _: random.Random) -> None:
+    await project.answer("sweep_sessions", p_limit=5)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_everything_at_once_neither_deadlocks_nor_loses_a_credit(
+    project: Project, another: Opener, seed: int
+) -> None:
+    for owner in OWNERS:
+        await project.grant(owner, 10_000)
+
+    async def repeat(act: Act, number: int) -> None:
+        opened, chance = await another(), random.Random(f"{seed}.{number}")
+        await opened.connection.execute("set deadlock_timeout = '50ms'; set lock_timeout = '20s'")
+        for _ in range(ROUNDS):
+            await act(opened, chance)
+
+    acts = (insert_for_all, insert_for_all, work, work, work, cancel_some, delete_some, sweep)
+    async with asyncio.TaskGroup() as group:
+        for number, act in enumerate(acts):
+            group.create_task(repeat(act, number))
+    assert await project.value("select count(*) from listener.sessions") == 2 * ROUNDS * 4
+    assert await project.value("select bool_and(broken_at is null) from listener.session_tables")
+
+
+async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(project: Project, another: Opener) -> None:
+    held = await project.held()
+    settler = await another()
+    await project.connection.execute("begin")
+    await project.connection.execute("select from public.headshot_sessions where id = $1 for update", held.row)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(settler.settle("complete_sessions", held, result={}))
+        watcher = await another()
+        await until_blocked(watcher.connection, settler.connection)
+        free = await watcher.value("select id from listener.sessions where id = $1 for update nowait", held.session)
+        assert free == held.session
+        await project.connection.execute("commit")
+    assert (await project.row(held))["status"] == "completed"
+
+
+async def test_failing_sessions_of_two_owners_locks_accounts_in_one_order(project: Project, another: Opener) -> None:
+    low, high = sorted([uuid4(), uuid4()])
+    worker, settler, watcher = await project.worker(), await another(), await another()
+    held = [await project.held(worker, owner) for owner in (high, low)]
+    await project.connection.execute("begin")
+    await project.connection.execute("select from listener.accounts where owner = $1 for update", low)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(settler.outcomes("fail_sessions", worker, *(h.item(code="x") for h in held)))
+        await until_blocked(watcher.connection, settler.connection)
+        assert await watcher.value("select owner from listener.accounts where owner = $1 for update nowait", high)
+        await project.connection.execute("commit")
+    assert (await project.balance(low), await project.balance(high)) == (10, 10)

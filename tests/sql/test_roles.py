@@ -1,0 +1,173 @@
+"""Who may do what: everything is closed, and each door is named here."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from tests.sql.project import Project
+
+OURS = "('listener', 'public')"
+WORKER_RPCS = {
+    "add_artifacts",
+    "cancel_sessions",
+    "claim_sessions",
+    "complete_sessions",
+    "fail_sessions",
+    "grant_credits",
+    "heartbeat",
+    "refund_session",
+    "register_worker",
+    "release_sessions",
+    "report_progress",
+    "retry_sessions",
+    "sweep_sessions",
+    "worker_demand",
+}
+USER_DOORS = {"public.cancel_session", "public.credit_balance", "listener.cancel_own_session", "listener.own_balance"}
+INPUTS = {
+    "id",
+    "user_id",
+    "prompt",
+    "negative_prompt",
+    "width",
+    "height",
+    "num_inference_steps",
+    "guidance_scale",
+    "seed",
+}
+
+
+async def executable(project: Project, role: str) -> set[str]:
+    found = await project.rows(
+        f"""
+        select nspname || '.' || proname as name
+        from pg_catalog.pg_proc as routine
+        join pg_catalog.pg_namespace as namespace on namespace.oid = routine.pronamespace
+        where nspname in {OURS} and has_function_privilege($1, routine.oid, 'execute')
+        """,
+        role,
+    )
+    return {row["name"] for row in found}
+
+
+async def test_nobody_but_the_named_roles_may_execute_anything(project: Project) -> None:
+    assert await executable(project, "anon") == set()
+    assert await executable(project, "authenticated") == USER_DOORS
+    opened = await executable(project, "service_role")
+    assert {name for name in opened if name.startswith("public.")} == {f"public.{name}" for name in WORKER_RPCS}
+    assert not opened & USER_DOORS
+
+
+async def test_every_function_pins_its_search_path_and_definers_are_hidden(project: Project) -> None:
+    found = await project.rows(
+        f"""
+        select nspname, proname, prosecdef, proconfig
+        from pg_catalog.pg_proc as routine
+        join pg_catalog.pg_namespace as namespace on namespace.oid = routine.pronamespace
+        where nspname in {OURS}
+        """
+    )
+    assert [row["proname"] for row in found if row["proconfig"] != ['search_path=""']] == []
+    assert [row["proname"] for row in found if row["prosecdef"] and row["nspname"] == "public"] == []
+
+
+async def test_rows_are_secured_everywhere_but_on_the_canary(project: Project) -> None:
+    found = await project.rows(
+        f"""
+        select relname from pg_catalog.pg_class as class
+        join pg_catalog.pg_namespace as namespace on namespace.oid = class.relnamespace
+        where nspname in {OURS} and relkind = 'r' and not relrowsecurity
+        """
+    )
+    assert [row["relname"] for row in found] == ["workers"]
+
+
+async def test_users_have_no_right_on_any_table_but_their_own_rows(project: Project) -> None:
+    found = await project.rows(
+        f"""
+        select grantee, table_schema || '.' || table_name as name, privilege_type as privilege
+        from information_schema.role_table_grants
+        where table_schema in {OURS} and grantee in ('anon', 'authenticated', 'PUBLIC')
+        """
+    )
+    assert found == [{"grantee": "authenticated", "name": "public.headshot_sessions", "privilege": "SELECT"}]
+    columns = await project.rows(
+        "select column_name from information_schema.column_privileges "
+        "where grantee = 'authenticated' and privilege_type = 'INSERT' and table_schema = 'public'"
+    )
+    assert {row["column_name"] for row in columns} == INPUTS
+
+
+async def test_service_role_cannot_rewrite_history(project: Project) -> None:
+    for table, privilege in (
+        ("ledger", "update"),
+        ("ledger", "delete"),
+        ("sessions", "delete"),
+        ("accounts", "delete"),
+    ):
+        allowed = await project.value(f"select has_table_privilege('service_role', 'listener.{table}', '{privilege}')")
+        assert allowed is False
+
+
+async def test_a_user_sees_only_his_own_rows(project: Project, owner: UUID) -> None:
+    await project.insert(owner, 2)
+    await project.insert(uuid4(), 3)
+    async with project.acting("authenticated", owner) as connection:
+        assert await connection.fetchval("select count(*) from public.headshot_sessions") == 2
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with project.acting("anon") as connection:
+            await connection.fetchval("select count(*) from public.headshot_sessions")
+
+
+async def test_a_user_cannot_insert_for_another(project: Project, owner: UUID) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await project.insert(owner, user_id=uuid4())
+
+
+@pytest.mark.parametrize(
+    "change", ["update public.headshot_sessions set prompt = 'x'", "delete from public.headshot_sessions"]
+)
+async def test_a_user_cannot_change_or_delete_rows(project: Project, owner: UUID, change: str) -> None:
+    await project.insert(owner)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with project.acting("authenticated", owner) as connection:
+            await connection.execute(change)
+
+
+@pytest.mark.parametrize("table", ["sessions", "accounts", "ledger", "workers", "kinds", "plans", "turns", "artifacts"])
+async def test_the_private_schema_is_closed_to_users(project: Project, owner: UUID, table: str) -> None:
+    for role in ("anon", "authenticated"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with project.acting(role, owner) as connection:
+                await connection.fetch(f"select 1 from listener.{table}")
+
+
+async def test_an_owner_reads_only_the_folder_with_his_id(project: Project, owner: UUID) -> None:
+    other = uuid4()
+    for name in (f"{owner}/a.png", f"{other}/b.png"):
+        await project.connection.execute("insert into storage.objects (bucket_id, name) values ('headshots', $1)", name)
+    async with project.acting("authenticated", owner) as connection:
+        seen = await connection.fetch("select name from storage.objects")
+        assert [row["name"] for row in seen] == [f"{owner}/a.png"]
+    async with project.acting("authenticated", owner) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(
+                "insert into storage.objects (bucket_id, name) values ('headshots', $1)", f"{owner}/mine.png"
+            )
+
+
+async def test_the_bucket_is_private(project: Project) -> None:
+    assert await project.value("select public from storage.buckets where id = 'headshots'") is False
+
+
+async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Project) -> None:
+    published = await project.rows(
+        "select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'supabase_realtime'"
+    )
+    assert {row["name"] for row in published} == {"public.headshot_sessions", "listener.workers"}
+    for role, table in (("authenticated", "public.headshot_sessions"), ("service_role", "listener.workers")):
+        assert await project.value("select has_schema_privilege($1, split_part($2, '.', 1), 'usage')", role, table)
+        assert await project.value("select has_column_privilege($1, $2, 'id', 'select')", role, table)
