@@ -97,6 +97,8 @@ def _preflight(http: web.Request) -> web.Response:
         hdrs.ACCESS_CONTROL_ALLOW_HEADERS: asked or "authorization, apikey, content-type",
         hdrs.ACCESS_CONTROL_MAX_AGE: PREFLIGHT_S,
     }
+    if hdrs.ACCESS_CONTROL_REQUEST_METHOD not in http.headers:
+        headers = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", hdrs.ALLOW: METHODS}
     return web.Response(headers=headers)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from devstack.objects.errors import StorageError, invalid_request
+from devstack.objects.errors import StorageError, invalid_request, respond
 from devstack.objects.files import Files
 from devstack.objects.names import check_bucket
 from devstack.objects.rows import Rows
@@ -38,11 +38,11 @@ class Buckets:
 
     async def _list(self, http: web.Request) -> web.Response:
         rows = await self._rows.buckets(self._caller(http))
-        return web.json_response([bucket_json(row, listed=True) for row in rows])
+        return respond([bucket_json(row, listed=True) for row in rows])
 
     async def _get(self, http: web.Request) -> web.Response:
         row = await self._rows.bucket(http.match_info["bucket"], self._caller(http))
-        return web.json_response(bucket_json(row, listed=False))
+        return respond(bucket_json(row, listed=False))
 
     async def _create(self, http: web.Request) -> web.Response:
         caller, body = self._caller(http), await json_object(http)
@@ -57,22 +57,22 @@ class Buckets:
             limit_bytes=limits.get("file_size_limit"),
             types=limits.get("allowed_mime_types"),
         )
-        return web.json_response({"name": name})
+        return respond({"name": name})
 
     async def _update(self, http: web.Request) -> web.Response:
         caller, body = self._caller(http), await json_object(http)
         await self._rows.update_bucket(caller, http.match_info["bucket"], bucket_limits(body))
-        return web.json_response({"message": "Successfully updated"})
+        return respond({"message": "Successfully updated"})
 
     async def _delete(self, http: web.Request) -> web.Response:
         if not await self._rows.delete_bucket(self._caller(http), http.match_info["bucket"]):
             message = "The bucket you tried to delete is not empty"
             raise StorageError("409", "ResourceNotEmpty", message, "ResourceNotEmpty")
-        return web.json_response({"message": "Successfully deleted"})
+        return respond({"message": "Successfully deleted"})
 
     async def _empty(self, http: web.Request) -> web.Response:
         caller, name = self._caller(http), http.match_info["bucket"]
         await self._rows.bucket(name, caller)
         for row in await self._rows.remove(caller, name, None):
             self._files.remove(row["version"])
-        return web.json_response({"message": EMPTIED})
+        return respond({"message": EMPTIED})

@@ -5,6 +5,7 @@ Source: recorded from supabase/storage v1.70.6.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import asyncpg
@@ -25,7 +26,29 @@ class StorageError(Exception):
     def response(self) -> web.Response:
         """The answer."""
         body = {"statusCode": self.status_code, "error": self.error, "message": self.message, "code": self.code}
-        return web.json_response(body, status=HTTP_STATUS.get(self.status_code, 400))
+        return respond(body, status=HTTP_STATUS.get(self.status_code, 400))
+
+
+def respond(body: object, status: int = 200) -> web.Response:
+    """JSON as the real server writes it."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(status=status, text=text, content_type="application/json")
+
+
+def no_route(http: web.Request, prefix: str) -> web.Response:
+    """What is not implemented is no route; below /object/ and /render/ that is worded differently."""
+    path = http.path_qs.removeprefix(prefix)
+    message = f"Route {http.method}:{path} not found"
+    if path.startswith(("/object/", "/render/")):
+        body: dict[str, str | int] = {
+            "statusCode": "404",
+            "error": "Not Found",
+            "message": message,
+            "code": "InvalidRequest",
+        }
+    else:
+        body = {"message": message, "error": "Not Found", "statusCode": 404}
+    return respond(body, status=404)
 
 
 def no_object() -> StorageError:

@@ -65,7 +65,7 @@ class Rows:
     async def buckets(self, caller: Caller) -> list[asyncpg.Record]:
         """Every bucket that the caller sees."""
         async with self._database.acting_as(caller, read_only=True) as connection:
-            return await connection.fetch("select * from storage.buckets order by name")
+            return await connection.fetch("select * from storage.buckets order by created_at, name")
 
     async def create_bucket(
         self, caller: Caller, name: str, *, public: bool, limit_bytes: int | None, types: list[str] | None

@@ -14,7 +14,15 @@ from devstack.auth.bearer import authorization
 from devstack.objects.bodies import read_upload
 from devstack.objects.buckets import Buckets
 from devstack.objects.download import bytes_response
-from devstack.objects.errors import StorageError, from_postgres, invalid_request, no_bucket, no_object
+from devstack.objects.errors import (
+    StorageError,
+    from_postgres,
+    invalid_request,
+    no_bucket,
+    no_object,
+    no_route,
+    respond,
+)
 from devstack.objects.files import Files, Stored
 from devstack.objects.names import check_key
 from devstack.objects.rows import Page, Rows
@@ -28,6 +36,7 @@ LARGEST_OBJECT_BYTES = 50 * 1024 * 1024
 LIST_LIMIT = 100
 # What stays as it is in a path; a key holds nothing else but `?`, a space and the like.
 URL_SAFE = "/!*'();:@&=+$,-_.~"
+UNKNOWN = ("upload/", "list-v2/", "copy", "move")
 NOT_SIGNED = "Either the object does not exist or you do not have access to it"
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -46,6 +55,8 @@ class ObjectServer:
         """Everything below /storage/v1."""
         answers: list[tuple[str, str, Answer]] = [
             *self._buckets.routes(),
+            # Not implemented; without these they would be taken for objects in buckets of these names.
+            *((method, f"/object/{name}{{rest:.*}}", _no_route) for method in ("POST", "PUT") for name in UNKNOWN),
             ("POST", "/object/sign/{bucket}", self._sign_many),
             ("POST", "/object/sign/{bucket}/{key:.+}", self._sign),
             ("GET", "/object/sign/{bucket}/{key:.+}", self._get_signed),
@@ -100,13 +111,13 @@ class ObjectServer:
             self._files.remove(upload.stored.version)
             raise
         self._files.remove(replaced)
-        return web.json_response({"Key": f"{name}/{key}", "Id": object_id})
+        return respond({"Key": f"{name}/{key}", "Id": object_id})
 
     async def _sign(self, http: web.Request) -> web.Response:
         caller, (bucket, key) = self._caller(http), _place(http)
         valid_s = positive(await json_object(http), "expiresIn")
         await self._rows.object(caller, bucket, key)
-        return web.json_response({"signedURL": self._signed_url(bucket, key, valid_s)})
+        return respond({"signedURL": self._signed_url(bucket, key, valid_s)})
 
     async def _sign_many(self, http: web.Request) -> web.Response:
         caller, bucket, body = self._caller(http), http.match_info["bucket"], await json_object(http)
@@ -118,7 +129,7 @@ class ObjectServer:
             else {"error": NOT_SIGNED, "path": key, "signedURL": None}
             for key in keys
         ]
-        return web.json_response(answers)
+        return respond(answers)
 
     def _signed_url(self, bucket: str, key: str, valid_s: int) -> str:
         token = sign_download(bucket, key, valid_s, self._keys)
@@ -155,7 +166,7 @@ class ObjectServer:
         bucket, key = _place(http)
         if bucket in ("authenticated", "public") and "/" in key:
             bucket, _, key = key.partition("/")
-        return web.json_response(info_json(await self._rows.object(self._caller(http), bucket, key)))
+        return respond(info_json(await self._rows.object(self._caller(http), bucket, key)))
 
     async def _list(self, http: web.Request) -> web.Response:
         caller, body = self._caller(http), await json_object(http)
@@ -171,14 +182,14 @@ class ObjectServer:
         except (ValueError, AttributeError):
             raise invalid_request("body/sortBy/column must be equal to one of the allowed values") from None
         rows = await self._rows.entries(caller, http.match_info["bucket"], page)
-        return web.json_response([entry_json(row) for row in rows])
+        return respond([entry_json(row) for row in rows])
 
     async def _remove(self, http: web.Request) -> web.Response:
         caller, keys = self._caller(http), texts(await json_object(http), "prefixes")
         rows = await self._rows.remove(caller, http.match_info["bucket"], keys)
         for row in rows:
             self._files.remove(row["version"])
-        return web.json_response([removed_json(row) for row in rows])
+        return respond([removed_json(row) for row in rows])
 
     async def _remove_one(self, http: web.Request) -> web.Response:
         bucket, key = _place(http)
@@ -186,7 +197,7 @@ class ObjectServer:
         if not rows:
             raise no_object()
         self._files.remove(rows[0]["version"])
-        return web.json_response({"message": "Successfully deleted"})
+        return respond({"message": "Successfully deleted"})
 
 
 def _place(http: web.Request) -> tuple[str, str]:
@@ -204,5 +215,4 @@ async def _status(_http: web.Request) -> web.Response:
 
 
 async def _no_route(http: web.Request) -> web.Response:
-    message = f"Route {http.method}:{http.path_qs.removeprefix(PREFIX)} not found"
-    return web.json_response({"message": message, "error": "Not Found", "statusCode": 404}, status=404)
+    return no_route(http, PREFIX)

@@ -5,6 +5,7 @@ Knows nothing of HTTP, and nothing of which statements run.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ join pg_catalog.pg_settings as known on known.name = split_part(entry, '=', 1) a
 where of_role.setdatabase in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
 order by of_role.setdatabase
 """
+CLOSE_LIMIT_S = 2.0
 # Row by row, in order: the role first, what follows is set by that role.
 APPLY = "select set_config(name, value, true) from unnest($1::text[], $2::text[]) as _(name, value)"
 
@@ -70,8 +72,12 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.pool.close()
+        """Close every connection, those too that still work after a grace."""
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self.pool.close()
+        except TimeoutError:
+            self.pool.terminate()
 
     def forget(self) -> None:
         """Read again what `alter role ... set` says when it is next needed."""

@@ -42,7 +42,7 @@ def rows_range(first: int, count: int, total: int | None) -> str:
     return f"{f'{first}-{first + count - 1}' if count else '*'}/{'*' if total is None else total}"
 
 
-def page_status(first: int, count: int, total: int | None, headers: Mapping[str, str]) -> int:
+def page_status(asked: Asked, first: int, count: int, total: int | None, headers: Mapping[str, str]) -> int:
     """200 or 206.
 
     Raises: RestError 416 when the page begins behind the last row.
@@ -51,7 +51,7 @@ def page_status(first: int, count: int, total: int | None, headers: Mapping[str,
         return OK
     if first > total:
         details = f"An offset of {first} was requested, but there are only {total} rows."
-        told = {"Content-Range": f"*/{total}", **headers}
+        told = {"Content-Range": f"*/{total}", "Content-Profile": asked.schema, **headers}
         raise RestError(416, "PGRST103", "Requested range not satisfiable", details, headers=told)
     return PARTIAL if count < total else OK
 

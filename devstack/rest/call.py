@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from devstack.rest.catalogue import Catalogue, Function, most_like
+from devstack.rest.catalogue import ARGUMENTS_LIKENESS, Catalogue, Function, most_like
 from devstack.rest.errors import RestError
 from devstack.rest.model import Query
 from devstack.rest.render import Renderer, identifier
@@ -106,7 +106,7 @@ async def _hint(catalogue: Catalogue, schema: str, name: str, names: list[str]) 
     overloads = await catalogue.functions(schema, name)
     if overloads:
         signatures = [", ".join(argument.name for argument in one.arguments) for one in overloads]
-        meant = most_like(", ".join(names), signatures)
+        meant = most_like(", ".join(names), signatures, ARGUMENTS_LIKENESS)
         return None if meant is None else f"Perhaps you meant to call the function {schema}.{name}({meant})"
     similar = await catalogue.similar_function(schema, name)
     return None if similar is None else f"Perhaps you meant to call the function {schema}.{similar}"

@@ -18,8 +18,9 @@ FUNCTION_SQL = Path(__file__).with_name("function.sql").read_text(encoding="utf-
 FUNCTION_NAMES = """
 select distinct proname::text from pg_catalog.pg_proc where pronamespace = to_regnamespace(quote_ident($1)) order by 1
 """
-# Below this likeness PostgREST's hint is silent; measured on its recorded hints.
-LIKENESS = 0.4
+# Below these likenesses PostgREST's hints are silent, as far as its recorded hints tell.
+NAME_LIKENESS = 0.6
+ARGUMENTS_LIKENESS = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,12 @@ class Catalogue:
     async def similar_function(self, schema: str, name: str) -> str | None:
         """The function whose name is most like one that does not exist."""
         names = [row["proname"] for row in await self._database.pool.fetch(FUNCTION_NAMES, schema)]
-        return most_like(name, names)
+        return most_like(name, names, NAME_LIKENESS)
 
 
-def most_like(text: str, candidates: list[str]) -> str | None:
+def most_like(text: str, candidates: list[str], likeness: float) -> str | None:
     """The candidate that the caller may have meant."""
-    found = difflib.get_close_matches(text, candidates, n=1, cutoff=LIKENESS)
+    found = difflib.get_close_matches(text, candidates, n=1, cutoff=likeness)
     return found[0] if found else None
 
 

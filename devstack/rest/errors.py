@@ -77,8 +77,7 @@ def from_postgres(error: asyncpg.PostgresError, role: str) -> RestError:
     message = getattr(error, "message", None) or str(error)
     details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
     if isinstance(error, asyncpg.ConnectionDoesNotExistError):
-        text = "no connection to the server\n"
-        return RestError(503, "PGRST001", "Database client error. Retrying the connection.", text, headers=dict(RETRY))
+        return connection_lost()
     if sqlstate == "PGRST":
         return _raised_in_full(message, details)
     if re.fullmatch(r"PT[0-9]{3}", sqlstate):
@@ -87,6 +86,12 @@ def from_postgres(error: asyncpg.PostgresError, role: str) -> RestError:
     status = _status(sqlstate, message, role)
     headers = dict(BEARER) if status == 401 else _headers(status)  # noqa: PLR2004
     return RestError(status, sqlstate, message, details, hint, headers)
+
+
+def connection_lost() -> RestError:
+    """The connection broke in the middle; the caller cannot know whether the transaction was committed."""
+    text = "no connection to the server\n"
+    return RestError(503, "PGRST001", "Database client error. Retrying the connection.", text, headers=dict(RETRY))
 
 
 def unreachable() -> RestError:

@@ -47,7 +47,7 @@ class Functions:
                 answer.check_single(asked, row["row_count"])
             answer.check_max_affected(asked, row["row_count"])
         headers = asked.preferences.applied("count", "handling", "timezone", "max-affected")
-        status = answer.page_status(query.offset, row["row_count"], row["total"], headers)
+        status = answer.page_status(asked, query.offset, row["row_count"], row["total"], headers)
         headers["Content-Range"] = answer.rows_range(query.offset, row["row_count"], row["total"])
         return answer.answer(asked, row, answer.NO_CONTENT if function.is_void else status, headers)
 

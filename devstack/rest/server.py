@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from devstack.auth.bearer import authorization
 from devstack.postgres.caller import Caller, Database
 from devstack.rest.catalogue import Catalogue
-from devstack.rest.errors import RestError, from_postgres, unreachable
+from devstack.rest.errors import RestError, connection_lost, from_postgres, unreachable
 from devstack.rest.functions import Functions
 from devstack.rest.request import read_request
 from devstack.rest.tables import Tables
@@ -76,7 +76,9 @@ class RestServer:
             return _error_response(error)
         except asyncpg.PostgresError as error:
             return _error_response(from_postgres(error, role))
-        except (OSError, asyncpg.InterfaceError):
+        except asyncpg.InterfaceError:
+            return _error_response(connection_lost())
+        except OSError:
             return _error_response(unreachable())
         if http.method not in ("GET", "HEAD"):
             self._kick()
@@ -105,9 +107,7 @@ class RestServer:
 
 
 def _error_response(error: RestError) -> web.Response:
-    headers = {
-        **error.headers,
-        "Proxy-Status": f"PostgREST; error={error.code}",
-        hdrs.CONTENT_TYPE: "application/json; charset=utf-8",
-    }
+    headers = {**error.headers, hdrs.CONTENT_TYPE: "application/json; charset=utf-8"}
+    if hdrs.CONTENT_RANGE not in headers:  # a page behind the end is answered like a page
+        headers["Proxy-Status"] = f"PostgREST; error={error.code}"
     return web.Response(status=error.status, reason=error.reason, headers=headers, body=error.body().encode())

@@ -54,7 +54,7 @@ class Tables:
                 total = await _estimate(connection, statement.plan(table, query))
         applied = asked.preferences.applied("count", "handling", "timezone")
         headers = {"Content-Location": answer.content_location(asked.path, asked.http.query.items()), **applied}
-        status = answer.page_status(query.offset, row["row_count"], total, headers)
+        status = answer.page_status(asked, query.offset, row["row_count"], total, headers)
         answer.check_single(asked, row["row_count"])
         headers["Content-Range"] = answer.rows_range(query.offset, row["row_count"], total)
         return answer.answer(asked, row, status, headers)

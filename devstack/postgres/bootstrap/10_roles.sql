@@ -16,6 +16,8 @@ begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'authenticator') then
     create role authenticator login noinherit;
     grant anon, authenticated, service_role to authenticator;
+    alter role authenticator set statement_timeout = '8s';
+    alter role authenticator set lock_timeout = '8s';
   end if;
   if not exists (select from pg_catalog.pg_roles where rolname = 'supabase_admin') then
     create role supabase_admin nologin superuser;
