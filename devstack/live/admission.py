@@ -7,7 +7,6 @@ Source: realtime.subscription_check_filters; the exception's form is recorded.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import asyncpg
 
@@ -36,20 +35,12 @@ select exists (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The tables that a binding watches, and from which position of the log on."""
-
-    oids: tuple[int, ...]
-    since_lsn: int
-
-
 class _RefusedError(Exception):
     """What the real server's trigger raises."""
 
 
-async def admit(connection: Connection, role: str, binding: Binding) -> Admitted:
-    """Check a binding for a role.
+async def admit(connection: Connection, role: str, binding: Binding) -> tuple[int, ...]:
+    """Check a binding for a role; the tables that it watches, by oid.
 
     Raises: BindingError with the text for the client; DATABASE_GONE.
     """
@@ -64,8 +55,7 @@ async def admit(connection: Connection, role: str, binding: Binding) -> Admitted
         reason = f"ERROR {error.sqlstate} ({_condition(error)}) {error.args[0]}"
     else:
         if oids:
-            position = "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint"
-            return Admitted(oids, await connection.fetchval(position))
+            return oids
         raise BindingError(f"{prefix} Please check Realtime is enabled for the given connect parameters: {binding}")
     parameters = f"An exception happened so please check your connect parameters: {binding}"
     raise BindingError(f"{prefix} {parameters}. Exception: {reason}")

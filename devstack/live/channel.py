@@ -28,13 +28,13 @@ ADMISSION_RETRY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all channels share; `capturing` is set while the log is followed."""
+    """What all channels share; `caught_up` waits for the capture of the log."""
 
     pool: asyncpg.Pool[asyncpg.Record]
     registry: Registry
     keys: ProjectKeys
     faults: Faults
-    capturing: asyncio.Event
+    caught_up: Callable[[], Coroutine[Any, Any, None]]
 
 
 class Channel:
@@ -48,7 +48,6 @@ class Channel:
         self._identity = identity
         self._send = send
         self._join_ref = push.join_ref or push.ref
-        self._since_lsn: int | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.topic = push.topic
         self.is_open = True
@@ -144,6 +143,8 @@ class Channel:
             # Until the end of this delay the old token's subscriptions stay, and a new channel has none.
             await asyncio.sleep(self._services.faults.subscribe_delay_s)
             subscriptions = await self._admitted(bindings)
+            # What was committed before is not delivered, and the log is known to be followed.
+            await self._services.caught_up()
         except BindingError as error:
             self._services.registry.replace(self, ())
             self._tell(str(error), "error")
@@ -153,7 +154,6 @@ class Channel:
 
     async def _admitted(self, bindings: list[Binding]) -> list[Subscription]:
         while True:
-            await self._services.capturing.wait()
             try:
                 async with self._services.pool.acquire() as connection:
                     return [one for each in bindings for one in await self._admit(connection, each)]
@@ -161,12 +161,9 @@ class Channel:
                 await asyncio.sleep(ADMISSION_RETRY_S)
 
     async def _admit(self, connection: Connection, each: Binding) -> list[Subscription]:
-        admitted = await admit(connection, self._identity.role, each)
-        if self._since_lsn is None:
-            self._since_lsn = admitted.since_lsn
         return [
-            Subscription(each.id, self, self._identity, oid, each.action, each.filters, each.select, self._since_lsn)
-            for oid in admitted.oids
+            Subscription(each.id, self, self._identity, oid, each.action, each.filters, each.select)
+            for oid in await admit(connection, self._identity.role, each)
         ]
 
     def _broadcast(self, push: Push) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -49,7 +50,7 @@ class Connection:
     async def close(self) -> None:
         """End the conversation as a restarting server does."""
         self._closing = True
-        if not self._reading.expired():
+        with contextlib.suppress(RuntimeError):  # the client was faster
             self._reading.reschedule(0)
         await self._ended.wait()
 

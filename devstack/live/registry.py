@@ -36,11 +36,6 @@ class Subscription:
     action: str
     filters: Filters
     select: tuple[str, ...] | None
-    since_lsn: int
-
-    def wants(self, change: Change) -> bool:
-        """True when the kind fits and the commit came after the subscription."""
-        return self.action in {"*", change.kind} and change.commit_lsn >= self.since_lsn
 
 
 class Registry:
@@ -76,7 +71,7 @@ class Registry:
 
     def interested(self, change: Change) -> list[Subscription]:
         """The live subscriptions that want a change, filters and row security aside."""
-        return [each for each in self._live.get(change.relation.oid, ()) if each.wants(change)]
+        return [each for each in self._live.get(change.relation.oid, ()) if each.action in {"*", change.kind}]
 
     def others(self, channel: Subscriber) -> Iterator[Subscriber]:
         """The other channels of a channel's topic."""

@@ -67,7 +67,7 @@ class RealtimeServer:
         following = group.create_task(capture.run())
         self._resources.push_async_callback(_end, capture, following)
         self._capture = capture
-        self._services = Services(pool, self._registry, self._keys, self._faults, capture.ready)
+        self._services = Services(pool, self._registry, self._keys, self._faults, capture.caught_up)
 
     async def close(self) -> None:
         """Close every socket and let go of the database; PostgreSQL may be stopped after it, not before."""

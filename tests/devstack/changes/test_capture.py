@@ -38,7 +38,7 @@ async def capturing(database_url: str) -> AsyncIterator[tuple[Capture, Receiver]
     capture = Capture(database_url, receiver.deliver)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(capture.run())
-        await capture.ready.wait()
+        await capture.caught_up()
         yield capture, receiver
         capture.stop()
 
@@ -98,7 +98,7 @@ async def test_the_slot_is_made_anew_when_its_session_is_killed(database_url: st
         capture.kick()
         while (found := await table.fetchrow(SLOTS)) is None or found["slot_name"] == lost["slot_name"]:
             await asyncio.sleep(0.01)
-        await capture.ready.wait()
+        await capture.caught_up()
         await table.execute("insert into t (id) values (1)")
         assert (await receiver.next()).new["id"] == "1"
 
@@ -121,3 +121,16 @@ async def test_a_stopped_capture_leaves_no_slot_and_no_session(database_url: str
     async with capturing(database_url):
         assert len(await table.fetch(SLOTS)) == 1
     assert await table.fetch(SLOTS) == []
+
+
+async def test_much_written_elsewhere_does_not_make_each_poll_slow(database_url: str, table: Any) -> None:
+    read = "select (pg_current_wal_lsn() - restart_lsn)::bigint from pg_replication_slots where slot_name = $1"
+    async with capturing(database_url) as (capture, receiver):
+        slot = (await table.fetchrow(SLOTS))["slot_name"]
+        await table.execute("create table elsewhere as select n, repeat('x', 200) from generate_series(1, 100000) n")
+        assert await table.fetchval(read, slot) > 20_000_000
+        async with asyncio.timeout(WITHIN_S):
+            while await table.fetchval(read, slot) > 1_000_000:
+                await table.execute("insert into t (id) select coalesce(max(id), 0) + 1 from t")
+                capture.kick()
+                await receiver.next()
