@@ -66,7 +66,8 @@ class Daemon:
 
     def drain(self) -> None:
         """Stop: finish what runs, give back the rest; called again, give everything back now."""
-        self._drain.request()
+        with log.bound(worker=str(self.worker)):
+            self._drain.request()
 
     async def run(self) -> None:
         """Run until drained."""

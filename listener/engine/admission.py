@@ -31,7 +31,7 @@ class Admission:
         if reason != self._last:
             self._last = reason
             if reason:
-                self._log.warning("claims_paused", reason=reason)
+                self._log.info("claims_paused", reason=reason)
             else:
                 self._log.info("claims_resumed")
         return reason

@@ -27,6 +27,8 @@ _SHAPES = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"://[^/\s:@]+:[^/\s@]+@"), f"://{HIDDEN}@"),  # a password in a URL
 )
+# A row's ids and times name a session; they are no words of a person.
+_NAME_OR_TIME = re.compile(r"[0-9a-fA-F-]{36}|\d{4}-\d\d-\d\dT[0-9:.+Z-]+")
 _secrets: set[str] = set()
 _texts: ContextVar[tuple[str, ...]] = ContextVar("texts", default=())
 
@@ -76,7 +78,7 @@ def _clean(key: str, value: Any) -> Any:
 
 def _words_of(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        if len(value) >= SHORTEST_HIDDEN_TEXT:
+        if len(value) >= SHORTEST_HIDDEN_TEXT and not _NAME_OR_TIME.fullmatch(value):
             yield value
     elif isinstance(value, Mapping):
         for inner in value.values():

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from supabase import AsyncClient, acreate_client
+import httpx
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from devstack.stack import Stack
 
@@ -16,7 +17,10 @@ TABLE = "headshot_sessions"
 
 async def signed_in(stack: Stack) -> AsyncClient:
     """A client of a new anonymous user."""
-    client = await acreate_client(stack.url, stack.keys.anon_key)
+    # Its own HTTP client warns of its own arguments; one without kept connections leaves no open socket to a test.
+    http = httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
+    options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False)
+    client = await acreate_client(stack.url, stack.keys.anon_key, options)
     await client.auth.sign_in_anonymously()
     return client
 

@@ -81,16 +81,19 @@ def test_figures_are_left_alone(stream: io.StringIO) -> None:
 
 
 def test_the_words_of_a_session_stay_out_while_it_runs_tracebacks_included(stream: io.StringIO) -> None:
-    params = {"prompt": "two cats in a gondola", "outfit": {"colours": ["ultramarine"]}, "width": 512}
+    row_id = "d23f441e-fcf3-4fe4-bfb8-8740ab120d4b"
+    colours = {"colours": ["ultramarine"]}
+    params = {"id": row_id, "prompt": "two cats in a gondola", "outfit": colours, "width": 512}
     with redact.hiding_texts(params):
         try:
             raise ValueError("cannot draw two cats in a gondola in ultramarine at 512")
         except ValueError as error:
-            log.get("test").error("raised", exc_info=error)
+            log.get("test").error("raised", exc_info=error, row_id=row_id)
     written = stream.getvalue()
     assert "gondola" not in written
     assert "ultramarine" not in written
     assert "cannot draw" in written
+    assert row_id in written
     assert "512" in written
 
 

@@ -1,0 +1,123 @@
+"""The worker as a process: it says when it is ready, answers the probes, drains, and keeps its log clean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from devstack.stack import Stack
+from tests.support.app import insert, signed_in, until_terminal
+from tests.support.worker import Worker, running_worker, worker_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+async def read(worker: Worker, path: str) -> tuple[int, Any]:
+    port = worker.logged("worker_started")[0]["port"]
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(stack: Stack) -> None:
+    async with running_worker(stack) as worker:
+        (ready,) = worker.logged("worker_ready")
+        assert ready["kinds"] == ["headshot"]
+        assert ready["slots"] == 5
+        assert await read(worker, "/readyz") == (200, {"status": "ready"})
+        await worker.until_logged("realtime_joined")
+        status, health = await read(worker, "/health")
+        assert (status, health["status"]) == (200, "ok")
+        assert set(health["parts"]) == {"worker", "database", "generator", "storage", "realtime"}
+        worker.send(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            assert await worker.process.wait() == 0
+    assert [line["event"] for line in worker.lines][-1] == "worker_stopped"
+
+
+async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_session(stack: Stack) -> None:
+    async with running_worker(stack, LOG_LEVEL="DEBUG", HF_TOKEN="hf_CANARYCANARYCANARYCANARY") as worker:
+        client = await signed_in(stack)
+        prompt = "an astronaut with a CANARYPROMPT helmet"
+        row = await until_terminal(
+            client,
+            await insert(client, prompt, num_inference_steps=1, width=64, height=64, negative_prompt="CANARY mud"),
+        )
+        assert row["status"] == "completed"
+        await worker.until_logged("attempt_settled")
+    written = json.dumps(worker.lines)
+    assert "CANARY" not in written
+    assert stack.keys.service_role_key not in written
+    assert "token=ey" not in written
+    settled = worker.logged("attempt_settled")[0]
+    assert settled["row_id"] == row["id"]
+    assert settled["request_id"]
+    assert {line["event"] for line in worker.lines} >= {"attempt_started", "artifact_saved", "attempt_settled"}
+    assert worker.logged("not_json") == []
+
+
+async def test_a_worker_whose_project_is_away_is_alive_and_says_why_it_is_not_ready(stack: Stack) -> None:
+    environment = worker_environment(stack, SUPABASE_URL="http://127.0.0.1:1")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "listener", "run", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    worker = Worker(process)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.read())
+        await worker.until_logged("heartbeat_failed")
+        assert (await read(worker, "/livez"))[0] == 200
+        status, body = await read(worker, "/readyz")
+        assert status == 503
+        assert "ConnectError" in body["reasons"]["database"]
+        worker.send(signal.SIGTERM)
+    assert process.returncode == 0
+
+
+async def test_a_port_in_use_ends_the_worker_loudly(stack: Stack) -> None:
+    port = stack.url.rsplit(":", 1)[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "listener",
+        "run",
+        cwd=ROOT,
+        env=worker_environment(stack, LISTENER_HTTP_PORT=port),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"worker_crashed" in errors
+    assert b"address already in use" in errors
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_check_names_what_works_and_what_does_not(stack: Stack, broken: bool) -> None:
+    key = {"SUPABASE_SERVICE_ROLE_KEY": stack.keys.anon_key} if broken else {}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "listener",
+        "check",
+        cwd=ROOT,
+        env=worker_environment(stack, **key),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        output, errors = await process.communicate()
+    lines = {line.split()[0]: line.split()[1] for line in output.decode().splitlines()}
+    expected = dict.fromkeys(["settings", "handlers", "generator", "database", "storage", "realtime"], "ok")
+    if broken:
+        assert lines["database"] == "failing"
+        assert process.returncode == 1
+    else:
+        assert lines == expected, output + errors
+        assert process.returncode == 0
+    assert stack.keys.anon_key.encode() not in output + errors
