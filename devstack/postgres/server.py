@@ -26,8 +26,8 @@ INITDB = (
     "--encoding=UTF8",
     "--locale=C.UTF-8",
     "--auth=reject",
+    "--wal-segsize=4",  # 12 MB less to copy at each start
     "--no-sync",
-    "--no-instructions",
 )
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 SETTINGS = {
@@ -41,6 +41,7 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "checkpoint_timeout": "30min",
+    "max_wal_size": "1GB",
     "jit": "off",
     "TimeZone": "UTC",
     "log_timezone": "UTC",
@@ -65,10 +66,7 @@ class Server:
     def create(self, password: str) -> None:
         """Make the data directory and set the superuser's password."""
         cached = _cache_entry(self.version)
-        if cached is not None and cached.is_dir():
-            shutil.copytree(cached, self.data)
-            self.account.own(self.data)
-        else:
+        if cached is None or not self._copied_from(cached):
             self._initdb()
             if cached is not None:
                 _keep(self.data, cached)
@@ -96,6 +94,15 @@ class Server:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_LIMIT_S)
                 return
+
+    def _copied_from(self, cached: Path) -> bool:
+        try:
+            shutil.copytree(cached, self.data)
+        except OSError:  # not there yet, or somebody removed it meanwhile
+            shutil.rmtree(self.data, ignore_errors=True)
+            return False
+        self.account.own(self.data)
+        return True
 
     def _initdb(self) -> None:
         self.data.mkdir(mode=0o700)
