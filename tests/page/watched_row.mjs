@@ -1,5 +1,6 @@
 // Watches one row with the page's module and the official client, and tells each thing it sees as a JSON line.
 
+import { writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 import { watchSession } from '../../devstack/page/watch.js'
@@ -8,7 +9,18 @@ const require = createRequire(new URL('../../devstack/page/package.json', import
 const { createClient } = require('@supabase/supabase-js')
 const { SUPABASE_URL, SUPABASE_ANON_KEY, ROW_ID, OPTIONS = '{}' } = process.env
 
-const tell = (fact) => console.log(JSON.stringify(fact))
+// The timers that the module itself started; the client has its own, and leaves one behind for 10 s.
+const started = new Set()
+const { setTimeout: original } = globalThis
+globalThis.setTimeout = (...given) => {
+  const timer = original(...given)
+  if (new Error().stack.includes('/page/watch.js')) started.add(timer)
+  return timer
+}
+const running = () => [...started].filter((timer) => !timer._destroyed).length
+
+const tell = (fact) => writeSync(1, `${JSON.stringify(fact)}\n`)
+const short = (row) => row && { ...row, prompt: row.prompt.length } // the text itself is tens of kilobytes
 const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, { auth: { persistSession: false, autoRefreshToken: false } })
 const { data, error } = await supabase.auth.signInAnonymously()
 if (error) throw error
@@ -18,11 +30,11 @@ const watch = watchSession(supabase, {
   table: 'watched',
   id: ROW_ID,
   ...JSON.parse(OPTIONS),
-  onChange: (row) => tell({ row }),
+  onChange: (row) => tell({ row: short(row) }),
   onConnection: (connection) => tell({ connection }),
   onError: (problem) => tell({ problem: String(problem.message) }),
 })
 const finished = await watch.finished
 await watch.stop()
-tell({ finished, channels: supabase.getChannels().length })
-// No process.exit: the script ends by itself only if the watch left no timer and no socket behind.
+tell({ finished: short(finished), channels: supabase.getChannels().length, timers: running(), timersEver: started.size })
+process.exit(0)

@@ -62,15 +62,7 @@ class Telling:
                 self.lines.append(line)
                 if seen(line):
                     return line
-        raise AssertionError(f"the script ended with {await self._process.wait()}: {self.lines}")
-
-    async def ended(self, within_s: float = 10.0) -> int:
-        """Read the rest; the exit status."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(within_s):
-            async for raw in self._process.stdout:
-                self.lines.append({"text": raw.decode()})
-            return await self._process.wait()
+        raise AssertionError(f"the script ended with {await self._process.wait()}: {self.lines[-5:]}")
 
 
 @asynccontextmanager
