@@ -129,9 +129,10 @@ async def test_a_row_is_followed_from_before_its_insert_to_its_end_by_realtime_a
 async def test_what_happened_before_the_subscription_lived_is_read_when_it_lives(
     relay: Relay, stack: Stack, row_id: str, insert: Callable[[Telling], Awaitable[None]], change: Change
 ) -> None:
-    stack.faults.subscribe_delay_s = 1.0
+    stack.faults.subscribe_delay_s = 2.0
     async with telling("tests/page/watched_row.mjs", **environment(relay, stack, row_id, **ONLY_REALTIME)) as script:
         await insert(script)
+        await script.until(lambda line: line.get("reads") == 2)  # at the start, and on SUBSCRIBED
         await change(status="completed", progress=100)
         await expect_finished(script, "completed")
 
