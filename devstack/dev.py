@@ -93,7 +93,7 @@ def _stop(serving: asyncio.Task[None], reporter: Reporter) -> None:
 
 async def _serve(options: DevOptions, reporter: Reporter, visit: Visit) -> None:
     reporter.say("starting PostgreSQL and the stack")
-    async with open_stack(port=options.port, page=True) as stack:
+    async with open_stack(port=options.port, page=True, page_facts={"embedded": draws_noise()}) as stack:
         running = _described(stack)
         with _recorded(running):
             reporter.say(_worker_words(options.workers))

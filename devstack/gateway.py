@@ -5,7 +5,7 @@ Knows nothing of what the services do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ async def serve(routes: Iterable[web.AbstractRouteDef], port: int) -> AsyncItera
         await runner.cleanup()
 
 
-def page_routes(keys: ProjectKeys) -> list[web.AbstractRouteDef]:
+def page_routes(keys: ProjectKeys, facts: Mapping[str, object]) -> list[web.AbstractRouteDef]:
     """The page, the official client beside it, and the configuration that names this stack.
 
     Raises: PageIncompleteError.
@@ -55,7 +55,7 @@ def page_routes(keys: ProjectKeys) -> list[web.AbstractRouteDef]:
         raise PageIncompleteError("run `npm ci` in devstack/page: the page needs the official supabase-js")
 
     async def config(http: web.Request) -> web.Response:
-        return web.json_response({"url": f"http://{http.host}", "anon_key": keys.anon_key})
+        return web.json_response({**facts, "url": f"http://{http.host}", "anon_key": keys.anon_key})
 
     async def index(_http: web.Request) -> web.FileResponse:
         return web.FileResponse(PAGE / "index.html")

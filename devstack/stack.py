@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +42,13 @@ async def open_stack(
     keys: ProjectKeys | None = None,
     migrate: bool = True,
     page: bool = False,
+    page_facts: Mapping[str, object] | None = None,
     objects: Path | None = None,
 ) -> AsyncIterator[Stack]:
     """Run the stack until the block ends; port 0 is any free one.
 
     Without `database_url` it has a cluster of its own, which is gone afterwards, also when this process is killed.
+    `page_facts` is what the page's configuration says beside URL and key.
     `objects` is the folder for uploaded bytes; by default it goes with the cluster, or with the block.
     Raises: PostgresUnavailableError, MigrationError, PageIncompleteError, OSError when the port is taken.
     """
@@ -70,7 +72,7 @@ async def open_stack(
             await service.start()
             resources.push_async_callback(service.close)
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
-        routes += page_routes(keys) if page else []
+        routes += page_routes(keys, page_facts or {}) if page else []
         url = await resources.enter_async_context(serve(routes, port))
         # The sockets are closed before the server waits for its requests to end.
         resources.push_async_callback(realtime.close)
