@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 
-import { artifactUrl } from '../../devstack/page/watch.js'
+import { artifactUrl, watchSession } from '../../devstack/page/watch.js'
 
 const require = createRequire(new URL('../../devstack/page/package.json', import.meta.url))
 const { createClient } = require('@supabase/supabase-js')
@@ -62,11 +62,10 @@ assert.deepEqual(Buffer.from(await downloaded.arrayBuffer()), picture)
 const balance = ok(await supabase.rpc('credit_balance'))
 const { id: other } = ok(await supabase.from(TABLE).insert({ prompt: 'not wanted', num_inference_steps: 100 }).select('id').single())
 ok(await supabase.rpc('cancel_session', { p_row_id: other }))
-let cancelled
-const deadline = Date.now() + 20_000
-do cancelled = ok(await supabase.from(TABLE).select('status').eq('id', other).single())
-while (!TERMINAL.includes(cancelled.status) && Date.now() < deadline)
-assert.equal(cancelled.status, 'cancelled')
+const watch = watchSession(supabase, { table: TABLE, id: other })
+const timer = setTimeout(() => watch.stop(), 30_000)
+assert.equal((await watch.finished)?.status, 'cancelled')
+clearTimeout(timer)
 assert.equal(ok(await supabase.rpc('credit_balance')), balance)
 
 // 4. A stranger sees nothing of it.
