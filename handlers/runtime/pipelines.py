@@ -6,7 +6,6 @@ Knows torch and diffusers. Does not know sessions, sockets or the daemon.
 from __future__ import annotations
 
 import inspect
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ DEFAULTS: dict[str, tuple[int, float | None]] = {"FluxPipeline": (25, 7.5), "Flu
 DTYPES = ("bfloat16", "float16", "float32")
 CANARY_SIDE_PX = 64
 CANARY_SPREAD_MIN = 1 / 255
-CPU_NICENESS = 5
 
 OnPhase = Callable[[str], None]
 
@@ -195,9 +193,6 @@ def _place(pipe: Any, order: Load, device: str, dtype: str) -> Loaded:
         raise LoadError(f"{type(pipe).__name__} has no step callback, so it could not be cancelled or watched")
     pipe.set_progress_bar_config(disable=True)
     pipe.to(device)
-    if device == "cpu" and os.getpriority(os.PRIO_PROCESS, 0) < CPU_NICENESS:
-        # The daemon's heartbeats must not wait for a processor that draws.
-        os.setpriority(os.PRIO_PROCESS, 0, CPU_NICENESS)
     own_steps, own_guidance = (
         parameters[name].default if name in parameters else None for name in ("num_inference_steps", "guidance_scale")
     )
