@@ -48,7 +48,7 @@ class Dispatcher:
         Raises: DATABASE_GONE.
         """
         wanted = [(change, found) for change in changes if (found := self._registry.interested(change))]
-        if not wanted or self._faults.realtime_muted:
+        if not wanted:
             return
         async with self._pool.acquire() as connection:
             for start in range(0, len(wanted), BATCH):

@@ -17,108 +17,106 @@ RAISED = f"{REFUSED} An exception happened so please check your connect paramete
 WATCHED = "event: *, schema: public, table: rows"
 
 
-@pytest.mark.parametrize(
-    ("binding", "message"),
-    [
-        (
-            {"event": "*", "schema": "public", "table": "unpublished"},
-            f"{ENABLED} [event: *, schema: public, table: unpublished, filters: [], select: nil]",
-        ),
-        (
-            {"event": "INSERT", "schema": "public", "table": "nope"},
-            f"{ENABLED} [event: INSERT, schema: public, table: nope, filters: [], select: nil]",
-        ),
-        ({**ROWS, "filter": "status=foo.queued"}, 'Error parsing `filter` params: ["foo", "queued"]'),
-        ({**ROWS, "filter": "undefined"}, 'Error parsing `filter` params: ["undefined"]'),
-        (
-            {**ROWS, "filter": "status=in.a,b"},
-            "Error parsing `filter` params: `in` filter value must be wrapped by parentheses",
-        ),
-        (
-            {**ROWS, "filter": "nocol=eq.1"},
-            f'{RAISED} [{WATCHED}, filters: [{{"nocol", "eq", "1", false}}], select: nil]. '
-            "Exception: ERROR P0001 (raise_exception) invalid column for filter nocol",
-        ),
-        (
-            {**ROWS, "filter": "attempts=eq.abc"},
-            f'{RAISED} [{WATCHED}, filters: [{{"attempts", "eq", "abc", false}}], select: nil]. Exception: ERROR 22P02 '
-            '(invalid_text_representation) invalid input syntax for type integer: "abc"',
-        ),
-        (
-            {**ROWS, "select": ["nocol"]},
-            f'{RAISED} [{WATCHED}, filters: [], select: ["nocol"]]. '
-            "Exception: ERROR P0001 (raise_exception) invalid column for select nocol",
-        ),
-        (
-            {"event": "INSERT"},
-            "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
-            '%{"event" => "INSERT"}',
-        ),
-    ],
-)
-async def test_a_binding_that_cannot_work_is_refused_in_the_real_words(
-    live: Live, binding: dict[str, Any], message: str
-) -> None:
-    async with live.client() as client:
-        told = await client.subscribe("s1", binding)
-    assert told == {"message": message, "status": "error", "extension": "postgres_changes", "channel": "s1"}
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ("done=is.maybe", "invalid value for is filter: must be null, true, false, or unknown"),
-        ("status=is.true", "is true filter requires a boolean column, got text"),
-        ("attempts=like.1%", "operator like requires a text-compatible column type, got integer"),
-        ("attempts=match.1", "operator match requires a text-compatible column type, got integer"),
-        ("status=match.(", "invalid regular expression for match filter: "),
-        (f"attempts=in.({','.join('1' * 101)})", "too many values for `in` filter. Maximum 100"),
-        ("attempts=in.(1,x)", "invalid input syntax for type integer"),
-        ("user_id=eq.me", "invalid input syntax for type uuid"),
-        ("status=eq.a,,status=eq.b", "filter must not contain empty segments"),
-    ],
-)
-async def test_a_filter_that_could_fail_later_is_refused_at_once(live: Live, given: str, reason: str) -> None:
-    async with live.client() as client:
-        told = await client.subscribe("s1", {**ROWS, "filter": given})
-    assert told["status"] == "error"
-    assert reason in told["message"]
+REFUSED_BINDINGS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"event": "*", "schema": "public", "table": "unpublished"},
+        f"{ENABLED} [event: *, schema: public, table: unpublished, filters: [], select: nil]",
+    ),
+    (
+        {"event": "INSERT", "schema": "public", "table": "nope"},
+        f"{ENABLED} [event: INSERT, schema: public, table: nope, filters: [], select: nil]",
+    ),
+    ({**ROWS, "filter": "status=foo.queued"}, 'Error parsing `filter` params: ["foo", "queued"]'),
+    ({**ROWS, "filter": "undefined"}, 'Error parsing `filter` params: ["undefined"]'),
+    (
+        {**ROWS, "filter": "status=in.a,b"},
+        "Error parsing `filter` params: `in` filter value must be wrapped by parentheses",
+    ),
+    (
+        {**ROWS, "filter": "nocol=eq.1"},
+        f'{RAISED} [{WATCHED}, filters: [{{"nocol", "eq", "1", false}}], select: nil]. '
+        "Exception: ERROR P0001 (raise_exception) invalid column for filter nocol",
+    ),
+    (
+        {**ROWS, "filter": "attempts=eq.abc"},
+        f'{RAISED} [{WATCHED}, filters: [{{"attempts", "eq", "abc", false}}], select: nil]. Exception: ERROR 22P02 '
+        '(invalid_text_representation) invalid input syntax for type integer: "abc"',
+    ),
+    (
+        {**ROWS, "select": ["nocol"]},
+        f'{RAISED} [{WATCHED}, filters: [], select: ["nocol"]]. '
+        "Exception: ERROR P0001 (raise_exception) invalid column for select nocol",
+    ),
+    (
+        {"event": "INSERT"},
+        "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
+        '%{"event" => "INSERT"}',
+    ),
+]
+REFUSED_FILTERS: list[tuple[str, str]] = [
+    ("done=is.maybe", "invalid value for is filter: must be null, true, false, or unknown"),
+    ("status=is.true", "is true filter requires a boolean column, got text"),
+    ("attempts=like.1%", "operator like requires a text-compatible column type, got integer"),
+    ("attempts=match.1", "operator match requires a text-compatible column type, got integer"),
+    ("status=match.(", "invalid regular expression for match filter: "),
+    (f"attempts=in.({','.join('1' * 101)})", "too many values for `in` filter. Maximum 100"),
+    ("attempts=in.(1,x)", "invalid input syntax for type integer"),
+    ("user_id=eq.me", "invalid input syntax for type uuid"),
+    ("status=eq.a,,status=eq.b", "filter must not contain empty segments"),
+]
 
 
 ROW = "insert into rows (user_id, status, prompt, attempts, done) values ($1, $2, $3, $4, $5)"
 MATCH = (OWNER, "queued", "a cat, or two", 3, True)
 MISS = ("bbbbbbbb-0000-4000-8000-000000000002", "done", "DOG", 9, None)
+MATCHING = [
+    f"user_id=eq.{OWNER}",
+    "status=neq.done",
+    "attempts=lt.4",
+    "attempts=lte.3",
+    "attempts=not.gt.3",
+    "attempts=not.gte.4",
+    "status=in.(queued,processing)",
+    'status=in.("queued","a,b")',
+    "prompt=like.a cat%",
+    "prompt=ilike.A CAT%",
+    'prompt=eq."a cat, or two"',
+    "prompt=match.^a",
+    "prompt=imatch.^A CAT",
+    "done=is.true",
+    "done=not.is.null",
+    "attempts=isdistinct.9",
+    "attempts=not.isdistinct.3",
+    "status=eq.queued,attempts=gt.2",
+]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        f"user_id=eq.{OWNER}",
-        "status=neq.done",
-        "attempts=lt.4",
-        "attempts=lte.3",
-        "attempts=not.gt.3",
-        "attempts=not.gte.4",
-        "status=in.(queued,processing)",
-        'status=in.("queued","a,b")',
-        "prompt=like.a cat%",
-        "prompt=ilike.A CAT%",
-        'prompt=eq."a cat, or two"',
-        "prompt=match.^a",
-        "prompt=imatch.^A CAT",
-        "done=is.true",
-        "done=not.is.null",
-        "attempts=isdistinct.9",
-        "attempts=not.isdistinct.3",
-        "status=eq.queued,attempts=gt.2",
-    ],
-)
-async def test_a_filter_lets_through_what_postgresql_says(live: Live, written: Written, given: str) -> None:
+async def test_a_binding_that_cannot_work_is_refused_in_the_real_words(live: Live) -> None:
     async with live.client() as client:
-        assert (await client.subscribe("f", {**ROWS, "filter": given}))["status"] == "ok"
+        for number, (binding, message) in enumerate(REFUSED_BINDINGS):
+            told = await client.subscribe(f"s{number}", binding)
+            name = {"extension": "postgres_changes", "channel": f"s{number}"}
+            assert told == {"message": message, "status": "error", **name}
+
+
+async def test_a_filter_that_could_fail_later_is_refused_at_once(live: Live) -> None:
+    async with live.client() as client:
+        for given, reason in REFUSED_FILTERS:
+            told = await client.subscribe("s1", {**ROWS, "filter": given})
+            assert told["status"] == "error"
+            assert reason in told["message"]
+
+
+async def test_a_filter_lets_through_what_postgresql_says(live: Live, written: Written) -> None:
+    async with live.client() as client:
+        for given in MATCHING:
+            assert (await client.subscribe(given, {**ROWS, "filter": given}))["status"] == "ok"
         await written(ROW, *MISS)
         await written(ROW, *MATCH)
-        assert (await client.change())["record"]["attempts"] == 3
+        frames = [await client.next() for _ in MATCHING]
+        assert await client.silent()
+    assert [frame[2] for frame in frames] == [f"realtime:{given}" for given in MATCHING]
+    assert {frame[4]["data"]["record"]["attempts"] for frame in frames} == {3}
 
 
 async def test_null_passes_no_comparison_and_no_negated_one(live: Live, written: Written) -> None:
