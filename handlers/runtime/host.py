@@ -178,7 +178,8 @@ class LocalGenerator:
                     log.info("runtime_loaded", kind=kind, **facts)
                     return
                 case Failed(run=order.run) as failed:
-                    log.error("runtime_load_failed", kind=kind, reason=failed.message, trace=failed.trace or None)
+                    facts = {**failed.details, "kind": kind, "reason": failed.message, "trace": failed.trace or None}
+                    log.error("runtime_load_failed", **facts)
                     self._blame(kind, failed.message)
                     return
 

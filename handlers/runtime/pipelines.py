@@ -73,6 +73,16 @@ def quieten() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
+def versions() -> dict[str, str | None]:
+    """Name the versions that a load depends on."""
+    return {
+        "torch": str(torch.__version__),
+        "cuda": torch.version.cuda,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
 def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
     """Load a pipeline, move it to its device and prove it with a small image.
 

@@ -104,7 +104,13 @@ def _describe_load(error: Exception, order: Load) -> Failed:
     known = isinstance(error, pipelines.LoadError)
     message = str(error) if known else _with_root(error)
     trace = "" if known else redact(traceback.format_exc()[-TRACE_CHARS_MAX:], ())
-    details = {"kind": order.kind, "model": order.model, "pipeline_class": order.pipeline_class}
+    wanted = {
+        "model": order.model,
+        "pipeline_class": order.pipeline_class,
+        "dtype": order.dtype,
+        "device": order.device,
+    }
+    details = {**wanted, **pipelines.versions()}
     return Failed(order.run, "model_unavailable", redact(message[:MESSAGE_CHARS_MAX], ()), details, trace)
 
 
