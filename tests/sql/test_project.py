@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tests.sql.project import Project
+from tests.sql.project import SECOND_TABLE, Project
 
-SECOND = """
-insert into listener.kinds (kind, bucket) values ('tryon', 'headshots');
-create table public.tryon_sessions (like public.headshot_sessions including all);
-insert into listener.session_tables (relation, kind) values ('public.tryon_sessions', 'tryon');
-create trigger register after insert on public.tryon_sessions referencing new table as new_rows
-for each statement execute function listener.register_sessions();
-create trigger withdraw after delete on public.tryon_sessions referencing old table as old_rows
-for each statement execute function listener.withdraw_sessions();
-grant select, update on public.tryon_sessions to service_role;
-"""
 KINDS = ("headshot", "tryon")
 
 
 async def second_table(project: Project, owner: UUID) -> UUID:
-    await project.connection.execute(SECOND)
+    await project.connection.execute(SECOND_TABLE)
     return await project.value(
         "insert into public.tryon_sessions (user_id, prompt) values ($1, 'p') returning id", owner
     )

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.sql.conftest import Opener
-from tests.sql.project import Project, until_blocked
+from tests.sql.project import SECOND_TABLE, Project, until_blocked
 
 STATE = ("status", "progress", "message", "error_code", "error_message", "error_details", "result", "version")
 
@@ -137,19 +137,26 @@ async def test_two_bulk_inserts_of_the_same_owners_wait_in_one_order(project: Pr
 
 async def test_parallel_inserts_cannot_spend_one_credit_twice(project: Project, owner: UUID, another: Opener) -> None:
     await project.insert(owner, 9)
-    projects = [await another() for _ in range(6)]
-
-    async def attempt(opened: Project) -> bool:
-        try:
-            await opened.insert(owner)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != "PT402":
-                raise
-            return False
-        return True
-
-    assert sum(await asyncio.gather(*map(attempt, projects))) == 1
+    await project.connection.execute(SECOND_TABLE)
+    first, second = await another(), await another()
+    async with first.acting("service_role") as connection:
+        await connection.execute("insert into public.tryon_sessions (user_id, prompt) values ($1, 'first')", owner)
+        late = asyncio.ensure_future(second.insert(owner))
+        await until_blocked(project.connection, second.connection)
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await late
+    assert refused.value.sqlstate == "PT402", "the balance is read only once the account is locked"
     assert await project.balance(owner) == 0
+
+
+async def test_accounts_stay_locked_once_they_are_opened(project: Project, owner: UUID, another: Opener) -> None:
+    await project.insert(owner)
+    holder = await another()
+    await holder.connection.execute("begin")
+    await holder.connection.execute("select listener.open_accounts(array[$1::uuid])", owner)
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await project.connection.execute("select from listener.accounts where owner = $1 for update nowait", owner)
+    await holder.connection.execute("rollback")
 
 
 async def test_truncate_is_refused(project: Project, owner: UUID) -> None:

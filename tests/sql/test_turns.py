@@ -27,6 +27,25 @@ async def test_a_flood_of_one_owner_does_not_delay_anothers_single_row(project: 
     assert owner in await order(project, worker, 7)
 
 
+async def test_a_flood_of_single_inserts_is_a_flood_too(project: Project, owner: UUID) -> None:
+    flooder = uuid4()
+    for _ in range(10):
+        await project.insert(flooder)
+    for _ in range(5):
+        await project.insert(owner)
+    assert (await order(project, await project.worker(), 6)).count(owner) == 3
+
+
+async def test_a_stream_of_newcomers_does_not_starve_a_waiting_row(project: Project, owner: UUID) -> None:
+    worker = await project.worker()
+    await project.insert(owner, 3)
+    served = []
+    for _ in range(60):
+        await project.insert(uuid4())
+        served += await order(project, worker, 1)
+    assert served.count(owner) == 3
+
+
 async def test_a_regular_customer_does_not_wait_behind_a_newcomers_flood(project: Project, owner: UUID) -> None:
     worker, newcomer = await project.worker(), uuid4()
     for _ in range(8):
