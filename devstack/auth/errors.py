@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -18,6 +19,7 @@ class AuthError(Exception):
     status: int
     code: str
     message: str
+    more: dict[str, Any] = field(default_factory=dict)
 
     def response(self, http: web.Request) -> web.Response:
         """Worded for this client."""
@@ -25,7 +27,7 @@ class AuthError(Exception):
         headers = {"x-sb-error-code": self.code}
         if version >= FIRST_NEW_VERSION:
             headers[VERSION_HEADER] = FIRST_NEW_VERSION
-            body: dict[str, str | int] = {"code": self.code, "message": self.message}
+            body: dict[str, Any] = {"code": self.code, "message": self.message, **self.more}
         else:
-            body = {"code": self.status, "error_code": self.code, "msg": self.message}
+            body = {"code": self.status, "error_code": self.code, "msg": self.message, **self.more}
         return web.json_response(body, status=self.status, headers=headers)

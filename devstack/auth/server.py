@@ -91,7 +91,7 @@ class AuthServer:
         email, password = _credentials(body)
         if len(password) < SHORTEST_PASSWORD:
             text = f"Password should be at least {SHORTEST_PASSWORD} characters."
-            raise AuthError(422, "weak_password", text)
+            raise AuthError(422, "weak_password", text, {"weak_password": {"reasons": ["length"]}})
         return self._session(http, await self._accounts.sign_up(email, password, metadata))
 
     async def _token(self, http: web.Request) -> web.Response:
