@@ -219,14 +219,15 @@ class Daemon:
         while self._health.reasons():  # noqa: ASYNC110 - the parts tell their state only when asked
             await asyncio.sleep(READY_POLL_S)
         self.ready.set()
-        settings, details = self._settings, self._generator.status().details
+        settings = self._settings
         self._log.info(
             "worker_ready",
             name=settings.worker_name,
             kinds=list(self._handlers),
             slots=settings.worker_concurrency,
-            device=details.get("device", settings.device),
-            model=details.get("model", settings.headshot_model),
+            device=settings.device,
+            model=settings.headshot_model,
+            generator=self._generator.status().reason,
             port=self.port,
             version=__version__,
         )

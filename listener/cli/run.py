@@ -26,9 +26,9 @@ def run() -> None:
     log.configure(settings.log_level)
     try:
         asyncio.run(_serve(settings))
-    except* ConfigError as problems:
-        raise _first(problems) from None
-    except* Exception as crash:  # noqa: BLE001 - the last stop before the exit code
+    except Exception as crash:  # noqa: BLE001 - the last stop before the exit code
+        if (problem := config_error_in(crash)) is not None:
+            raise problem from None
         log.get("daemon").error("worker_crashed", exc_info=crash)
         sys.exit(1)
 
@@ -41,11 +41,8 @@ async def _serve(settings: Settings) -> None:
     await daemon.run()
 
 
-def _first(group: BaseExceptionGroup[ConfigError]) -> ConfigError:
-    """The first ConfigError of a nested group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, ConfigError):
-        raise TypeError(f"not a ConfigError: {error!r}")
-    return error
+def config_error_in(error: BaseException) -> ConfigError | None:
+    """The ConfigError that brought the daemon down, however deep in groups of tasks it was raised."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(config_error_in, error.exceptions)), None)
+    return error if isinstance(error, ConfigError) else None

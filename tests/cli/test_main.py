@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from listener import __version__
 from listener.cli.main import COMMANDS, cli, main
+from listener.cli.run import config_error_in
+from listener.errors import ConfigError
 
 
 @pytest.mark.usefixtures("environment")
@@ -58,3 +60,10 @@ def test_the_help_lists_every_command_without_importing_one() -> None:
 def test_version_and_unknown_command() -> None:
     assert __version__ in CliRunner().invoke(cli, ["--version"]).output
     assert CliRunner().invoke(cli, ["rum"]).exit_code == 2
+
+
+def test_a_schema_that_is_too_old_is_found_under_the_groups_of_the_tasks() -> None:
+    problem = ConfigError("schema")
+    group = ExceptionGroup("tasks", [ValueError(), ExceptionGroup("inner", [problem])])
+    assert config_error_in(group) is problem
+    assert config_error_in(ExceptionGroup("tasks", [ValueError()])) is None

@@ -51,6 +51,15 @@ async def test_less_than_five_percent_more_is_no_news_but_another_note_is() -> N
         written.writer.close()
 
 
+async def test_the_last_step_goes_out_even_when_it_is_little_more() -> None:
+    written = Written()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(written.writer.run())
+        await written.after(99, 100)
+        assert await written.after(100, 100) == [99, 100]
+        written.writer.close()
+
+
 async def test_a_report_held_back_goes_out_when_its_second_is_over() -> None:
     sent: list[Report] = []
     arrived = asyncio.Event()
