@@ -8,6 +8,7 @@ from aiohttp import web
 
 from listener import __version__
 from listener.engine.health import Health, PartStatus
+from listener.telemetry.redact import clean_text
 
 
 class Probes:
@@ -30,7 +31,7 @@ class Probes:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """Ready to claim, or 503 with the reasons."""
-        reasons = self._health.reasons()
+        reasons = {name: clean_text(reason) for name, reason in self._health.reasons().items()}
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
         return web.json_response({"status": "ready"})
@@ -44,7 +45,7 @@ class Probes:
 
 
 def _shown(part: PartStatus) -> dict[str, Any]:
-    shown: dict[str, Any] = {"status": "ok" if part.ok else "failing", "reason": part.reason}
+    shown: dict[str, Any] = {"status": "ok" if part.ok else "failing", "reason": clean_text(part.reason)}
     if part.details:
         shown["details"] = dict(part.details)
     return shown

@@ -73,6 +73,14 @@ async def test_a_part_that_is_not_required_degrades_but_does_not_stop_the_work()
         assert (await read(session, "/health"))[1]["status"] == "degraded"
 
 
+async def test_a_reason_carries_no_secret() -> None:
+    parts = Parts()
+    parts.status["generator"] = PartStatus(False, "GET https://x/y?token=CANARY failed with sb_secret_CANARY")
+    async with client(parts) as session:
+        assert "CANARY" not in str(await read(session, "/readyz"))
+        assert "CANARY" not in str(await read(session, "/health"))
+
+
 async def test_health_answers_within_200_ms() -> None:
     async with client(Parts()) as session:
         await read(session, "/health")
