@@ -29,6 +29,7 @@ where of_role.setdatabase in (0, (select oid from pg_catalog.pg_database where d
 order by of_role.setdatabase
 """
 CLOSE_LIMIT_S = 2.0
+ACQUIRE_LIMIT_S = 10.0  # as PostgREST's pool
 # Row by row, in order: the role first, what follows is set by that role.
 APPLY = "select set_config(name, value, true) from unnest($1::text[], $2::text[]) as _(name, value)"
 
@@ -89,9 +90,9 @@ class Database:
     ) -> AsyncIterator[Session]:
         """One transaction as the caller, committed at the end of the block, rolled back on any exception.
 
-        Raises: asyncpg.PostgresError, the COMMIT's too; 22023 when the role does not exist.
+        Raises: asyncpg.PostgresError, the COMMIT's too (22023 when the role does not exist); OSError when none is free.
         """
-        async with self.pool.acquire() as connection, connection.transaction(readonly=read_only):
+        async with self.pool.acquire(timeout=ACQUIRE_LIMIT_S) as connection, connection.transaction(readonly=read_only):
             await self.become(connection, caller, settings)
             yield connection
 

@@ -78,7 +78,7 @@ class RestServer:
             return _error_response(from_postgres(error, role))
         except asyncpg.InterfaceError:
             return _error_response(connection_lost())
-        except OSError:
+        except OSError:  # no server, or no free connection in time
             return _error_response(unreachable())
         if http.method not in ("GET", "HEAD"):
             self._kick()
@@ -110,4 +110,6 @@ def _error_response(error: RestError) -> web.Response:
     headers = {**error.headers, hdrs.CONTENT_TYPE: "application/json; charset=utf-8"}
     if hdrs.CONTENT_RANGE not in headers:  # a page behind the end is answered like a page
         headers["Proxy-Status"] = f"PostgREST; error={error.code}"
-    return web.Response(status=error.status, reason=error.reason, headers=headers, body=error.body().encode())
+    return web.Response(
+        status=error.status, reason=error.reason, headers=headers, body=error.body().encode(errors="replace")
+    )
