@@ -29,3 +29,4 @@ if (row.status !== 'completed') throw new Error(`${row.status}: ${row.error_mess
 const picture = await fetch(await artifactUrl(supabase, row.result.artifacts[0]))
 await writeFile(`${row.id}.png`, Buffer.from(await picture.arrayBuffer()))
 console.log(`image: ${row.id}.png`)
+process.exit() // the client would keep its socket open for another minute

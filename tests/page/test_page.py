@@ -6,6 +6,7 @@ PAGE_SCREENSHOT=FILE keeps a picture of the page.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -99,7 +100,7 @@ def stopped_worker(project: Project) -> Iterator[None]:
         workers[0].send_signal(signal.SIGCONT)
 
 
-async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page) -> None:
+async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page, project: Project) -> None:
     await ask_for(page, "studio headshot of a violinist, soft window light")
     card = page.locator(".card")
     await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
@@ -113,18 +114,18 @@ async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page) -> None:
     await expect(card.get_by_role("button", name="Cancel")).to_be_hidden()
     await expect(page.locator("#embedded")).to_be_visible()
     if target := os.environ.get("PAGE_SCREENSHOT"):
-        await _keep_screenshot(page, Path(target))
+        await _keep_screenshot(page, project, Path(target))
 
 
-async def _keep_screenshot(page: Page, target: Path) -> None:
-    for prompt in ("a lighthouse keeper at dawn, 85 mm", "a potter in her workshop, warm light"):
-        await ask_for(page, prompt)
-    await expect(page.locator(".card[data-status=completed]")).to_have_count(3, timeout=PICTURE_WITHIN_MS)
-    await expect(page.locator(".picture:visible")).to_have_count(3)
-    await ask_for(page, "an astronomer under a dome, cold light")
-    await expect(page.locator(".card[data-status=processing]")).to_have_count(1)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=target, full_page=True)
+async def _keep_screenshot(page: Page, project: Project, target: Path) -> None:
+    """Two finished sessions and one that is held in the middle."""
+    await ask_for(page, "a lighthouse keeper at dawn, 85 mm")
+    await expect(page.locator(".picture:visible")).to_have_count(2, timeout=PICTURE_WITHIN_MS)
+    await ask_for(page, "a potter in her workshop, warm light")
+    await expect(page.locator("progress:visible")).to_have_attribute("value", re.compile("[2-9][0-9]"))
+    with stopped_worker(project):
+        await expect(page.locator("#connection")).to_have_text("live")
+        await page.screenshot(path=target, full_page=True)
 
 
 async def test_the_page_says_when_changes_come_live(page: Page, project: Project) -> None:
