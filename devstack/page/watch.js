@@ -85,6 +85,7 @@ class SessionWatch {
   #ending
   #abort = new AbortController()
   #wake = () => void this.refresh()
+  #shown = () => void (globalThis.document.hidden || this.refresh())
 
   constructor(supabase, options) {
     this.#supabase = supabase
@@ -94,7 +95,7 @@ class SessionWatch {
 
   start() {
     globalThis.addEventListener?.('online', this.#wake)
-    globalThis.document?.addEventListener('visibilitychange', this.#wake)
+    globalThis.document?.addEventListener('visibilitychange', this.#shown)
     void this.refresh()
     void this.#join()
   }
@@ -221,7 +222,7 @@ class SessionWatch {
     this.#abort.abort()
     clearTimeout(this.#pollTimer)
     globalThis.removeEventListener?.('online', this.#wake)
-    globalThis.document?.removeEventListener('visibilitychange', this.#wake)
+    globalThis.document?.removeEventListener('visibilitychange', this.#shown)
     this.#resolve(row)
     this.#setConnection('stopped')
     await this.#leave()

@@ -78,6 +78,42 @@ async def test_when_it_is_killed_everything_goes_with_it(tmp_path: Path) -> None
         assert not folder.exists()
 
 
+def test_a_worker_that_dies_ends_it_loudly(tmp_path: Path) -> None:
+    with running_dev(tmp_path) as project:
+        family = psutil.Process(project.process.pid).children(recursive=True)
+        [worker] = [process for process in family if process.cmdline()[-3:] == ["-m", "listener", "run"]]
+        worker.kill()
+        assert project.process.wait(ENDED_WITHIN_S) == 1
+        _, alive = psutil.wait_procs(family, ENDED_WITHIN_S)
+        assert alive == []
+    said = (tmp_path / "dev.log").read_text()
+    assert "the worker ended by itself (exit status -9)" in said
+    assert "Traceback" not in said
+
+
+def test_the_demo_stays_up_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "listener", "dev", "--demo"],
+        cwd=tmp_path,
+        env=dev_environment(tmp_path / "state") | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        said = b""
+        while b"It goes on" not in said and (chunk := _read_screen(process.stdout.fileno())):
+            said += chunk
+        process.send_signal(signal.SIGINT)
+        assert process.wait(ENDED_WITHIN_S) == 0, said.decode()
+    lines = said.decode().splitlines()
+    [picture] = [line.removeprefix("image: ") for line in lines if line.startswith("image: ")]
+    assert (tmp_path / picture).is_file()
+    assert len([line for line in lines if "http://" in line]) == 1
+    assert any("listener submit" in line for line in lines)
+
+
 def test_the_note_for_other_terminals_is_private_and_holds_no_secret(project: Project) -> None:
     note = project.state_home / "listener" / "dev.json"
     assert stat.S_IMODE(note.stat().st_mode) == 0o600
