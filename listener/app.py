@@ -108,6 +108,8 @@ class Daemon:
             start=pool.start,
             log=log.get("claim"),
         )
+        if self._drain.refusal() is not None:
+            self._claim.stop()  # the signal came before there was anything to stop
         sweep = Sweep(store, self._settings.sweep_s, self._wakeup.set, log.get("sweep"))
         self._watch_health(heartbeat, artifacts, realtime)
         sources: list[WakeUpSource] = [
@@ -128,10 +130,9 @@ class Daemon:
         ending: list[asyncio.Task[None]],
     ) -> None:
         """When drained: end the tasks, and let a last heartbeat give back what a lost claim answer may have left."""
-        await self._drain.run()
+        await self._drain.run(claiming)
         for task in ending:
             task.cancel()
-        await asyncio.wait({claiming}, timeout=LAST_BEAT_S)
         heartbeat.stop()
         await asyncio.wait({beating}, timeout=LAST_BEAT_S)
         claiming.cancel()

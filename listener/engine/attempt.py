@@ -24,6 +24,7 @@ from listener.errors import (
     Draining,
     GenerationFailed,
     InvalidParams,
+    OutOfMemory,
     StoreUnavailable,
     TimeLimit,
     Transient,
@@ -74,6 +75,9 @@ class AttemptRunner:
             return error
         except StoreUnavailable as error:
             return Transient(str(error))
+        except MemoryError as error:
+            context.log.error("out_of_memory", exc_info=error)
+            return OutOfMemory(details={"where": "host"})
         except Exception as error:
             context.log.error("handler_raised", exc_info=error)
             return GenerationFailed()

@@ -18,6 +18,10 @@ RELEASE_S = 20.0
 """How long released attempts may take to settle; then the heartbeat or the sweep gives them back."""
 
 
+LAST_CLAIM_S = 15.0
+"""Longer than a claim's own timeouts."""
+
+
 class Phase(Enum):
     """Where a drain stands."""
 
@@ -52,9 +56,14 @@ class Drain:
         self._requested.set()
         self._log.info("drain_started", running=len(self._slots.attempts()), grace_s=self._grace_s)
 
-    async def run(self) -> None:
-        """Wait for the request, then until every slot is free (or patience is up)."""
+    async def run(self, claiming: asyncio.Task[None] | None = None) -> None:
+        """Wait for the request, then until every slot is free (or patience is up).
+
+        A claim under way may still bring sessions: its end comes first.
+        """
         await self._requested.wait()
+        if claiming is not None:
+            await asyncio.wait({claiming}, timeout=LAST_CLAIM_S)
         if not await self._finished_in_time():
             self.phase = Phase.RELEASING
             released = self._slots.interrupt_all(Draining)

@@ -62,6 +62,26 @@ async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_sessi
     assert worker.logged("not_json") == []
 
 
+async def test_a_worker_told_to_stop_while_it_loads_ends_at_once(stack: Stack) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "listener",
+        "run",
+        cwd=ROOT,
+        env=worker_environment(stack),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    worker = Worker(process)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.read())
+        await worker.until_logged("worker_registered")
+        worker.send(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    assert worker.logged("worker_ready") == []
+
+
 async def test_a_worker_whose_project_is_away_is_alive_and_says_why_it_is_not_ready(stack: Stack) -> None:
     environment = worker_environment(stack, SUPABASE_URL="http://127.0.0.1:1")
     process = await asyncio.create_subprocess_exec(

@@ -82,6 +82,15 @@ async def test_a_prompt_in_an_exception_stays_out_of_the_log(bench: Bench, logge
     assert "wedding" not in str(logged())
 
 
+async def test_a_host_without_memory_is_told_as_such(bench: Bench) -> None:
+    async def too_large(*_: Any) -> None:
+        raise MemoryError
+
+    row, _ = await bench.attempt(too_large)
+    assert row.failure is not None
+    assert row.failure.code == "out_of_memory"
+
+
 async def test_the_time_limit_ends_a_handler(bench: Bench) -> None:
     async def sleeps(*_: Any) -> None:
         await asyncio.Event().wait()

@@ -77,3 +77,25 @@ async def test_an_idle_daemon_ends_at_once(logged: Any) -> None:
     async with asyncio.timeout(2):
         await one.drain.run()
     assert logged("drain_done")[0]["left"] == 0
+
+
+async def test_a_claim_under_way_is_waited_for_and_what_it_brings_gets_the_grace() -> None:
+    one = OneRunning(grace_s=5)
+    one.slots.give_back(one.running)
+    answer = asyncio.Event()
+
+    async def claim() -> None:
+        await answer.wait()
+        one.slots.take(one.running)
+
+    async with asyncio.TaskGroup() as group:
+        ended = group.create_task(one.drain.run(group.create_task(claim())))
+        one.drain.request()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not ended.done()
+        answer.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not ended.done(), "the session that came late may finish"
+        one.slots.give_back(one.running)
