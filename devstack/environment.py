@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 
 def postgres_folder() -> Path | None:
     """LISTENER_PG_BIN: the folder of `initdb` and `postgres` to use instead of the wheel's."""
@@ -13,5 +15,6 @@ def postgres_folder() -> Path | None:
 
 
 def inherited() -> dict[str, str]:
-    """The whole environment, for a child process that is to see what its parent saw."""
-    return dict(os.environ)  # noqa: TID251 - the one place of this package
+    """The environment of a child process: ours, and under it the worker's own settings of the file .env."""
+    file = {name: value for name, value in dotenv_values(".env").items() if value and name.startswith("LISTENER_")}
+    return file | dict(os.environ)  # noqa: TID251 - the one place of this package

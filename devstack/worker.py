@@ -33,7 +33,8 @@ class WorkerEndedError(RuntimeError):
 def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a worker of this stack is started with; the outer environment's LISTENER_* settings stay in force."""
     # A project's keys in the developer's shell must never meet the throwaway stack, or the other way round.
-    kept = {name: value for name, value in (outer or inherited()).items() if not name.startswith("SUPABASE_")}
+    given = inherited() if outer is None else outer
+    kept = {name: value for name, value in given.items() if not name.startswith("SUPABASE_")}
     defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto", "LISTENER_DRAIN_S": GRACE_S}
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
@@ -50,7 +51,8 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
 
 def draws_noise(environment: Mapping[str, str] | None = None) -> bool:
     """Whether the workers will use the tiny embedded weights."""
-    return (environment or inherited()).get("LISTENER_HEADSHOT_MODEL", EMBEDDED) == EMBEDDED
+    given = inherited() if environment is None else environment
+    return given.get("LISTENER_HEADSHOT_MODEL", EMBEDDED) == EMBEDDED
 
 
 class Worker:
