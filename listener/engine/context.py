@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -23,6 +23,8 @@ from listener.ports import ArtifactStore, Attempt, Clock, Outcome, SessionStore
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 UPLOAD_TRIES = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class AttemptContext:
             height=artifact.height,
         )
 
-    async def _repeat(self, call: Any) -> Any:
+    async def _repeat(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make an idempotent call again while the other side is away."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
