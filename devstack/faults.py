@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Faults:
     """What the stack does wrong at the moment.
 
-    Units: subscribe_delay_s is the time between a Realtime join reply and the live subscription, as the real server has.
+    Units: subscribe_delay_s lies between a Realtime join's reply and the live subscription, as on the real server.
     """
 
     realtime_muted: bool = False

@@ -26,7 +26,9 @@ class ProjectKeys:
     def generate(cls) -> ProjectKeys:
         """Make a fresh secret and both keys."""
         secret = secrets.token_hex(32)
-        return cls(secret, _sign(secret, {"role": "anon"}, TEN_YEARS_S), _sign(secret, {"role": "service_role"}, TEN_YEARS_S))
+        return cls(
+            secret, _sign(secret, {"role": "anon"}, TEN_YEARS_S), _sign(secret, {"role": "service_role"}, TEN_YEARS_S)
+        )
 
     def mint(self, claims: dict[str, Any], valid_s: int) -> str:
         """Sign claims; `iat`, `exp` and `iss` are added."""

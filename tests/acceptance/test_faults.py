@@ -15,7 +15,7 @@ from devstack.stack import Stack
 from tests.support.app import insert, signed_in, until_row, until_terminal
 from tests.support.worker import Worker, running_worker
 
-LONG = {"num_inference_steps": 100, "width": 512, "height": 512}
+LONG = {"num_inference_steps": 100, "width": 256, "height": 256}
 SHORT_LEASE = {"LISTENER_LEASE_S": "2", "LISTENER_SWEEP_S": "0.5"}
 
 

@@ -39,7 +39,7 @@ async def row(client: AsyncClient, row_id: str) -> dict[str, Any]:
 
 
 async def until_row(
-    client: AsyncClient, row_id: str, seen: Callable[[dict[str, Any]], Any], within_s: float = 45.0
+    client: AsyncClient, row_id: str, seen: Callable[[dict[str, Any]], Any], within_s: float = 90.0
 ) -> dict[str, Any]:
     """Read the row until it is as wanted."""
     async with asyncio.timeout(within_s):
@@ -50,6 +50,6 @@ async def until_row(
             await asyncio.sleep(0.05)
 
 
-async def until_terminal(client: AsyncClient, row_id: str, within_s: float = 45.0) -> dict[str, Any]:
+async def until_terminal(client: AsyncClient, row_id: str, within_s: float = 90.0) -> dict[str, Any]:
     """Read the row until it is completed, failed or cancelled."""
     return await until_row(client, row_id, lambda current: current["status"] in TERMINAL, within_s)
