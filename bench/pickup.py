@@ -54,7 +54,7 @@ async def listener_pickups(stack: Stack) -> tuple[list[float], list[float]]:
             row_id = await insert(client, **SMALL)
             await until_terminal(client, row_id)
         rows = await database.fetch(
-            "select id, extract(epoch from created_at) as created, extract(epoch from claimed_at) as claimed"
+            "select id, extract(epoch from created_at) as created, extract(epoch from started_at) as claimed"
             " from listener.sessions"
         )
         inserted_at = {str(row["id"]): float(row["created"]) for row in rows}
