@@ -25,7 +25,7 @@ SCHEMA = """
 create table public.rows (
   id uuid primary key default gen_random_uuid(), user_id uuid, status text not null default 'queued', prompt text,
   progress real default 0, attempts int not null default 0, params jsonb not null default '{}', tags text[],
-  cost numeric(10,2), big text, done boolean, created_at timestamptz not null default now());
+  cost numeric(10,2), big text, done boolean, note json, created_at timestamptz not null default now());
 grant select on public.rows to anon, authenticated, service_role;
 create table public.owned (
   id uuid primary key default gen_random_uuid(), user_id uuid not null, status text not null default 'queued');

@@ -110,7 +110,8 @@ async def test_a_fresh_token_changes_what_is_seen_and_is_told(live: Live, writte
         for ignored in (live.keys.anon_key, None, "sb_publishable_x", 7):
             await client.push("realtime:at", "access_token", {"access_token": ignored})
         await client.push("realtime:at", "access_token", {})
-        assert await client.silent()
+        # A later subscription is told first: nothing was subscribed anew.
+        assert (await client.subscribe("later", ROWS))["channel"] == "later"
         await client.push("realtime:at", "access_token", {"access_token": live.user(OWNER)})
         assert await client.until("system") == {**SUBSCRIBED, "channel": "at"}
         await written("insert into owned (user_id) values ($1)", OWNER)
@@ -211,6 +212,15 @@ async def test_the_heartbeat_gives_its_reference_back_even_when_it_has_none(live
         for ref in ("7", None):
             await client.socket.send_json({"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": ref})
             assert await client.next() == [None, ref, "phoenix", "phx_reply", {"status": "ok", "response": {}}]
+
+
+async def test_a_join_with_no_token_or_a_new_style_key_uses_the_sockets_key(live: Live, written: Written) -> None:
+    owned = {"event": "*", "schema": "public", "table": "owned"}
+    async with live.client(token=live.user(OWNER)) as client:
+        for token in (None, "", "sb_secret_xyz"):
+            assert (await client.subscribe(f"t{token}", owned, token=token))["status"] == "ok"
+        await written("insert into owned (user_id) values ($1)", OWNER)
+        assert {(await client.next())[3] for _ in range(3)} == {"postgres_changes"}
 
 
 async def test_private_channels_and_replay_are_refused_because_no_policy_is_asked(live: Live) -> None:
