@@ -225,20 +225,17 @@ async def test_publication_columns_and_row_filters_hold(live: Live, written: Wri
         assert list((await client.change())["record"]) == ["id", "status"]
 
 
-async def test_the_workers_canary_comes_back_to_its_worker_with_two_columns(
-    live: Live, written: Written, tables: Any
-) -> None:
-    await tables.execute("""
-        create schema if not exists canary;
-        create table canary.workers (id uuid primary key, name text, beats int);
-        grant usage on schema canary to service_role;
-        grant select (id, beats) on canary.workers to service_role;
-        alter publication supabase_realtime add table canary.workers;
-        insert into canary.workers values (gen_random_uuid(), 'other', 0)""")
-    await tables.execute("insert into canary.workers values ($1, 'mine', 0)", OWNER)
-    binding = {"event": "UPDATE", "schema": "canary", "table": "workers", "filter": f"id=eq.{OWNER}"}
-    async with live.client(token=live.keys.service_role_key) as client:
+async def test_the_workers_canary_comes_back_to_its_worker_with_two_columns(live: Live, written: Written) -> None:
+    register = "select public.register_worker($1, 'a', array['headshot'], 1, '[]', '0', 10)"
+    beat = "select public.heartbeat($1, '[]', '{}')"
+    binding = {"event": "UPDATE", "schema": "listener", "table": "workers", "filter": f"id=eq.{OWNER}"}
+    async with live.client(token=live.keys.service_role_key) as client, live.client() as anyone:
+        assert "permission denied for schema listener" in (await anyone.subscribe("c", binding))["message"]
+        for worker in (OTHER, OWNER):
+            await written(register, worker)
         assert (await client.subscribe("canary", binding))["status"] == "ok"
-        await written("update canary.workers set beats = beats + 1 where name = 'other'")
-        await written("update canary.workers set beats = beats + 1 where name = 'mine'")
-        assert (await client.change())["record"] == {"id": OWNER, "beats": 1}
+        await written(beat, OTHER)
+        await written(beat, OWNER)
+        change = await client.change()
+    assert change["record"].keys() == {"id", "beats"}
+    assert (change["record"]["id"], change["errors"]) == (OWNER, None)
