@@ -32,16 +32,12 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One committed row change.
-
-    Units: commit_lsn is a byte position in the log; committed_at is UTC.
-    """
+    """One committed row change; `committed_at` is UTC and the same for all of a transaction."""
 
     kind: Kind
     relation: Relation
     new: Row
     old: Row
-    commit_lsn: int
     committed_at: datetime
 
 
@@ -50,7 +46,6 @@ class Decoder:
 
     def __init__(self) -> None:
         self._relations: dict[int, Relation] = {}
-        self._commit_lsn = 0
         self._committed_at = EPOCH
 
     def feed(self, message: bytes) -> Change | None:
@@ -70,7 +65,7 @@ class Decoder:
         return None  # commit, origin, type, truncate and logical messages: Realtime sends nothing for them
 
     def _begin(self, reader: _Reader) -> None:
-        self._commit_lsn = reader.int64()
+        reader.int64()  # where the commit lies in the log
         self._committed_at = EPOCH + timedelta(microseconds=reader.int64())
 
     def _change(self, tag: str, reader: _Reader) -> Change:
@@ -87,7 +82,7 @@ class Decoder:
             # The log repeats the identity only when it changed; Realtime always shows it.
             old = {name: new[name] for name in relation.columns if name in relation.identity and name in new}
         kind: Kind = "INSERT" if tag == "I" else "UPDATE" if tag == "U" else "DELETE"
-        return Change(kind, relation, new, old, self._commit_lsn, self._committed_at)
+        return Change(kind, relation, new, old, self._committed_at)
 
 
 class _Reader:

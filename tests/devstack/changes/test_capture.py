@@ -66,7 +66,7 @@ async def test_changes_come_once_and_in_commit_order_without_a_kick(database_url
     ]
     assert [change.old for change in found] == [{}, {}, {"id": "1"}, {"id": "2"}, {}]
     assert found[1].new == {"id": "2", "v": None, "big": None}
-    assert found[0].commit_lsn == found[1].commit_lsn < found[2].commit_lsn
+    assert found[0].committed_at == found[1].committed_at < found[2].committed_at
     assert receiver.changes.empty()
 
 
