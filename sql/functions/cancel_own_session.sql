@@ -27,7 +27,7 @@ begin
   select session.status, session.cancel_requested_at is not null into v_status, v_is_requested
   from listener.sessions as session
   where session.id = v_session
-  for update;
+  for no key update;
   v_now := listener.clock();
 
   if v_status in ('completed', 'failed') then

@@ -25,7 +25,7 @@ as $$
         )
       order by session.fair_tag, session.seq
       limit p_limit
-      for update of session skip locked
+      for no key update of session skip locked
     ) as next
   ) as due
   order by due.rank, wanted.ord

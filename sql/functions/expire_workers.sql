@@ -23,7 +23,7 @@ begin
       )
     order by worker.lease_expires_at
     limit p_limit
-    for update skip locked
+    for no key update skip locked
   );
   update listener.workers as worker
   set expired_at = v_now

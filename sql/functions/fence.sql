@@ -15,7 +15,7 @@ begin
   perform from listener.sessions as session
   where session.id = any(v_sessions)
   order by session.id
-  for update;
+  for no key update;
 
   return array(
     select

@@ -21,7 +21,7 @@ begin
       select session.id from listener.sessions as session
       where session.id = any(v_gone) and session.status in ('queued', 'delayed', 'processing')
       order by session.id
-      for update
+      for no key update
     );
     perform listener.fail_here(v_gone, 'row_missing', 'The row of this session no longer exists.');
   end if;

@@ -19,7 +19,7 @@ begin
     from listener.sessions as session
     where session.id = any(v_sessions) and session.status = 'processing'
     order by session.id
-    for update skip locked
+    for no key update skip locked
   );
 end
 $$;

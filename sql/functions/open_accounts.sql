@@ -1,6 +1,6 @@
 -- listener.open_accounts(owners)
 -- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
--- Locks:  accounts, ascending owner.
+-- Locks:  accounts, ascending owner; for no key update: see refund.
 create function listener.open_accounts(p_owners uuid[])
 returns void
 language plpgsql volatile security invoker
@@ -24,7 +24,7 @@ begin
   perform from listener.accounts as account
   where account.owner = any(p_owners)
   order by account.owner
-  for update;
+  for no key update;
 end
 $$;
 

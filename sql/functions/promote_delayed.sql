@@ -15,7 +15,7 @@ begin
     where session.status = 'delayed' and session.run_at <= (select listener.clock())
     order by session.run_at
     limit p_limit
-    for update skip locked
+    for no key update skip locked
   ),
   promoted as (
     update listener.sessions as session

@@ -1,7 +1,8 @@
 -- listener.refund(sessions) -> integer
 -- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
 -- Returns the credits given back now.
--- Locks:  accounts, ascending owner; the sessions are locked by the caller.
+-- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
+--         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
 create function listener.refund(p_sessions uuid[])
 returns integer
 language plpgsql volatile security invoker
@@ -15,7 +16,7 @@ begin
     select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
   )
   order by account.owner
-  for update;
+  for no key update;
 
   with booked as (
     insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)

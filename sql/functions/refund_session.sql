@@ -11,7 +11,10 @@ declare
   v_status text;
   v_refunded integer;
 begin
-  select session.status into v_status from listener.sessions as session where session.id = p_session for update;
+  select session.status into v_status
+  from listener.sessions as session
+  where session.id = p_session
+  for no key update;
   if v_status is null then
     raise exception 'session_unknown' using errcode = 'SL002';
   elsif v_status not in ('failed', 'cancelled') then

@@ -25,7 +25,7 @@ begin
       session.row_id = any(v_rows) and session.table_id = v_table.id
       and session.status in ('queued', 'delayed', 'processing')
     order by session.id
-    for update
+    for no key update
   );
   if cardinality(v_open) = 0 then
     return null;

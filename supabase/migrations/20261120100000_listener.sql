@@ -582,7 +582,7 @@ begin
   select session.status, session.cancel_requested_at is not null into v_status, v_is_requested
   from listener.sessions as session
   where session.id = v_session
-  for update;
+  for no key update;
   v_now := listener.clock();
 
   if v_status in ('completed', 'failed') then
@@ -818,7 +818,7 @@ as $$
         )
       order by session.fair_tag, session.seq
       limit p_limit
-      for update of session skip locked
+      for no key update of session skip locked
     ) as next
   ) as due
   order by due.rank, wanted.ord
@@ -901,7 +901,7 @@ begin
       )
     order by worker.lease_expires_at
     limit p_limit
-    for update skip locked
+    for no key update skip locked
   );
   update listener.workers as worker
   set expired_at = v_now
@@ -987,7 +987,7 @@ begin
   perform from listener.sessions as session
   where session.id = any(v_sessions)
   order by session.id
-  for update;
+  for no key update;
 
   return array(
     select
@@ -1167,7 +1167,7 @@ begin
       select session.id from listener.sessions as session
       where session.id = any(v_gone) and session.status in ('queued', 'delayed', 'processing')
       order by session.id
-      for update
+      for no key update
     );
     perform listener.fail_here(v_gone, 'row_missing', 'The row of this session no longer exists.');
   end if;
@@ -1199,7 +1199,7 @@ begin
     from listener.sessions as session
     where session.id = any(v_sessions) and session.status = 'processing'
     order by session.id
-    for update skip locked
+    for no key update skip locked
   );
 end
 $$;
@@ -1315,7 +1315,7 @@ grant execute on function listener.mark_broken(integer, text) to service_role;
 
 -- listener.open_accounts(owners)
 -- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
--- Locks:  accounts, ascending owner.
+-- Locks:  accounts, ascending owner; for no key update: see refund.
 create function listener.open_accounts(p_owners uuid[])
 returns void
 language plpgsql volatile security invoker
@@ -1339,7 +1339,7 @@ begin
   perform from listener.accounts as account
   where account.owner = any(p_owners)
   order by account.owner
-  for update;
+  for no key update;
 end
 $$;
 
@@ -1434,7 +1434,7 @@ begin
     where session.status = 'delayed' and session.run_at <= (select listener.clock())
     order by session.run_at
     limit p_limit
-    for update skip locked
+    for no key update skip locked
   ),
   promoted as (
     update listener.sessions as session
@@ -1479,7 +1479,8 @@ grant execute on function listener.read_failures(jsonb) to service_role;
 -- listener.refund(sessions) -> integer
 -- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
 -- Returns the credits given back now.
--- Locks:  accounts, ascending owner; the sessions are locked by the caller.
+-- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
+--         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
 create function listener.refund(p_sessions uuid[])
 returns integer
 language plpgsql volatile security invoker
@@ -1493,7 +1494,7 @@ begin
     select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
   )
   order by account.owner
-  for update;
+  for no key update;
 
   with booked as (
     insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
@@ -1536,7 +1537,10 @@ declare
   v_status text;
   v_refunded integer;
 begin
-  select session.status into v_status from listener.sessions as session where session.id = p_session for update;
+  select session.status into v_status
+  from listener.sessions as session
+  where session.id = p_session
+  for no key update;
   if v_status is null then
     raise exception 'session_unknown' using errcode = 'SL002';
   elsif v_status not in ('failed', 'cancelled') then
@@ -2170,7 +2174,7 @@ begin
       session.row_id = any(v_rows) and session.table_id = v_table.id
       and session.status in ('queued', 'delayed', 'processing')
     order by session.id
-    for update
+    for no key update
   );
   if cardinality(v_open) = 0 then
     return null;

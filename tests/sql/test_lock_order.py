@@ -92,7 +92,9 @@ async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(projec
         group.create_task(settler.settle("complete_sessions", held, result={}))
         watcher = await another()
         await until_blocked(watcher.connection, settler.connection)
-        free = await watcher.value("select id from listener.sessions where id = $1 for update nowait", held.session)
+        free = await watcher.value(
+            "select id from listener.sessions where id = $1 for no key update nowait", held.session
+        )
         assert free == held.session
         await project.connection.execute("commit")
     assert (await project.row(held))["status"] == "completed"
@@ -107,6 +109,20 @@ async def test_failing_sessions_of_two_owners_locks_accounts_in_one_order(projec
     async with asyncio.TaskGroup() as group:
         group.create_task(settler.outcomes("fail_sessions", worker, *(h.item(code="x") for h in held)))
         await until_blocked(watcher.connection, settler.connection)
-        assert await watcher.value("select owner from listener.accounts where owner = $1 for update nowait", high)
+        assert await watcher.value(
+            "select owner from listener.accounts where owner = $1 for no key update nowait", high
+        )
         await project.connection.execute("commit")
     assert (await project.balance(low), await project.balance(high)) == (10, 10)
+
+
+async def test_two_retries_of_one_owner_do_not_deadlock_over_the_foreign_key(project: Project, another: Opener) -> None:
+    held = await project.held()
+    owner = (await project.session(held))["owner"]
+    reader = await another()
+    await reader.connection.execute("begin")
+    await reader.connection.execute("select from listener.accounts where owner = $1 for key share", owner)
+    await project.connection.execute("set lock_timeout = '5s'")
+    assert await project.settle("retry_sessions", held, code="provider_busy", delay_s=0) == ("applied", None)
+    await project.insert(owner)
+    await reader.connection.execute("rollback")

@@ -129,7 +129,9 @@ async def test_two_bulk_inserts_of_the_same_owners_wait_in_one_order(project: Pr
         await until_blocked(project.connection, first.connection)
         group.create_task(second.connection.execute(statement, owners[::-1]))
         await until_blocked(project.connection, second.connection)
-        free = await project.value("select owner from listener.accounts where owner = $1 for update nowait", owners[1])
+        free = await project.value(
+            "select owner from listener.accounts where owner = $1 for no key update nowait", owners[1]
+        )
         assert free == owners[1], "nobody may hold the higher account while waiting for the lower"
         await project.connection.execute("commit")
     assert [await project.balance(owner) for owner in owners] == [9, 9]
@@ -155,7 +157,9 @@ async def test_accounts_stay_locked_once_they_are_opened(project: Project, owner
     await holder.connection.execute("begin")
     await holder.connection.execute("select listener.open_accounts(array[$1::uuid])", owner)
     with pytest.raises(asyncpg.LockNotAvailableError):
-        await project.connection.execute("select from listener.accounts where owner = $1 for update nowait", owner)
+        await project.connection.execute(
+            "select from listener.accounts where owner = $1 for no key update nowait", owner
+        )
     await holder.connection.execute("rollback")
 
 
