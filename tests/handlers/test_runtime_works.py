@@ -170,12 +170,14 @@ async def test_a_run_without_enough_memory_fails_as_that_and_the_child_lives(ben
     before = await bench.draw()
     pid = bench.pid
     unlimited = resource.prlimit(pid, resource.RLIMIT_AS)
-    room = psutil.Process(pid).memory_info().vms + 64 * MIB
+    room = psutil.Process(pid).memory_info().vms + 16 * MIB
     resource.prlimit(pid, resource.RLIMIT_AS, (room, unlimited[1]))
-    with pytest.raises(OutOfMemory) as lacking:
-        await bench.draw(width=2048, height=2048, steps=1)
+    try:
+        with pytest.raises(OutOfMemory) as lacking:
+            await bench.draw(width=2048, height=2048, steps=1)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
     assert lacking.value.details["width"] == 2048
-    resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
     assert (await bench.draw()).images == before.images
     assert bench.pid == pid
 
