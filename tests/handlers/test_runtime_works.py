@@ -156,16 +156,6 @@ async def test_signals_meant_for_the_daemon_do_not_end_the_child(bench: Any) -> 
     assert bench.pid == pid
 
 
-async def test_memory_stays_flat_over_many_generations(bench: Any) -> None:
-    child = psutil.Process(bench.pid)
-    for number in range(15):
-        await bench.draw("flux", seed=number, steps=4)
-    before = child.memory_info().rss
-    for number in range(50):
-        await bench.draw("flux", seed=number, steps=4)
-    assert child.memory_info().rss < before * 1.03
-
-
 async def test_a_run_without_enough_memory_fails_as_that_and_the_child_lives(bench: Any) -> None:
     before = await bench.draw()
     pid = bench.pid
