@@ -152,8 +152,8 @@ async def test_memory_stays_flat_over_many_generations(start: Any) -> None:
     for seed in range(70):
         await bench.draw("flux", seed=seed, steps=4)
         sizes.append(child.memory_info().rss)
-    # The C library gives the top of its heap back now and then: single sizes swing by 5 %, their peaks do not.
-    assert max(sizes[40:]) < max(sizes[10:40]) * 1.01
+    # The C library takes and returns the top of its heap: single sizes swing by 5 %. What leaks raises the floor.
+    assert min(sizes[40:]) < min(sizes[10:40]) * 1.01
 
 
 async def test_closing_leaves_no_process_and_fails_who_waits(start: Any) -> None:
