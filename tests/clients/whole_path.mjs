@@ -76,3 +76,4 @@ assert.ok((await stranger.storage.from(artifact.bucket).download(artifact.path))
 
 await supabase.removeChannel(channel)
 console.log(JSON.stringify({ id, statuses, balance, size_bytes: picture.length }))
+process.exit() // the client keeps its socket until the server closes it for silence, a minute later
