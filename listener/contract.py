@@ -82,13 +82,14 @@ class PipelineConfig:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorConfig:
-    """What a generator is built from.
+    """What a generator is built from. `cache_dir` keeps what can be made again, `weights_dir` what was downloaded.
 
     Units: `*_s` are seconds.
     """
 
     pipelines: tuple[PipelineConfig, ...]
     cache_dir: str
+    weights_dir: str | None = None
     step_timeout_s: float = 60.0
     load_timeout_s: float = 1800.0
     hub_token: str | None = field(default=None, repr=False)

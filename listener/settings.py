@@ -181,7 +181,8 @@ class Settings(LaterSettings):
         )
         return GeneratorConfig(
             pipelines=(headshot,),
-            cache_dir=str(self.model_storage_path or self.cache_dir),
+            cache_dir=str(self.cache_dir),
+            weights_dir=str(self.model_storage_path) if self.model_storage_path else None,
             step_timeout_s=self.step_timeout_s,
             load_timeout_s=self.load_timeout_s,
             hub_token=self.hf_token.get_secret_value() if self.hf_token else None,

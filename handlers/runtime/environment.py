@@ -32,6 +32,8 @@ def child_environment(config: GeneratorConfig) -> dict[str, str]:
     environment["TOKENIZERS_PARALLELISM"] = "false"
     if all(is_local(pipeline.model) for pipeline in config.pipelines):
         environment["HF_HUB_OFFLINE"] = "1"
+    if config.weights_dir:
+        environment["HF_HUB_CACHE"] = config.weights_dir
     if config.hub_token:
         environment["HF_TOKEN"] = config.hub_token
     return environment

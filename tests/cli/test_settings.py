@@ -103,7 +103,8 @@ def test_the_generator_is_built_from_the_settings(complete: pytest.MonkeyPatch) 
     config = load_settings().generator_config()
     (headshot,) = config.pipelines
     assert (headshot.kind, headshot.model, headshot.device, headshot.steps) == ("headshot", "embedded", "cpu", 3)
-    assert (config.cache_dir, config.hub_token) == ("/models", "hf_token")
+    assert (config.weights_dir, config.hub_token) == ("/models", "hf_token")
+    assert config.cache_dir != config.weights_dir
 
 
 def test_the_example_names_every_variable_once_with_its_description_and_nothing_else() -> None:

@@ -34,6 +34,8 @@ def test_the_network_is_used_for_hub_models_only(tmp_path: Path) -> None:
     assert environment("embedded", str(tmp_path))["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in environment("embedded", "black-forest-labs/FLUX.2-klein-4B")
     assert environment("embedded")["HF_TOKEN"] == "hf_token"
+    stored = child_environment(GeneratorConfig((), "/cache", weights_dir="/models"))
+    assert stored["HF_HUB_CACHE"] == "/models"
     assert "hf_token" not in repr(GeneratorConfig((), "/cache", hub_token="hf_token"))
 
 
