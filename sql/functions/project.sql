@@ -10,7 +10,7 @@ as $$
 declare
   v_table record;
   v_reached uuid[];
-  v_all uuid[] := '{}';
+  v_all uuid[] := '{}'::uuid[];
 begin
   for v_table in
     select

@@ -14,11 +14,11 @@ declare
   v_hidden uuid[];
 begin
   if v_beat is null then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
   if cardinality(v_due) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_taken := listener.hold_rows(v_due, true);
 

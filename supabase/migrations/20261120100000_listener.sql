@@ -480,6 +480,40 @@ $$;
 revoke all on function listener.clock() from public, anon, authenticated;
 grant execute on function listener.clock() to service_role;
 
+-- public.account_ledger(owner, limit) -> setof (at, entry, amount, balance, key, session, reason)
+-- An owner's newest ledger entries, newest first, each with the balance after it. Empty for an owner without an account.
+-- Counts back from the account's balance, so its cost is that of the entries it returns.
+-- Units: amounts and balances are whole credits; limit is bounded to 1..1000.
+create function public.account_ledger(p_owner uuid, p_limit integer default 50)
+returns table (
+  at timestamptz, entry text, amount integer, balance bigint, key text, session uuid, reason text
+)
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select
+    movement.created_at,
+    movement.entry,
+    movement.amount,
+    account.balance - coalesce(
+      sum(movement.amount) over (
+        order by movement.created_at desc, movement.id desc rows between unbounded preceding and 1 preceding
+      ),
+      0
+    ),
+    movement.key,
+    movement.session,
+    movement.reason
+  from listener.accounts as account
+  inner join listener.ledger as movement on account.owner = movement.owner
+  where account.owner = p_owner
+  order by movement.created_at desc, movement.id desc
+  limit least(greatest(coalesce(p_limit, 50), 1), 1000)
+$$;
+
+revoke all on function public.account_ledger(uuid, integer) from public, anon, authenticated;
+grant execute on function public.account_ledger(uuid, integer) to service_role;
+
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
 -- Items: [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type",
@@ -1191,7 +1225,7 @@ declare
   v_sessions uuid[];
 begin
   if cardinality(p_sessions) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_sessions := listener.hold_rows(p_sessions, true);
   return array(
@@ -1376,7 +1410,7 @@ as $$
 declare
   v_table record;
   v_reached uuid[];
-  v_all uuid[] := '{}';
+  v_all uuid[] := '{}'::uuid[];
 begin
   for v_table in
     select
@@ -2067,11 +2101,11 @@ declare
   v_hidden uuid[];
 begin
   if v_beat is null then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
   if cardinality(v_due) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_taken := listener.hold_rows(v_due, true);
 

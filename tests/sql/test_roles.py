@@ -11,6 +11,7 @@ from tests.sql.project import Project
 
 OURS = "('listener', 'public')"
 WORKER_RPCS = {
+    "account_ledger",
     "add_artifacts",
     "cancel_sessions",
     "claim_sessions",
