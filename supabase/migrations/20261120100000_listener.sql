@@ -1607,14 +1607,14 @@ $$;
 
 revoke all on function listener.refuse_truncate() from public, anon, authenticated;
 
--- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
--- Records a session for each row that arrives queued and charges its owner, in the inserting transaction.
--- Security definer: users insert rows but never touch the private schema.
+-- listener.register_rows(relation, rows) -> integer
+-- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
+-- Returns how many. Their order is the order in which they queue.
 -- Locks:  accounts, ascending owner.
 -- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
-create function listener.register_sessions()
-returns trigger
-language plpgsql volatile security definer
+create function listener.register_rows(p_relation oid, p_rows jsonb[])
+returns integer
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
@@ -1630,15 +1630,16 @@ begin
     array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
   into strict v_table
   from listener.session_tables as registry
-  where registry.relation = tg_relid;
+  where registry.relation = p_relation;
 
   v_rows := array(
     select arriving.fields
-    from (select to_jsonb(new_rows) as fields from new_rows) as arriving
+    from unnest(p_rows) with ordinality as arriving (fields, ordinal)
     where arriving.fields ->> v_table.status_column = 'queued'
+    order by arriving.ordinal
   );
   if cardinality(v_rows) = 0 then
-    return null;
+    return 0;
   end if;
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   perform listener.open_accounts(v_owners);
@@ -1663,6 +1664,23 @@ begin
   )
   select array_agg(registered.id) into v_sessions from registered;
   perform listener.charge(v_sessions);
+  return cardinality(v_sessions);
+end
+$$;
+
+revoke all on function listener.register_rows(oid, jsonb[]) from public, anon, authenticated, service_role;
+
+-- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
+-- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
+-- Security definer: users insert rows but never touch the private schema.
+-- Locks:  accounts, ascending owner.
+create function listener.register_sessions()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows));
   return null;
 end
 $$;

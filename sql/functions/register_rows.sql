@@ -1,0 +1,62 @@
+-- listener.register_rows(relation, rows) -> integer
+-- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
+-- Returns how many. Their order is the order in which they queue.
+-- Locks:  accounts, ascending owner.
+-- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
+create function listener.register_rows(p_relation oid, p_rows jsonb[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_rows jsonb[];
+  v_owners uuid[];
+  v_sessions uuid[];
+  v_request_id text := listener.request_header('x-request-id');
+begin
+  select
+    registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
+    registry.columns ->> 'status' as status_column,
+    array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
+  into strict v_table
+  from listener.session_tables as registry
+  where registry.relation = p_relation;
+
+  v_rows := array(
+    select arriving.fields
+    from unnest(p_rows) with ordinality as arriving (fields, ordinal)
+    where arriving.fields ->> v_table.status_column = 'queued'
+    order by arriving.ordinal
+  );
+  if cardinality(v_rows) = 0 then
+    return 0;
+  end if;
+  v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
+  perform listener.open_accounts(v_owners);
+
+  with registered as (
+    insert into listener.sessions as session (
+      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
+      request_id, traceparent, created_at, updated_at
+    )
+    select
+      v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
+      (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
+      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
+      stamp.clock, stamp.clock
+    from unnest(v_rows) with ordinality as arriving (fields, ordinal)
+    inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
+    inner join listener.kinds as kind on kind.kind = v_table.kind
+    cross join listener.clock() as stamp (clock)
+    order by arriving.ordinal
+    returning session.id
+  )
+  select array_agg(registered.id) into v_sessions from registered;
+  perform listener.charge(v_sessions);
+  return cardinality(v_sessions);
+end
+$$;
+
+revoke all on function listener.register_rows(oid, jsonb[]) from public, anon, authenticated, service_role;
