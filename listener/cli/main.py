@@ -19,6 +19,9 @@ COMMANDS = {
     "check": "Check the settings and that Supabase answers.",
     "dev": "Start an embedded stack with worker and page.",
     "submit": "Insert a session and watch it.",
+    "status": "Show the workers and the queue.",
+    "grant": "Give an owner credits.",
+    "ledger": "Show an owner's credits, entry by entry.",
 }
 
 
@@ -33,7 +36,8 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"listener.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"listener.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

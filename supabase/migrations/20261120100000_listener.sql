@@ -1510,6 +1510,37 @@ $$;
 revoke all on function listener.read_failures(jsonb) from public, anon, authenticated;
 grant execute on function listener.read_failures(jsonb) to service_role;
 
+-- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s)
+-- The workers whose lease runs, oldest first.
+-- Security definer: see tables/workers.sql.
+-- Units: lease_left_s is seconds.
+create function listener.read_workers()
+returns table (
+  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer
+)
+language sql stable security definer
+set search_path = ''
+as $$
+  select
+    worker.name,
+    worker.kinds,
+    worker.slots,
+    (
+      select count(*)
+      from listener.sessions as session
+      where session.worker = worker.id and session.status = 'processing'
+    ),
+    worker.version,
+    worker.started_at,
+    extract(epoch from worker.lease_expires_at - listener.clock())::integer
+  from listener.workers as worker
+  where worker.expired_at is null and worker.lease_expires_at > listener.clock()
+  order by worker.started_at, worker.id
+$$;
+
+revoke all on function listener.read_workers() from public, anon, authenticated;
+grant execute on function listener.read_workers() to service_role;
+
 -- listener.refund(sessions) -> integer
 -- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
 -- Returns the credits given back now.
@@ -2037,6 +2068,61 @@ $$;
 
 revoke all on function listener.served_tables(text[]) from public, anon, authenticated;
 grant execute on function listener.served_tables(text[]) to service_role;
+
+-- public.service_status() -> jsonb
+-- What an operator asks first. Answers {"schema_version", "workers", "kinds", "broken_tables"}: the workers that are alive,
+-- open sessions of each kind, and tables whose rows can no longer be written, with the reason.
+-- One branch for each partial index of listener.sessions: finished sessions cost nothing.
+-- Units: oldest_wait_s and lease_left_s are seconds.
+create function public.service_status()
+returns jsonb
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'schema_version', listener.schema_version(),
+    'workers', (
+      select coalesce(jsonb_agg(to_jsonb(worker) order by worker.started_at, worker.name), '[]')
+      from listener.read_workers() as worker
+    ),
+    'kinds', (
+      select coalesce(jsonb_agg(to_jsonb(backlog) order by backlog.kind), '[]')
+      from (
+        select
+          kinds.kind,
+          count(*) filter (where still_open.status = 'queued') as queued,
+          count(*) filter (where still_open.status = 'delayed') as delayed,
+          count(*) filter (where still_open.status = 'processing') as processing,
+          coalesce(extract(epoch from listener.clock() - min(still_open.waiting_since)), 0)::integer as oldest_wait_s
+        from listener.kinds as kinds
+        left join (
+          select session.kind, session.status, session.created_at as waiting_since
+          from listener.sessions as session where session.status = 'queued'
+          union all
+          select session.kind, session.status, null from listener.sessions as session where session.status = 'delayed'
+          union all
+          select session.kind, session.status, null from listener.sessions as session where session.status = 'processing'
+        ) as still_open on kinds.kind = still_open.kind
+        group by kinds.kind
+      ) as backlog
+    ),
+    'broken_tables', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('table', registry.relation::text, 'reason', registry.broken_reason)
+            order by registry.id
+          ),
+          '[]'
+        )
+      from listener.session_tables as registry
+      where registry.broken_at is not null
+    )
+  )
+$$;
+
+revoke all on function public.service_status() from public, anon, authenticated;
+grant execute on function public.service_status() to service_role;
 
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past their time limit and its grace although their worker lives.

@@ -24,6 +24,7 @@ WORKER_RPCS = {
     "release_sessions",
     "report_progress",
     "retry_sessions",
+    "service_status",
     "sweep_sessions",
     "worker_demand",
 }
