@@ -19,6 +19,7 @@ begin
   from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb)
   where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.project(v_applied);
+  perform listener.record_events(v_applied, 'generation_completed');
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
 end

@@ -55,6 +55,7 @@ begin
   )
   select array_agg(registered.id) into v_sessions from registered;
   perform listener.charge(v_sessions);
+  perform listener.record_events(v_sessions, 'generation_queued');
   return cardinality(v_sessions);
 end
 $$;

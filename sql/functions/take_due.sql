@@ -41,6 +41,7 @@ begin
     where due.session = any(v_taken) and not due.session = any(v_hidden)
     order by due.ordinal
   );
+  perform listener.record_events(v_taken, 'generation_started');
   perform listener.advance_virtual_time(v_taken);
   return v_taken;
 end

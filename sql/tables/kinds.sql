@@ -11,6 +11,7 @@ create table listener.kinds (
   max_attempts integer not null default 3,
   bucket text not null,
   virtual_time double precision not null default 0,
+  records_events boolean not null default true,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
