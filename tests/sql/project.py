@@ -221,3 +221,24 @@ async def expect_invariants(project: Project) -> None:
         """
     )
     assert money[0]["charged"] == money[0]["kept"] + money[0]["refunded"] + money[0]["still_open"]
+    untold = await project.rows(
+        """
+        select session.id, session.status, session.attempt, told.events
+        from listener.sessions as session
+        inner join listener.kinds as kind on kind.kind = session.kind and kind.records_events
+        cross join lateral (
+          select
+            coalesce(array_agg(event.event order by event.event), '{}') as events,
+            count(*) filter (where event.event = 'generation_queued') as queued,
+            count(*) filter (where event.event = 'generation_started') as started,
+            count(*) filter (where event.event = 'generation_completed') as completed,
+            count(*) filter (where event.event = 'generation_failed') as failed
+          from listener.events as event where event.session = session.id
+        ) as told
+        where told.queued <> 1
+          or told.started > session.attempt
+          or told.completed <> (session.status = 'completed')::integer
+          or told.failed <> (session.status = 'failed')::integer
+        """
+    )
+    assert untold == []
