@@ -6,7 +6,8 @@ from uuid import UUID
 
 import click
 
-from listener.cli.operating import REFUSED, operate
+from listener.cli.operating import operate
+from listener.cli.statuses import REFUSED
 
 MOST_CREDITS = 1_000_000
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "dev": "Start an embedded stack with worker and page.",
     "submit": "Insert a session and watch it.",
     "status": "Show the workers and the queue.",
+    "migrate": "Bring the tables and functions into your project.",
     "grant": "Give an owner credits.",
     "ledger": "Show an owner's credits, entry by entry.",
 }

@@ -1,4 +1,4 @@
-"""How an operator's command runs: settings, one connection, and an exit status for what went wrong.
+"""How an operator's command asks the project of the settings, and how it shows rows.
 
 Knows no command.
 """
@@ -9,16 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import click
-
 from listener.adapters.operator import Operator, open_operator
-from listener.errors import StoreRejected, StoreUnavailable
+from listener.cli.statuses import exit_statuses
 from listener.settings import Settings, load_settings
-from listener.telemetry.redact import clean_text, hide_secrets
-
-REFUSED = 1
-UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits.h: the project does not answer."""
+from listener.telemetry.redact import hide_secrets
 
 Answer = TypeVar("Answer")
 
@@ -30,14 +24,8 @@ def operate(work: Callable[[Operator], Awaitable[Answer]]) -> Answer:
     """
     settings = load_settings()
     hide_secrets(settings.secrets())
-    try:
+    with exit_statuses(settings.supabase_url):
         return asyncio.run(_asked(settings, work))
-    except StoreUnavailable as error:
-        click.echo(f"{settings.supabase_url} does not answer: {clean_text(str(error))}", err=True)
-        raise SystemExit(UNAVAILABLE) from None
-    except StoreRejected as error:
-        click.echo(f"the project refused: {clean_text(str(error))}", err=True)
-        raise SystemExit(REFUSED) from None
 
 
 async def _asked(settings: Settings, work: Callable[[Operator], Awaitable[Answer]]) -> Answer:
