@@ -18,6 +18,22 @@ create type listener.attempt_outcome as (
   cancel_requested boolean
 );
 
+-- listener.visible_state
+-- What a visible row shows of its session, under our own column names: the argument of listener.write_visible.
+create type listener.visible_state as (
+  row_id uuid,
+  status text,
+  progress integer,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz
+);
+
 -- listener.plans
 -- What an account's plan is worth in the queue, and what a new account is given.
 -- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
@@ -380,6 +396,34 @@ where account.balance <> coalesce(booked.total, 0);
 revoke all on table listener.credit_audit from public, anon, authenticated, service_role;
 grant select on table listener.credit_audit to service_role;
 
+-- listener.artifact_lists
+-- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved.
+create view listener.artifact_lists
+with (security_invoker = true) as
+select
+  artifact.session,
+  artifact.attempt,
+  jsonb_agg(
+    jsonb_build_object(
+      'name', artifact.name,
+      'bucket', artifact.bucket,
+      'path', artifact.path,
+      'thumbnail_path', artifact.thumbnail_path,
+      'url', artifact.url,
+      'width', artifact.width,
+      'height', artifact.height,
+      'size_bytes', artifact.size_bytes,
+      'content_type', artifact.content_type,
+      'expires_at', artifact.expires_at
+    )
+    order by artifact.created_at, artifact.name
+  ) as artifacts
+from listener.artifacts as artifact
+group by artifact.session, artifact.attempt;
+
+revoke all on table listener.artifact_lists from public, anon, authenticated, service_role;
+grant select on table listener.artifact_lists to service_role;
+
 -- listener.events_per_day
 -- Events counted by UTC day, kind and event. duration_ms is of generation_completed; for pack_completed, from the insert on.
 create view listener.events_per_day
@@ -486,7 +530,10 @@ select
   session.progress,
   session.finished_at,
   session.updated_at,
-  saved.result,
+  case
+    when session.status = 'completed' or saved.artifacts is not null
+      then coalesce(session.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]'))
+  end as result,
   case session.status when 'delayed' then 'queued' else session.status end as status,
   case when session.status = 'processing' then session.note end as message,
   case when session.status = 'failed' then session.error_code end as error_code,
@@ -495,33 +542,9 @@ select
   case when session.status not in ('queued', 'delayed') then session.started_at end as started_at
 from listener.sessions as session
 left join lateral (
-  select
-    case
-      when session.status = 'completed' or count(*) > 0
-        then coalesce(session.result, '{}') || jsonb_build_object(
-          'artifacts',
-          coalesce(
-            jsonb_agg(
-              jsonb_build_object(
-                'name', artifact.name,
-                'bucket', artifact.bucket,
-                'path', artifact.path,
-                'thumbnail_path', artifact.thumbnail_path,
-                'url', artifact.url,
-                'width', artifact.width,
-                'height', artifact.height,
-                'size_bytes', artifact.size_bytes,
-                'content_type', artifact.content_type,
-                'expires_at', artifact.expires_at
-              )
-              order by artifact.created_at, artifact.name
-            ) filter (where artifact.name is not null),
-            '[]'
-          )
-        )
-    end as result
-  from listener.artifacts as artifact
-  where artifact.session = session.id and artifact.attempt = session.attempt
+  select list.artifacts
+  from listener.artifact_lists as list
+  where list.session = session.id and list.attempt = session.attempt
 ) as saved on session.status in ('processing', 'completed');
 
 revoke all on table listener.visible_states from public, anon, authenticated, service_role;
@@ -532,15 +555,17 @@ grant select on table listener.visible_states to service_role;
 -- in any other session the setting is ignored, since every role may set it.
 create function listener.clock()
 returns timestamptz
-language sql volatile security invoker
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  select case
-    when coalesce(current_setting('listener.fake_now', true), '') = '' then clock_timestamp()
-    when exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper)
-      then current_setting('listener.fake_now', true)::timestamptz
-    else clock_timestamp()
-  end
+begin
+  if coalesce(current_setting('listener.fake_now', true), '') = '' then
+    return clock_timestamp();
+  elsif exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper) then
+    return current_setting('listener.fake_now', true)::timestamptz;
+  end if;
+  return clock_timestamp();
+end
 $$;
 
 revoke all on function listener.clock() from public, anon, authenticated;
@@ -644,14 +669,77 @@ grant execute on function listener.advance_virtual_time(uuid[]) to service_role;
 -- The sessions among the outcomes that the caller is to write.
 create function listener.applied(p_outcomes listener.attempt_outcome[])
 returns uuid[]
-language sql immutable security invoker
+language plpgsql immutable security invoker
 set search_path = ''
 as $$
-  select array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied')
+begin
+  return array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied');
+end
 $$;
 
 revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;
 grant execute on function listener.applied(listener.attempt_outcome[]) to service_role;
+
+-- listener.bind_tables()
+-- Writes the two functions that touch visible rows, one static branch for each watched table: a statement that is put together
+-- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
+--   hold_visible(table, rows, skip_locked) -> (held, gone)  locks rows by id, for no key update as their update needs;
+--                                                           gone is null when all were there
+--   write_visible(table, states) -> uuid[]                  shows states, version + 1 each; the ids of the rows it reached
+-- Locks:  the registry, against a second run.
+create function listener.bind_tables()
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $bind$
+declare
+  v_hold text;
+  v_write text;
+begin
+  lock table listener.session_tables in share row exclusive mode;
+  select
+    string_agg(listener.hold_branch(registry.id, registry.relation, registry.id_column), '' order by registry.id),
+    string_agg(
+      listener.write_branch(registry.id, registry.relation, registry.id_column, registry.columns), '' order by registry.id
+    )
+  into v_hold, v_write
+  from listener.session_tables as registry
+  where exists (select from pg_catalog.pg_class as class where class.oid = registry.relation);
+
+  execute format(
+    $function$
+    create or replace function listener.hold_visible(
+      p_table_id integer, p_rows uuid[], p_skip_locked boolean, out held uuid[], out gone uuid[]
+    )
+    language plpgsql volatile security invoker set search_path = '' as $body$
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+    end
+    $body$;
+
+    create or replace function listener.write_visible(p_table_id integer, p_states listener.visible_state[])
+    returns uuid[]
+    language plpgsql volatile security invoker set search_path = '' as $body$
+    declare
+      v_shown uuid[];
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+      return coalesce(v_shown, '{}');
+    end
+    $body$
+    $function$,
+    v_hold, v_write
+  );
+  revoke all on function listener.hold_visible(integer, uuid[], boolean) from public, anon, authenticated;
+  grant execute on function listener.hold_visible(integer, uuid[], boolean) to service_role;
+  revoke all on function listener.write_visible(integer, listener.visible_state[]) from public, anon, authenticated;
+  grant execute on function listener.write_visible(integer, listener.visible_state[]) to service_role;
+end
+$bind$;
+
+revoke all on function listener.bind_tables() from public, anon, authenticated, service_role;
 
 -- listener.cancel_own_session(row_id) -> jsonb
 -- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
@@ -1247,6 +1335,40 @@ $$;
 revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
 grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
 
+-- listener.hold_branch(table, relation, id_column) -> text
+-- One watched table's branch of listener.hold_visible.
+create function listener.hold_branch(p_table_id integer, p_relation regclass, p_id_column text)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      if p_skip_locked then
+        held := array(
+          select visible.%3$I from %2$s as visible where visible.%3$I = any(p_rows) order by visible.%3$I
+          for no key update skip locked
+        );
+      else
+        held := array(
+          select visible.%3$I from %2$s as visible where visible.%3$I = any(p_rows) order by visible.%3$I
+          for no key update
+        );
+      end if;
+      if cardinality(held) < cardinality(p_rows) then
+        gone := array(
+          select given.id from unnest(p_rows) as given (id)
+          where not exists (select from %2$s as visible where visible.%3$I = given.id)
+        );
+      end if;
+    $branch$,
+    p_table_id, p_relation, p_id_column
+  )
+$$;
+
+revoke all on function listener.hold_branch(integer, regclass, text) from public, anon, authenticated, service_role;
+
 -- listener.hold_rows(sessions, skip_locked) -> uuid[]
 -- Locks the visible rows of sessions and returns the sessions that may be written now. An open session whose row is gone
 -- without its delete trigger can be shown to nobody: it fails and is refunded here.
@@ -1328,12 +1450,18 @@ grant execute on function listener.is_transient(text) to service_role;
 -- Security definer: service_role may read only (id, beats) of the published table.
 create function listener.live_beat(p_worker uuid)
 returns bigint
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = ''
 as $$
-  select worker.beats
-  from listener.workers as worker
-  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+declare
+  v_now timestamptz := listener.clock();
+begin
+  return (
+    select worker.beats
+    from listener.workers as worker
+    where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > v_now
+  );
+end
 $$;
 
 revoke all on function listener.live_beat(uuid) from public, anon, authenticated;
@@ -1350,12 +1478,13 @@ set search_path = ''
 as $$
 declare
   v_table record;
-  v_locked uuid[];
-  v_present uuid[];
+  v_held uuid[];
+  v_gone uuid[];
+  v_is_broken boolean;
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.broken_at,
+      registry.id, registry.broken_at is not null as is_broken,
       array_agg(held.id) as sessions, array_agg(held.row_id) as row_ids
     from listener.sessions as held
     inner join listener.session_tables as registry on held.table_id = registry.id
@@ -1363,34 +1492,27 @@ begin
     group by registry.id
     order by registry.id
   loop
-    v_locked := '{}';
-    v_present := null;
-    if v_table.broken_at is null then
+    v_is_broken := v_table.is_broken;
+    if not v_is_broken then
       begin
-        execute format(
-          'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1) order by visible.%1$I '
-          'for no key update%3$s)',
-          v_table.id_column, v_table.relation, case when p_skip_locked then ' skip locked' else '' end
-        ) into v_locked using v_table.row_ids;
-        v_present := v_locked;
-        if p_skip_locked and cardinality(v_locked) < cardinality(v_table.row_ids) then
-          execute format(
-            'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1))',
-            v_table.id_column, v_table.relation
-          ) into v_present using v_table.row_ids;
-        end if;
+        select visible.held, visible.gone into v_held, v_gone
+        from listener.hold_visible(v_table.id, v_table.row_ids, p_skip_locked) as visible;
       exception when others then
         if listener.is_transient(sqlstate) then
           raise;
         end if;
         perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-        v_present := null;
+        v_is_broken := true;
       end;
     end if;
-    return query
-    select pair.session_id, coalesce(not pair.row_id = any(v_present), false)
-    from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
-    where v_present is null or pair.row_id = any(v_locked) or not pair.row_id = any(v_present);
+    if v_is_broken or cardinality(v_held) = cardinality(v_table.row_ids) then
+      return query select given.id, false from unnest(v_table.sessions) as given (id);
+    else
+      return query
+      select pair.session_id, coalesce(pair.row_id = any(v_gone), false)
+      from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
+      where pair.row_id = any(v_held) or pair.row_id = any(v_gone);
+    end if;
   end loop;
 end
 $$;
@@ -1479,41 +1601,32 @@ as $$
 declare
   v_table record;
   v_reached uuid[];
-  v_all uuid[] := '{}'::uuid[];
+  v_missed uuid[] := '{}'::uuid[];
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.columns ->> 'version' as version_column,
-      (
-        select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
-        from jsonb_each_text(registry.columns) as pair
-        where pair.key <> 'version'
-      ) as assignments
-    from listener.session_tables as registry
-    where
-      registry.broken_at is null
-      and registry.id in (select held.table_id from listener.sessions as held where held.id = any(p_sessions))
-    order by registry.id
+      state.table_id, array_agg(state.session) as sessions, array_agg(state.row_id) as row_ids,
+      array_agg(
+        row(
+          state.row_id, state.status, state.progress, state.message, state.error_code, state.error_message,
+          state.error_details, state.result, state.started_at, state.finished_at, state.updated_at
+        )::listener.visible_state
+      ) as states
+    from listener.visible_states as state
+    where state.session = any(p_sessions)
+    group by state.table_id
+    order by state.table_id
   loop
-    begin
-      execute format(
-        'with shown as (update %1$s as visible set %2$s, %3$I = visible.%3$I + 1 '
-        'from listener.visible_states as state '
-        'where state.session = any($1) and state.table_id = $2 and visible.%4$I = state.row_id '
-        'returning state.session) select array_agg(shown.session) from shown',
-        v_table.relation, v_table.assignments, v_table.version_column, v_table.id_column
-      ) into v_reached using p_sessions, v_table.id;
-      v_all := v_all || v_reached;
-    exception when others then
-      if listener.is_transient(sqlstate) then
-        raise;
-      end if;
-      perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-    end;
+    v_reached := listener.show_states(v_table.table_id, v_table.states);
+    if cardinality(v_reached) < cardinality(v_table.row_ids) then
+      v_missed := v_missed || array(
+        select pair.session
+        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
+        where pair.row_id <> all(v_reached)
+      );
+    end if;
   end loop;
-  return array(
-    select given.session from unnest(p_sessions) as given (session) where not given.session = any(v_all)
-  );
+  return v_missed;
 end
 $$;
 
@@ -1609,6 +1722,21 @@ $$;
 
 revoke all on function listener.read_workers() from public, anon, authenticated;
 grant execute on function listener.read_workers() to service_role;
+
+-- listener.rebind_tables() trigger, after the registry changed
+-- Writes the functions that touch visible rows anew.
+create function listener.rebind_tables()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  perform listener.bind_tables();
+  return null;
+end
+$$;
+
+revoke all on function listener.rebind_tables() from public, anon, authenticated, service_role;
 
 -- listener.record_events(sessions, event)
 -- Writes an event of each session; generation_failed of those that failed, generation_completed of a pack with pack_completed.
@@ -2284,6 +2412,32 @@ $$;
 revoke all on function public.service_status() from public, anon, authenticated;
 grant execute on function public.service_status() to service_role;
 
+-- listener.show_states(table, states) -> uuid[]
+-- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
+-- or turns out to be. An error of the moment is raised as it is.
+-- Locks:  visible rows, which the caller has locked before.
+create function listener.show_states(p_table_id integer, p_states listener.visible_state[])
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if (select registry.broken_at is not null from listener.session_tables as registry where registry.id = p_table_id) then
+    return '{}'::uuid[];
+  end if;
+  return listener.write_visible(p_table_id, p_states);
+exception when others then
+  if listener.is_transient(sqlstate) then
+    raise;
+  end if;
+  perform listener.mark_broken(p_table_id, sqlstate || ' ' || sqlerrm);
+  return '{}'::uuid[];
+end
+$$;
+
+revoke all on function listener.show_states(integer, listener.visible_state[]) from public, anon, authenticated;
+grant execute on function listener.show_states(integer, listener.visible_state[]) to service_role;
+
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
 -- Locks:  visible rows, then sessions, skip locked; then accounts.
@@ -2508,6 +2662,37 @@ $$;
 revoke all on function public.worker_demand() from public, anon, authenticated;
 grant execute on function public.worker_demand() to service_role;
 
+-- listener.write_branch(table, relation, id_column, columns) -> text
+-- One watched table's branch of listener.write_visible: every state column that the table has, and its version.
+create function listener.write_branch(p_table_id integer, p_relation regclass, p_id_column text, p_columns jsonb)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      with shown as (
+        update %2$s as visible
+        set %4$s, %5$I = visible.%5$I + 1
+        from unnest(p_states) as state
+        where visible.%3$I = state.row_id
+        returning state.row_id
+      )
+      select array_agg(shown.row_id) into v_shown from shown;
+    $branch$,
+    p_table_id, p_relation, p_id_column,
+    (
+      select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
+      from jsonb_each_text(p_columns) as pair
+      where pair.key <> 'version'
+    ),
+    p_columns ->> 'version'
+  )
+$$;
+
+revoke all on function listener.write_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
+
 -- triggers of listener.artifacts
 create trigger artifacts_stored after insert on listener.artifacts
 referencing new table as new_artifacts
@@ -2535,6 +2720,15 @@ for each statement execute function listener.refuse_truncate();
 -- triggers of listener.ledger
 create trigger ledger_guard before update or delete or truncate on listener.ledger
 for each statement execute function listener.guard_ledger();
+
+-- triggers of listener.session_tables
+create trigger session_tables_bind after insert or delete or update of relation, id_column, columns on listener.session_tables
+for each statement execute function listener.rebind_tables();
+
+create trigger session_tables_mended after update of broken_at on listener.session_tables
+for each row
+when (old.broken_at is not null and new.broken_at is null)
+execute function listener.rebind_tables();
 
 -- triggers of listener.sessions
 create trigger sessions_guard before update on listener.sessions

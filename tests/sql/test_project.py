@@ -93,10 +93,10 @@ async def test_only_what_a_table_has_is_written(project: Project, owner: UUID) -
     )
 
 
-async def test_dynamic_sql_is_in_two_functions(project: Project) -> None:
+async def test_dynamic_sql_is_only_where_the_registry_changes(project: Project) -> None:
     found = await project.rows(
         "select proname from pg_catalog.pg_proc as routine "
         "join pg_catalog.pg_namespace as namespace on namespace.oid = routine.pronamespace "
         "where nspname in ('listener', 'public') and prosrc ~* '\\mexecute\\M' order by proname"
     )
-    assert [row["proname"] for row in found] == ["lock_rows", "project"]
+    assert [row["proname"] for row in found] == ["bind_tables"]
