@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from listener import __version__
-from listener.errors import ConfigError
+from listener.errors import ConfigError, SchemaTooNew
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: a supervisor should not start it again before someone changed something."""
+EXIT_SCHEMA = 57
+"""The database is newer than this worker: start a newer one instead."""
 
 COMMANDS = {
     "run": "Run the worker until it is told to stop.",
@@ -54,10 +56,10 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run a command; a wrong configuration ends with exit status 78 and every problem named."""
+    """Run a command; a wrong configuration ends with status 78 and every problem named, a schema too new with 57."""
     try:
         return cli.main(args=arguments, prog_name="listener")
     except ConfigError as error:
         for problem in error.details.get("problems", [str(error)]):
             click.echo(f"configuration: {problem}", err=True)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(EXIT_SCHEMA if isinstance(error, SchemaTooNew) else EXIT_CONFIG)

@@ -1290,8 +1290,8 @@ $$;
 revoke all on function listener.guard_session() from public, anon, authenticated;
 
 -- public.heartbeat(worker, running, open_claims) -> jsonb
--- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted"}: sessions whose
--- owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
+-- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
+-- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
 create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
@@ -1327,7 +1327,9 @@ begin
       )
     ),
     'tables', listener.served_tables(coalesce(v_kinds, '{}')),
-    'promoted', v_promoted
+    'promoted', v_promoted,
+    'schema_version', listener.schema_version(),
+    'oldest_worker', listener.oldest_worker()
   );
 end
 $$;
@@ -1537,6 +1539,20 @@ $$;
 
 revoke all on function listener.mark_broken(integer, text) from public, anon, authenticated;
 grant execute on function listener.mark_broken(integer, text) to service_role;
+
+-- listener.oldest_worker() -> integer
+-- The oldest workers that this schema still serves, by the schema version that they were built for. Follows schema_version
+-- only when a call of theirs no longer works: until then old and new workers run together. Who is older ends with status 57.
+create function listener.oldest_worker()
+returns integer
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select 1
+$$;
+
+revoke all on function listener.oldest_worker() from public, anon, authenticated;
+grant execute on function listener.oldest_worker() to service_role;
 
 -- listener.open_accounts(owners)
 -- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
@@ -2006,7 +2022,7 @@ $$;
 revoke all on function listener.register_sessions() from public, anon, authenticated;
 
 -- public.register_worker(worker, name, kinds, slots, devices, version, lease_s) -> jsonb
--- Starts a worker's lease, or starts it again after it was lost. Answers {"schema_version", "lease_s", "tables"}.
+-- Starts a worker's lease, or starts it again after it was lost. Answers {"schema_version", "oldest_worker", "lease_s", "tables"}.
 -- Units: lease_s is seconds, bounded to 2..300.
 -- Locks:  the worker's row.
 create function public.register_worker(
@@ -2019,6 +2035,7 @@ as $$
 begin
   return jsonb_build_object(
     'schema_version', listener.schema_version(),
+    'oldest_worker', listener.oldest_worker(),
     'lease_s', listener.enlist_worker(p_worker, p_name, p_kinds, p_slots, p_devices, p_version, p_lease_s),
     'tables', listener.served_tables(p_kinds)
   );
@@ -2322,7 +2339,7 @@ revoke all on function listener.save_artifacts(listener.attempt_outcome[], jsonb
 grant execute on function listener.save_artifacts(listener.attempt_outcome[], jsonb) to service_role;
 
 -- listener.schema_version() -> integer
--- Grows when a worker must know more than the version before; workers compare it with what they were built for.
+-- Grows with whatever a new worker relies on; a worker that was built for a higher one asks for `listener migrate`.
 create function listener.schema_version()
 returns integer
 language sql immutable security invoker
