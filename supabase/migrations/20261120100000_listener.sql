@@ -18,6 +18,14 @@ create type listener.attempt_outcome as (
   cancel_requested boolean
 );
 
+-- listener.misfit
+-- Why a table cannot be watched: a name, what was found, what to do about it.
+create type listener.misfit as (
+  name text,
+  detail text,
+  hint text
+);
+
 -- listener.visible_state
 -- What a visible row shows of its session, under our own column names: the argument of listener.write_visible.
 create type listener.visible_state as (
@@ -79,7 +87,9 @@ grant select, update on table listener.kinds to service_role;
 -- listener.session_tables
 -- The visible tables whose rows are sessions. `columns` maps our name of a state column to the table's own;
 -- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
--- Units: credits is what one row costs.
+-- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
+-- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
+-- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
   relation regclass not null,
@@ -94,6 +104,8 @@ create table listener.session_tables (
   credits integer not null default 1,
   broken_at timestamptz,
   broken_reason text,
+  on_refund text,
+  is_published_here boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
@@ -571,6 +583,81 @@ $$;
 revoke all on function listener.clock() from public, anon, authenticated;
 grant execute on function listener.clock() to service_role;
 
+-- listener.state_columns() -> (name, definition, starts_as)
+-- The columns by which a visible row tells its state: the definition that watch gives to a missing one, and the value that an
+-- arriving row gets (null: updated_at, which keeps what the table gives it). Rows that were there before stay without a status.
+create function listener.state_columns()
+returns table (name text, definition text, starts_as jsonb)
+language sql immutable security invoker
+set search_path = ''
+as $$
+  values
+    ('status', 'text', '"queued"'::jsonb),
+    ('progress', 'integer not null default 0', '0'),
+    ('message', 'text', 'null'),
+    ('error_code', 'text', 'null'),
+    ('error_message', 'text', 'null'),
+    ('error_details', 'jsonb', 'null'),
+    ('result', 'jsonb', 'null'),
+    ('version', 'bigint not null default 0', '0'),
+    ('started_at', 'timestamptz', 'null'),
+    ('finished_at', 'timestamptz', 'null'),
+    ('updated_at', 'timestamptz', null)
+$$;
+
+revoke all on function listener.state_columns() from public, anon, authenticated, service_role;
+
+-- listener.access_misfits(table, rls_off_is_fine, grant_select) -> setof misfit
+-- Who would see too much, or by whom Realtime would be silenced for the whole project: a role that may read a published table
+-- without USAGE on its schema (measured).
+create function listener.access_misfits(
+  p_table listener.session_tables, p_rls_off_is_fine boolean, p_grant_select boolean
+)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  left join pg_catalog.pg_publication as publication on publication.pubname = 'supabase_realtime'
+  left join pg_catalog.pg_publication_rel as published
+    on published.prpubid = publication.oid and published.prrelid = class.oid
+  cross join lateral (
+    select string_agg(quote_ident(role.rolname), ', ' order by role.rolname) as roles
+    from pg_catalog.pg_roles as role
+    where
+      not role.rolsuper and role.rolname <> 'service_role'
+      and not has_schema_privilege(role.oid, namespace.oid, 'usage')
+      and (
+        has_any_column_privilege(role.oid, class.oid, 'select')
+        or (role.rolname = 'authenticated' and p_grant_select and class.relrowsecurity)
+      )
+  ) as shut_out
+  cross join lateral (
+    values
+      (not class.relrowsecurity and not p_rls_off_is_fine, 'rls_off',
+        'Row level security is off: whoever may read the table sees the rows of all owners.',
+        format('alter table %s enable row level security; or pass rls_off_is_fine => true.', p_table.relation)),
+      (shut_out.roles is not null, 'subscriber_without_usage',
+        format('%s may read the table but not use the schema %I: that silences Realtime.', shut_out.roles, namespace.nspname),
+        format('grant usage on schema %I to %s; or do not let them read (grant_select => false).',
+          namespace.nspname, shut_out.roles)),
+      (publication.oid is null, 'publication_missing', 'There is no publication supabase_realtime.',
+        'create publication supabase_realtime;'),
+      (not (publication.pubinsert and publication.pubupdate), 'publication_is_partial',
+        'The publication supabase_realtime leaves out inserts or updates.',
+        'alter publication supabase_realtime set (publish = ''insert, update, delete, truncate'');'),
+      (published.prattrs is not null or published.prqual is not null, 'published_in_part',
+        'The table is published with a column list or a row filter, so watchers would miss states.',
+        format('alter publication supabase_realtime drop table %s; watch adds it again as a whole.', p_table.relation))
+  ) as misfit (applies, name, detail, hint)
+  where class.oid = p_table.relation and misfit.applies
+$$;
+
+revoke all on function listener.access_misfits(listener.session_tables, boolean, boolean)
+from public, anon, authenticated, service_role;
+
 -- public.account_ledger(owner, limit) -> setof (at, entry, amount, balance, key, session, reason)
 -- An owner's newest ledger entries, newest first, each with the balance after it. Empty for an owner without an account.
 -- Counts back from the account's balance, so its cost is that of the entries it returns.
@@ -634,6 +721,82 @@ $$;
 revoke all on function public.add_artifacts(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.add_artifacts(uuid, jsonb) to service_role;
 
+-- listener.add_state_columns(table) -> text[]
+-- Adds the mapped columns that the table lacks, and returns their names. Rows that are there keep a null status: a default
+-- that came with the column would show them as queued.
+-- Locks:  the table, which the caller holds.
+create function listener.add_state_columns(p_table listener.session_tables)
+returns text[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_column record;
+  v_added text[] := '{}';
+begin
+  for v_column in
+    select pair.value as name, ours.name as state, ours.definition
+    from listener.state_columns() as ours
+    inner join jsonb_each_text(p_table.columns) as pair on ours.name = pair.key
+    where not exists (
+      select from pg_catalog.pg_attribute as found
+      where found.attrelid = p_table.relation and found.attname = pair.value and not found.attisdropped
+    )
+    order by ours.name
+  loop
+    execute format('alter table %s add column %I %s', p_table.relation, v_column.name, v_column.definition);
+    if v_column.state in ('status', 'updated_at') then
+      execute format(
+        'alter table %s alter column %I set default %s', p_table.relation, v_column.name,
+        case v_column.state when 'status' then '''queued''' else 'now()' end
+      );
+    end if;
+    v_added := v_added || v_column.name;
+  end loop;
+  return v_added;
+end
+$$;
+
+revoke all on function listener.add_state_columns(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.add_triggers(table)
+-- Gives a table the triggers of a session table. For each statement wherever money moves: per row, one owner's bulk insert
+-- costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
+-- Locks:  the table, which the caller holds.
+create function listener.add_triggers(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_starts_as jsonb := (
+    select jsonb_object_agg(pair.value, ours.starts_as)
+    from listener.state_columns() as ours
+    inner join jsonb_each_text(p_table.columns) as pair on ours.name = pair.key
+    where ours.starts_as is not null
+  );
+begin
+  execute format(
+    'create trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
+    p_table.relation, v_starts_as
+  );
+  execute format(
+    'create trigger listener_register after insert on %s referencing new table as new_rows '
+    'for each statement execute function listener.register_sessions()', p_table.relation
+  );
+  execute format(
+    'create trigger listener_withdraw after delete on %s referencing old table as old_rows '
+    'for each statement execute function listener.withdraw_sessions()', p_table.relation
+  );
+  execute format(
+    'create trigger listener_refuse_truncate before truncate on %s '
+    'for each statement execute function listener.refuse_truncate()', p_table.relation
+  );
+end
+$$;
+
+revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- listener.advance_virtual_time(sessions)
 -- Moves the virtual time of the kinds that were just claimed: to the furthest start tag, and by a small drift in any case,
 -- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
@@ -679,6 +842,34 @@ $$;
 
 revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;
 grant execute on function listener.applied(listener.attempt_outcome[]) to service_role;
+
+-- listener.backfill_rows(table) -> integer
+-- Makes the rows that stand at queued already sessions, in the order of their ids, and charges their owners; returns how many.
+-- Locks:  accounts, ascending owner; the caller holds the table.
+-- Raises: 55000 backfill_unpayable, then none is charged.
+create function listener.backfill_rows(p_table listener.session_tables)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_rows jsonb[];
+begin
+  execute format(
+    'select array(select to_jsonb(visible) from %1$s as visible where visible.%2$I = ''queued'' order by visible.%3$I)',
+    p_table.relation, p_table.columns ->> 'status', p_table.id_column
+  ) into v_rows;
+  return listener.register_rows(p_table.relation, v_rows);
+exception when sqlstate 'PT402' then
+  perform listener.refuse_table(p_table.relation, array[row(
+    'backfill_unpayable',
+    format('Not every owner of the %s queued rows has the credits for his own.', cardinality(v_rows)),
+    'Grant credits first, finish or delete rows, or watch without backfill.'
+  )]::listener.misfit[]);
+end
+$$;
+
+revoke all on function listener.backfill_rows(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.bind_tables()
 -- Writes the two functions that touch visible rows, one static branch for each watched table: a statement that is put together
@@ -740,6 +931,31 @@ end
 $bind$;
 
 revoke all on function listener.bind_tables() from public, anon, authenticated, service_role;
+
+-- listener.cancel_here(sessions) -> integer
+-- The database itself cancels open sessions: no worker may write to them any more. Returns the credits given back.
+-- Locks:  accounts; visible rows and sessions are locked by the caller.
+create function listener.cancel_here(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_refunded integer;
+begin
+  update listener.sessions as session
+  set
+    status = 'cancelled', worker = null, run_at = null, note = null, finished_at = v_now, updated_at = v_now,
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+  where session.id = any(p_sessions);
+  v_refunded := listener.refund(p_sessions);
+  perform listener.project(p_sessions);
+  return v_refunded;
+end
+$$;
+
+revoke all on function listener.cancel_here(uuid[]) from public, anon, authenticated, service_role;
 
 -- listener.cancel_own_session(row_id) -> jsonb
 -- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
@@ -921,6 +1137,68 @@ $$;
 revoke all on function public.claim_sessions(uuid, uuid, text[], integer) from public, anon, authenticated;
 grant execute on function public.claim_sessions(uuid, uuid, text[], integer) to service_role;
 
+-- listener.column_misfits(table) -> setof misfit
+-- Which columns of a table cannot serve as the owner, or to show a session's state.
+create function listener.column_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  with mapped as (
+    select pair.key as state, pair.value as name, found.*, type.typtype
+    from jsonb_each_text(p_table.columns) as pair
+    left join pg_catalog.pg_attribute as found
+      on found.attrelid = p_table.relation and found.attname = pair.value and found.attnum > 0 and not found.attisdropped
+    left join pg_catalog.pg_type as type on found.atttypid = type.oid
+  )
+
+  select 'owner_column_missing', format('There is no column %I.', p_table.owner_column),
+    'Name the column that holds the owner: owner_column => ''user_id''.'
+  where not exists (
+    select from pg_catalog.pg_attribute as owner
+    where owner.attrelid = p_table.relation and owner.attname = p_table.owner_column and not owner.attisdropped
+  )
+  union all
+  select 'owner_column_is_not_uuid',
+    format('%I is of type %s.', owner.attname, format_type(owner.atttypid, owner.atttypmod)),
+    'An owner is a uuid, as auth.uid() gives it.'
+  from pg_catalog.pg_attribute as owner
+  where owner.attrelid = p_table.relation and owner.attname = p_table.owner_column and owner.atttypid <> 'uuid'::regtype
+  union all
+  select 'unknown_state_column', format('%I is no state column of ours.', mapped.state),
+    'columns => maps our names: ' || (select string_agg(ours.name, ', ') from listener.state_columns() as ours)
+  from mapped
+  where mapped.state not in (select ours.name from listener.state_columns() as ours)
+  union all
+  select 'status_or_version_left_out', format('%s is mapped to nothing.', needed.name),
+    'Only the other state columns can be left out.'
+  from unnest(array['status', 'version']) as needed (name)
+  where not p_table.columns ? needed.name
+  union all
+  select 'column_used_twice', format('%I would hold %s.', mapped.name, string_agg(mapped.state, ' and ')),
+    'Map each state column to a column of its own, apart from the key and the owner.'
+  from mapped
+  group by mapped.name
+  having count(*) > 1 or mapped.name in (p_table.id_column, p_table.owner_column)
+  union all
+  select 'generated_state_column', format('%I computes its own value, so %s cannot be written.', mapped.name, mapped.state),
+    format('Map it to another column: columns => ''{"%s": "..."}''.', mapped.state)
+  from mapped
+  where mapped.attgenerated <> '' or mapped.attidentity <> ''
+  union all
+  select 'enum_state_column', format('%I is of the enum %s.', mapped.name, format_type(mapped.atttypid, null)),
+    format('alter table %s alter column %I type text using %2$I::text;', p_table.relation, mapped.name)
+  from mapped
+  where mapped.typtype = 'e'
+  union all
+  select 'version_may_be_null', format('%I may be null, and null + 1 is null.', mapped.name),
+    format('alter table %s alter column %I set default 0, alter column %2$I set not null;', p_table.relation, mapped.name)
+  from mapped
+  where mapped.state = 'version' and not mapped.attnotnull
+$$;
+
+revoke all on function listener.column_misfits(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- public.complete_sessions(worker, items) -> setof attempt_outcome
 -- Settles attempts as completed; items are [{"session", "attempt", "result"}]. The credits are kept.
 -- Locks:  visible rows, then sessions.
@@ -979,6 +1257,51 @@ $$;
 
 revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
 grant execute on function listener.distinct_attempts(jsonb) to service_role;
+
+-- listener.dry_run(table)
+-- Walks probe rows of a registered table through every state, by the projection itself, and rolls all of it back; see probe_walks.
+-- Locks:  the table, which the caller holds.
+-- Raises: 55000 state_refused, with the state and the database's own words.
+create function listener.dry_run(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_walk record;
+  v_probe uuid;
+  v_misfit text;
+  v_triggers text[] := array(
+    select given.tgname from pg_catalog.pg_trigger as given
+    where given.tgrelid = p_table.relation and not given.tgisinternal and given.tgenabled in ('O', 'A')
+  );
+begin
+  begin
+    update listener.session_tables as known set broken_at = null, broken_reason = null where known.id = p_table.id;
+    perform listener.loosen_table(p_table);
+    for v_walk in select walk.states, walk.role, walk.is_copy from listener.probe_walks() as walk loop
+      v_probe := gen_random_uuid();
+      perform listener.switch_triggers(p_table.relation, v_triggers, false);
+      v_misfit := listener.insert_probe(p_table, v_probe, v_walk.is_copy);
+      exit when v_misfit is not null;
+      perform listener.switch_triggers(p_table.relation, v_triggers, v_walk.is_copy);
+      v_misfit := listener.walk_states(p_table, v_probe, v_walk.states, v_walk.role);
+      exit when v_misfit is not null;
+    end loop;
+    raise exception 'the dry run is over' using errcode = 'ZZ000';
+  exception when sqlstate 'ZZ000' then
+    null;
+  end;
+  if v_misfit is not null then
+    perform listener.refuse_table(p_table.relation, array[row(
+      'state_refused', v_misfit,
+      'Let its constraints, types and triggers accept every state, or map the column elsewhere: columns => ''{"progress": "..."}''.'
+    )]::listener.misfit[]);
+  end if;
+end
+$$;
+
+revoke all on function listener.dry_run(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.due_sessions(kinds, limit) -> setof uuid
 -- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
@@ -1050,6 +1373,23 @@ $$;
 revoke all on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer)
 from public, anon, authenticated;
 grant execute on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- listener.enter_table(table) -> integer
+-- Writes a table into the registry and returns its id.
+create function listener.enter_table(p_table listener.session_tables)
+returns integer
+language sql volatile security invoker
+set search_path = ''
+as $$
+  insert into listener.session_tables as known (relation, kind, id_column, owner_column, columns, credits, on_refund)
+  values (
+    p_table.relation, p_table.kind, p_table.id_column, p_table.owner_column, p_table.columns, p_table.credits,
+    p_table.on_refund
+  )
+  returning known.id
+$$;
+
+revoke all on function listener.enter_table(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.error_details(code, details, now) -> jsonb
 -- What the visible row's error_details shows: at least the type and the time, then what the worker gave.
@@ -1212,6 +1552,48 @@ $$;
 
 revoke all on function listener.fence(uuid, jsonb, text[]) from public, anon, authenticated;
 grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
+
+-- listener.grant_access(table, grant_select, insert_columns)
+-- Workers may write the table. Users who are held apart by row level security may read it and insert the input columns (or
+-- insert_columns); rows open to everybody are left to the app. An insert right on the whole table stays: the reset trigger
+-- stands before the state columns. Rights to update are narrowed to inputs; see narrow_updates.
+-- USAGE stands before SELECT, and both before the publication: see schemas/listener.sql.
+-- Raises: 55000 insert_column_is_state.
+create function listener.grant_access(p_table listener.session_tables, p_grant_select boolean, p_insert_columns text[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_schema regnamespace;
+  v_is_secured boolean;
+  v_columns text;
+begin
+  select class.relnamespace, class.relrowsecurity into strict v_schema, v_is_secured
+  from pg_catalog.pg_class as class
+  where class.oid = p_table.relation;
+  select string_agg(format('%I', given.name), ', ') into v_columns
+  from unnest(coalesce(p_insert_columns, listener.input_columns(p_table))) as given (name);
+  perform listener.refuse_table(p_table.relation, array(
+    select row('insert_column_is_state', format('%I shows the state.', given.name), 'Leave it out of insert_columns.')::listener.misfit
+    from unnest(p_insert_columns) as given (name)
+    where given.name in (select pair.value from jsonb_each_text(p_table.columns) as pair)
+  ));
+
+  execute format('grant usage on schema %s to service_role', v_schema);
+  execute format('grant select, insert, update, delete on table %s to service_role', p_table.relation);
+  if v_is_secured and p_grant_select then
+    execute format('grant select on table %s to authenticated', p_table.relation);
+  end if;
+  if v_is_secured and v_columns is not null then
+    execute format('grant insert (%s) on table %s to authenticated', v_columns, p_table.relation);
+  end if;
+  perform listener.narrow_updates(p_table);
+end
+$$;
+
+revoke all on function listener.grant_access(listener.session_tables, boolean, text[])
+from public, anon, authenticated, service_role;
 
 -- public.grant_credits(owner, amount, key, reason) -> jsonb
 -- Gives credits once per key, however often it is called. Answers {"balance", "outcome"}.
@@ -1434,6 +1816,109 @@ $$;
 revoke all on function listener.hold_sessions(uuid[]) from public, anon, authenticated;
 grant execute on function listener.hold_sessions(uuid[]) to service_role;
 
+-- listener.hold_table(relation)
+-- Keeps everybody else from a table until the transaction ends, so that what is checked is what is adopted.
+-- Locks:  the table, exclusively; set lock_timeout to bound the wait, during which all who come later wait, too.
+create function listener.hold_table(p_relation regclass)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  execute format('lock table %s in access exclusive mode', p_relation);
+end
+$$;
+
+revoke all on function listener.hold_table(regclass) from public, anon, authenticated, service_role;
+
+-- listener.index_misfits(table) -> setof misfit
+-- Unique and exclusion indexes over state columns: they would stop a state for one row because of another one.
+create function listener.index_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    'unique_index_over_state',
+    format('%s allows a state only once, so one session could stop another.', index.indexrelid::regclass),
+    'Drop it, and limit in listener.plans how many sessions an owner may have at once.'
+  from pg_catalog.pg_index as index
+  where
+    index.indrelid = p_table.relation and (index.indisunique or index.indisexclusion) and not index.indisprimary
+    and exists (
+      select
+      from jsonb_each_text(p_table.columns) as pair
+      inner join pg_catalog.pg_attribute as state on state.attrelid = index.indrelid and pair.value = state.attname
+      left join pg_catalog.pg_depend as uses
+        on uses.classid = 'pg_catalog.pg_class'::regclass and uses.objid = index.indexrelid
+        and uses.refobjid = index.indrelid and uses.refobjsubid = state.attnum
+      where state.attnum = any(index.indkey::smallint[]) or uses.objid is not null
+    )
+$$;
+
+revoke all on function listener.index_misfits(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.input_columns(table) -> text[]
+-- The columns that are the app's: neither state nor computed.
+create function listener.input_columns(p_table listener.session_tables)
+returns text[]
+language sql stable security invoker
+set search_path = ''
+as $$
+  select array(
+    select input.attname::text
+    from pg_catalog.pg_attribute as input
+    where
+      input.attrelid = p_table.relation and input.attnum > 0 and not input.attisdropped and input.attgenerated = ''
+      and input.attname not in (select pair.value from jsonb_each_text(p_table.columns) as pair)
+    order by input.attnum
+  )
+$$;
+
+revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.insert_probe(table, id, is_copy) -> text
+-- Inserts a row whose state columns have their defaults: bare, or with the inputs of an existing row. Returns why it could not;
+-- also when the row does not stand at queued then, for no session would ever come of it.
+create function listener.insert_probe(p_table listener.session_tables, p_id uuid, p_is_copy boolean)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_like jsonb;
+  v_status text;
+  v_columns text;
+begin
+  if p_is_copy then
+    execute format('select to_jsonb(visible) from %s as visible where %I <> $1 limit 1', p_table.relation, p_table.id_column)
+    into v_like using p_id;
+  end if;
+  if v_like is null then
+    execute format('insert into %s (%I) values ($1)', p_table.relation, p_table.id_column) using p_id;
+  else
+    select string_agg(format('%I', input.name), ', ') into v_columns
+    from unnest(listener.input_columns(p_table)) as input (name);
+    execute format(
+      'insert into %1$s (%2$s) overriding system value select %2$s from jsonb_populate_record(null::%1$s, $1)',
+      p_table.relation, v_columns
+    ) using v_like || jsonb_build_object(p_table.id_column, p_id);
+  end if;
+  execute format(
+    'select to_jsonb(visible) ->> %L from %s as visible where visible.%I = $1',
+    p_table.columns ->> 'status', p_table.relation, p_table.id_column
+  ) into v_status using p_id;
+  return case when v_status is distinct from 'queued' then format(
+    'A row that says nothing of its status arrives as %L, not as ''queued''; sessions begin as ''queued'': set that default.', v_status
+  ) end;
+exception when others then
+  return format('queued: %s', sqlerrm);
+end
+$$;
+
+revoke all on function listener.insert_probe(listener.session_tables, uuid, boolean)
+from public, anon, authenticated, service_role;
+
 -- listener.is_transient(sqlstate) -> boolean
 -- Tells errors of the moment (locks, resources, shutdown, read-only) from errors that lie in a visible table itself.
 create function listener.is_transient(p_sqlstate text)
@@ -1446,6 +1931,64 @@ $$;
 
 revoke all on function listener.is_transient(text) from public, anon, authenticated;
 grant execute on function listener.is_transient(text) to service_role;
+
+-- listener.key_column(relation) -> text
+-- The first column of a table's primary key; null without one.
+create function listener.key_column(p_relation regclass)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select id.attname::text
+  from pg_catalog.pg_constraint as pk
+  inner join pg_catalog.pg_attribute as id on id.attrelid = pk.conrelid and id.attnum = pk.conkey[1]
+  where pk.conrelid = p_relation and pk.contype = 'p'
+$$;
+
+revoke all on function listener.key_column(regclass) from public, anon, authenticated, service_role;
+
+-- listener.kind_misfits(table, max_attempts, time_limit_s, bucket) -> setof misfit
+-- Why a table cannot be of this kind, or its kind not have this policy. Null leaves what the kind has.
+create function listener.kind_misfits(
+  p_table listener.session_tables, p_max_attempts integer, p_time_limit_s integer, p_bucket text
+)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from (
+    select array_agg(registry.relation::text order by registry.id) as tables
+    from listener.session_tables as registry
+    where registry.kind = p_table.kind and registry.relation <> p_table.relation
+  ) as others
+  left join listener.kinds as known on known.kind = p_table.kind
+  cross join lateral (
+    values
+      (coalesce(p_table.kind !~ '^[a-z][a-z0-9_]{0,62}$', true), 'kind_is_not_a_word',
+        format('%L is no name of a kind.', p_table.kind), 'Lower case letters, digits and underscores: kind => ''tryon''.'),
+      (coalesce(p_table.credits not between 0 and 1000000, true), 'credits_out_of_range',
+        'credits must be 0 to 1,000,000.', 'credits => 0 switches money off.'),
+      (p_max_attempts not between 1 and 100, 'max_attempts_out_of_range', 'max_attempts must be 1 to 100.', 'The default is 3.'),
+      (p_time_limit_s not between 1 and 86400, 'time_limit_out_of_range', 'time_limit_s must be 1 to 86400 seconds.',
+        'The default is 300.'),
+      (others.tables is not null and (
+          known.max_attempts <> p_max_attempts or known.time_limit_s <> p_time_limit_s or known.bucket <> p_bucket
+        ), 'kind_has_another_policy',
+        format('%s serves %s with max_attempts %s, time_limit_s %s, bucket %s.', known.kind,
+          array_to_string(others.tables, ', '), known.max_attempts, known.time_limit_s, known.bucket),
+        'Leave these arguments out, use a kind of its own, or change listener.kinds for all of them.'),
+      (not exists (
+          select from storage.buckets as bucket
+          where bucket.id = coalesce(p_bucket, known.bucket, 'generated')
+        ), 'bucket_missing', format('There is no bucket %s.', coalesce(p_bucket, known.bucket, 'generated')),
+        'Make a private bucket first, or leave bucket out.')
+  ) as misfit (applies, name, detail, hint)
+  where misfit.applies
+$$;
+
+revoke all on function listener.kind_misfits(listener.session_tables, integer, integer, text)
+from public, anon, authenticated, service_role;
 
 -- listener.live_beat(worker) -> bigint
 -- The number of heartbeats of a worker whose lease holds, else null.
@@ -1522,6 +2065,65 @@ $$;
 revoke all on function listener.lock_rows(uuid[], boolean) from public, anon, authenticated;
 grant execute on function listener.lock_rows(uuid[], boolean) to service_role;
 
+-- listener.loosen_table(table)
+-- Takes from a table what a probe row need not keep: foreign keys, checks and NOT NULL that touch no state column, and unique
+-- constraints apart from the key. For the dry run alone, which rolls it back.
+-- Locks:  the table, which the caller holds.
+create function listener.loosen_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_names text;
+  v_state smallint[] := array(
+    select state.attnum
+    from pg_catalog.pg_attribute as state
+    inner join jsonb_each_text(p_table.columns) as pair on state.attname = pair.value
+    where state.attrelid = p_table.relation
+  );
+begin
+  select string_agg(format('drop constraint %I cascade', ours.conname), ', ') into v_names
+  from pg_catalog.pg_constraint as ours
+  where
+    ours.conrelid = p_table.relation
+    and (ours.contype in ('f', 'u', 'x') or (ours.contype = 'c' and not coalesce(ours.conkey && v_state, false)));
+  if v_names is not null then
+    execute format('alter table %s %s', p_table.relation, v_names);
+  end if;
+
+  select string_agg(index.indexrelid::regclass::text, ', ') into v_names
+  from pg_catalog.pg_index as index
+  where index.indrelid = p_table.relation and index.indisunique and not index.indisprimary;
+  if v_names is not null then
+    execute format('drop index %s cascade', v_names);
+  end if;
+
+  select string_agg(format('alter column %I drop not null', field.attname), ', ') into v_names
+  from pg_catalog.pg_attribute as field
+  where
+    field.attrelid = p_table.relation and field.attnum > 0 and field.attnotnull and field.attidentity = ''
+    and not field.attnum = any(v_state) and field.attname <> p_table.id_column;
+  if v_names is not null then
+    execute format('alter table %s %s', p_table.relation, v_names);
+  end if;
+end
+$$;
+
+revoke all on function listener.loosen_table(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.map_columns(columns) -> jsonb
+-- Our names of the state columns with the table's own: as given, else the same; what is given as null is left out.
+create function listener.map_columns(p_columns jsonb)
+returns jsonb
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select jsonb_strip_nulls((select jsonb_object_agg(ours.name, ours.name) from listener.state_columns() as ours) || p_columns)
+$$;
+
+revoke all on function listener.map_columns(jsonb) from public, anon, authenticated, service_role;
+
 -- listener.mark_broken(table, reason)
 -- Takes a visible table out of service until it is mended: its sessions are not claimed and its rows not written.
 create function listener.mark_broken(p_table_id integer, p_reason text)
@@ -1539,6 +2141,88 @@ $$;
 
 revoke all on function listener.mark_broken(integer, text) from public, anon, authenticated;
 grant execute on function listener.mark_broken(integer, text) to service_role;
+
+-- listener.mend(relation, columns) -> jsonb
+-- Takes a broken table back into service once every state fits again, with another mapping where columns is given, and shows
+-- what its sessions came to meanwhile. Answers {"was_broken", "projected"}.
+-- Locks:  the table, then all writes to sessions, until the transaction ends: else a settlement under way would not be shown.
+-- Raises: 55000 when the table is not watched or still refused.
+create function listener.mend(relation regclass, columns jsonb default null)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_stale uuid[];
+begin
+  perform listener.hold_table(mend.relation);
+  select known.* into v_table from listener.session_tables as known where known.relation = mend.relation for update;
+  if not found then
+    perform listener.refuse_table(mend.relation, array[row(
+      'not_watched', 'The table is not watched.', 'Call listener.watch.'
+    )]::listener.misfit[]);
+  end if;
+  if mend.columns is not null then
+    v_table.columns := listener.map_columns(mend.columns);
+  end if;
+  perform listener.refuse_table(mend.relation, array(
+    select listener.column_misfits(v_table) union all select listener.index_misfits(v_table)
+  ));
+  lock table listener.sessions in share row exclusive mode;
+  update listener.session_tables as known
+  set columns = v_table.columns, broken_at = null, broken_reason = null
+  where known.id = v_table.id;
+  perform listener.dry_run(v_table);
+  v_stale := listener.stale_sessions(v_table);
+  perform listener.project(v_stale);
+  return jsonb_build_object('was_broken', v_table.broken_at is not null, 'projected', cardinality(v_stale));
+end
+$$;
+
+revoke all on function listener.mend(regclass, jsonb) from public, anon, authenticated, service_role;
+
+-- listener.narrow_updates(table)
+-- Users keep what rights they have to update inputs, and lose them for state, key and owner: who renames a running row would
+-- have the image and the refund.
+-- Raises: 55000 users_can_write_state when they still may, by a way that is not the owner's to close.
+create function listener.narrow_updates(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_role text;
+  v_columns text;
+  v_inputs text[] := array(
+    select input.name from unnest(listener.input_columns(p_table)) as input (name)
+    where input.name not in (p_table.id_column, p_table.owner_column)
+  );
+begin
+  foreach v_role in array array['public', 'anon', 'authenticated'] loop
+    select string_agg(format('%I', input.attname), ', ') filter (where input.attname = any(v_inputs)) into v_columns
+    from listener.update_rights(p_table.relation) as input
+    where input.role = v_role;
+    execute format('revoke update on table %s from %s', p_table.relation, v_role);
+    if v_columns is not null then
+      execute format('grant update (%s) on table %s to %s', v_columns, p_table.relation, v_role);
+    end if;
+  end loop;
+  perform listener.refuse_table(p_table.relation, array(
+    select row(
+      'users_can_write_state', format('%I may update %I.', role.name, state.attname),
+      'Revoke that right where it comes from: another grantor, or a role that it is a member of.'
+    )::listener.misfit
+    from unnest(array['anon', 'authenticated']) as role (name)
+    cross join pg_catalog.pg_attribute as state
+    where
+      state.attrelid = p_table.relation and state.attnum > 0 and not state.attisdropped
+      and not state.attname = any(v_inputs) and has_column_privilege(role.name, state.attrelid, state.attnum, 'update')
+  ));
+end
+$$;
+
+revoke all on function listener.narrow_updates(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.oldest_worker() -> integer
 -- The oldest workers that this schema still serves, by the schema version that they were built for. Follows schema_version
@@ -1604,6 +2288,98 @@ $$;
 
 revoke all on function listener.own_balance() from public, anon, authenticated;
 grant execute on function listener.own_balance() to authenticated;
+
+-- listener.pose_probe(session, state)
+-- Puts a probe's session into a state, with texts as long as they may become: started and running are processing before and
+-- after the first progress.
+create function listener.pose_probe(p_session uuid, p_state text)
+returns void
+language sql volatile security invoker
+set search_path = ''
+as $$
+  update listener.sessions as session
+  set
+    status = pose.status,
+    attempt = case when pose.status = 'processing' then 1 else session.attempt end,
+    worker = case when pose.status = 'processing' then session.id end,
+    claim_id = case when pose.status = 'processing' then session.id end,
+    run_at = case when pose.status = 'delayed' then pose.now end,
+    progress = case
+      when pose.status = 'completed' then 100
+      when p_state = 'running' then 37
+      when p_state in ('queued', 'delayed', 'started') then 0
+      else session.progress
+    end,
+    note = case when p_state = 'running' then repeat('n', 500) end,
+    result = case when pose.status = 'completed' then '{"probe": true}'::jsonb end,
+    error_code = case when pose.status = 'failed' then repeat('c', 200) end,
+    error_message = case when pose.status = 'failed' then repeat('m', 2000) end,
+    error_details = case when pose.status = 'failed' then listener.error_details('probe', null, pose.now) end,
+    started_at = case when p_state = 'started' then pose.now else session.started_at end,
+    finished_at = case when pose.status in ('completed', 'failed', 'cancelled') then pose.now end,
+    updated_at = pose.now
+  from (
+    select case when p_state in ('started', 'running') then 'processing' else p_state end as status, listener.clock() as now
+  ) as pose
+  where session.id = p_session
+$$;
+
+revoke all on function listener.pose_probe(uuid, text) from public, anon, authenticated, service_role;
+
+-- listener.probe_session(table, row_id) -> uuid
+-- A session of a probe row that costs nothing and stands in nobody's way. For the dry run alone, which rolls it back.
+create function listener.probe_session(p_table listener.session_tables, p_row_id uuid)
+returns uuid
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owner uuid := gen_random_uuid();
+  v_session uuid;
+begin
+  insert into listener.accounts (owner) values (v_owner);
+  insert into listener.sessions as session (
+    table_id, row_id, kind, owner, params, cost, start_tag, fair_tag, max_attempts, time_limit_s, request_id
+  )
+  values (p_table.id, p_row_id, p_table.kind, v_owner, '{}', 0, 0, 0, 100, 300, 'probe')
+  returning session.id into v_session;
+  insert into listener.artifacts (session, attempt, name, bucket, path, size_bytes, content_type, url)
+  values (v_session, 1, 'probe', 'probe', 'probe/probe.png', 1, 'image/png', 'https://probe');
+  return v_session;
+end
+$$;
+
+revoke all on function listener.probe_session(listener.session_tables, uuid) from public, anon, authenticated, service_role;
+
+-- listener.probe_walks() -> (states, role, is_copy)
+-- The ways of a session that a dry run tries. First with bare rows and without the app's triggers: what a table demands of state
+-- must hold for any row. Then with a copy of an existing row, if there is one, and the app's triggers. Each as both roles that
+-- write states: the workers', and the owner of the definer functions by which users cancel and delete.
+create function listener.probe_walks()
+returns table (states text[], role name, is_copy boolean)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select string_to_array(way.states, ' '), role.name, variant.is_copy
+  from (values (false), (true)) as variant (is_copy)
+  cross join (
+    values
+      ('queued started running completed'),
+      ('queued started running delayed queued started failed'),
+      ('queued started running cancelled'),
+      ('queued cancelled'),
+      ('queued failed')
+  ) as way (states)
+  cross join (
+    select 'service_role'::name
+    union
+    select pg_get_userbyid(routine.proowner) from pg_catalog.pg_proc as routine
+    where routine.pronamespace = 'listener'::regnamespace and routine.proname = 'withdraw_sessions'
+  ) as role (name)
+  order by variant.is_copy
+$$;
+
+revoke all on function listener.probe_walks() from public, anon, authenticated, service_role;
 
 -- listener.project(sessions) -> uuid[]
 -- Writes the state of sessions onto their visible rows, version + 1 each, and returns the sessions whose row was not reached:
@@ -1682,6 +2458,32 @@ $$;
 
 revoke all on function listener.promote_delayed(integer) from public, anon, authenticated;
 grant execute on function listener.promote_delayed(integer) to service_role;
+
+-- listener.publish_table(table)
+-- Puts a table into Realtime's publication, unless it is there; after the grants: see schemas/listener.sql.
+create function listener.publish_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_is_published boolean := exists (
+    select from pg_catalog.pg_publication_tables as published
+    inner join pg_catalog.pg_class as class on published.tablename = class.relname
+    inner join pg_catalog.pg_namespace as namespace
+      on class.relnamespace = namespace.oid and published.schemaname = namespace.nspname
+    where published.pubname = 'supabase_realtime' and class.oid = p_table.relation
+  );
+begin
+  if v_is_published then
+    return;
+  end if;
+  execute format('alter publication supabase_realtime add table %s', p_table.relation);
+  update listener.session_tables as known set is_published_here = true where known.id = p_table.id;
+end
+$$;
+
+revoke all on function listener.publish_table(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.read_failures(items) -> (session, attempt, code, message, details, delay_s)
 -- The items of fail_sessions and retry_sessions as rows, once per (session, attempt), bounded and with the default code.
@@ -1891,6 +2693,33 @@ $$;
 revoke all on function listener.refund(uuid[]) from public, anon, authenticated;
 grant execute on function listener.refund(uuid[]) to service_role;
 
+-- listener.refund_misfits(table) -> setof misfit
+-- Why the app's own refund function could not be called.
+create function listener.refund_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from (select to_regprocedure(p_table.on_refund) as oid) as given
+  left join pg_catalog.pg_proc as routine on given.oid = routine.oid
+  cross join lateral (
+    values
+      (given.oid is null, 'on_refund_missing', format('There is no function %s.', p_table.on_refund),
+        'Name it with its schema and arguments: on_refund => ''public.give_back(uuid,integer)''.'),
+      (routine.prokind <> 'f' or routine.proargtypes::oid[] <> array['uuid'::regtype, 'integer'::regtype]::oid[],
+        'on_refund_takes_other_arguments', format('%s does not take (uuid, integer).', given.oid),
+        'It is called with the id of the row and the amount.'),
+      (not has_function_privilege('service_role', given.oid, 'execute')
+        or not has_schema_privilege('service_role', routine.pronamespace, 'usage'),
+        'on_refund_closed_to_workers', format('service_role may not execute %s.', given.oid),
+        format('grant execute on function %s to service_role; and usage on its schema.', given.oid))
+  ) as misfit (applies, name, detail, hint)
+  where p_table.on_refund is not null and misfit.applies
+$$;
+
+revoke all on function listener.refund_misfits(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- public.refund_session(session) -> jsonb
 -- Makes sure that a failed or cancelled session's credits went back; settling has done so already. Answers {"refunded", "outcome"}.
 -- Locks:  the session, then the account.
@@ -1922,6 +2751,34 @@ $$;
 
 revoke all on function public.refund_session(uuid) from public, anon, authenticated;
 grant execute on function public.refund_session(uuid) to service_role;
+
+-- listener.refuse_table(relation, misfits)
+-- Ends a watch or mend with all misfits found, by name; nothing when there are none.
+-- Raises: 55000, message "... cannot be watched: name, name", with what was found as detail and what to do as hint.
+create function listener.refuse_table(p_relation regclass, p_misfits listener.misfit[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_names text;
+  v_details text;
+  v_hints text;
+begin
+  select string_agg(misfit.name, ', '), string_agg(misfit.detail, e'\n'), string_agg(misfit.hint, e'\n')
+  into v_names, v_details, v_hints
+  from unnest(p_misfits) as misfit;
+  if v_names is not null then
+    raise exception using
+      errcode = '55000',
+      message = format('%s cannot be watched: %s', p_relation, v_names),
+      detail = v_details,
+      hint = v_hints;
+  end if;
+end
+$$;
+
+revoke all on function listener.refuse_table(regclass, listener.misfit[]) from public, anon, authenticated, service_role;
 
 -- listener.refuse_truncate() trigger, before truncate, for each statement
 -- TRUNCATE would pass by the trigger that cancels and refunds.
@@ -2045,6 +2902,56 @@ $$;
 revoke all on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer)
 from public, anon, authenticated;
 grant execute on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- listener.relation_misfits(table) -> setof misfit
+-- What about the relation itself and its key cannot be watched.
+create function listener.relation_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  left join pg_catalog.pg_constraint as pk on pk.conrelid = class.oid and pk.contype = 'p'
+  left join pg_catalog.pg_attribute as id on id.attrelid = class.oid and id.attnum = pk.conkey[1]
+  cross join lateral (
+    values
+      (class.relkind not in ('r', 'p'), 'not_a_table', 'It is a view, a foreign table or no table at all.',
+        'Watch the table behind it.'),
+      (class.relkind = 'p' or class.relispartition, 'partitioned_table',
+        'It is partitioned, or a partition: its triggers would see the partition in place of the table.',
+        'Keep the session rows in an ordinary table.'),
+      (not class.relispartition and exists (
+          select from pg_catalog.pg_inherits as inherits where class.oid in (inherits.inhrelid, inherits.inhparent)
+        ), 'inherited_table', 'It inherits from a table, or a table inherits from it.',
+        'Keep the session rows in a table of their own.'),
+      (class.relpersistence <> 'p', 'table_is_not_permanent',
+        'It is temporary or unlogged: its rows are not replicated, so nobody would hear of them.',
+        'Use a permanent, logged table.'),
+      (namespace.nspname in ('listener', 'information_schema') or namespace.nspname like 'pg\_%', 'reserved_schema',
+        format('The schema %I is not the app''s.', namespace.nspname), 'Watch a table of the app''s own schema.'),
+      (not pg_has_role(current_user, class.relowner, 'usage'), 'not_the_owner',
+        format('The table belongs to %I, not to %I.', pg_get_userbyid(class.relowner), current_user),
+        'Watch it as its owner, or as a member of that role.'),
+      (exists (select from listener.session_tables as known where known.relation = class.oid), 'already_watched',
+        'The table is watched.', 'Call listener.unwatch first, or listener.mend when it is broken.'),
+      (exists (select from pg_catalog.pg_rewrite as rule where rule.ev_class = class.oid) and class.relkind = 'r',
+        'table_with_rules', 'Rules rewrite what is written to it.', 'Drop the rules; use triggers.'),
+      (class.relkind = 'r' and pk.oid is null, 'no_primary_key', 'It has no primary key.',
+        'Add one: id uuid primary key default gen_random_uuid().'),
+      (cardinality(pk.conkey) > 1, 'composite_primary_key', 'Its primary key has several columns.',
+        'A session is named by one uuid: make that the primary key and the rest a unique constraint.'),
+      (cardinality(pk.conkey) = 1 and id.atttypid <> 'uuid'::regtype, 'primary_key_is_not_uuid',
+        format('Its primary key %I is of type %s.', id.attname, format_type(id.atttypid, id.atttypmod)),
+        'Make a uuid column the primary key.'),
+      (cardinality(pk.conkey) = 1 and id.attname <> p_table.id_column, 'id_column_is_not_the_key',
+        format('The primary key is %I, not %I.', id.attname, p_table.id_column), 'Leave id_column out.')
+  ) as misfit (applies, name, detail, hint)
+  where class.oid = p_table.relation and misfit.applies
+$$;
+
+revoke all on function listener.relation_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- public.release_sessions(worker, items) -> setof attempt_outcome
 -- Gives attempts back to the queue without counting a failure (drain); items are [{"session", "attempt"}].
@@ -2429,6 +3336,31 @@ $$;
 revoke all on function public.service_status() from public, anon, authenticated;
 grant execute on function public.service_status() to service_role;
 
+-- listener.set_kind(kind, max_attempts, time_limit_s, bucket)
+-- Makes a kind, or gives it the policy that is not null; kind_misfits has seen that no other table minds.
+-- Units: time_limit_s is seconds.
+create function listener.set_kind(p_kind text, p_max_attempts integer, p_time_limit_s integer, p_bucket text)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  insert into listener.kinds as known (kind, max_attempts, time_limit_s, bucket)
+  values (p_kind, coalesce(p_max_attempts, 3), coalesce(p_time_limit_s, 300), coalesce(p_bucket, 'generated'))
+  on conflict (kind) do update set
+    max_attempts = coalesce(p_max_attempts, known.max_attempts),
+    time_limit_s = coalesce(p_time_limit_s, known.time_limit_s),
+    bucket = coalesce(p_bucket, known.bucket)
+  where
+    (known.max_attempts, known.time_limit_s, known.bucket) is distinct from (
+      coalesce(p_max_attempts, known.max_attempts), coalesce(p_time_limit_s, known.time_limit_s),
+      coalesce(p_bucket, known.bucket)
+    );
+end
+$$;
+
+revoke all on function listener.set_kind(text, integer, integer, text) from public, anon, authenticated, service_role;
+
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
 -- or turns out to be. An error of the moment is raised as it is.
@@ -2454,6 +3386,29 @@ $$;
 
 revoke all on function listener.show_states(integer, listener.visible_state[]) from public, anon, authenticated;
 grant execute on function listener.show_states(integer, listener.visible_state[]) to service_role;
+
+-- listener.stale_sessions(table) -> uuid[]
+-- The sessions of a table whose visible rows do not show their state, and those that run, whose progress may have moved.
+create function listener.stale_sessions(p_table listener.session_tables)
+returns uuid[]
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_stale uuid[];
+begin
+  execute format(
+    'select array(select session.id from listener.sessions as session '
+    'inner join %1$s as visible on visible.%2$I = session.row_id where session.table_id = $1 and ('
+    'session.status = ''processing'' or visible.%3$I is distinct from '
+    'case session.status when ''delayed'' then ''queued'' else session.status end))',
+    p_table.relation, p_table.id_column, p_table.columns ->> 'status'
+  ) into v_stale using p_table.id;
+  return v_stale;
+end
+$$;
+
+revoke all on function listener.stale_sessions(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
@@ -2489,6 +3444,34 @@ $$;
 revoke all on function listener.stop_overdue(integer) from public, anon, authenticated;
 grant execute on function listener.stop_overdue(integer) to service_role;
 
+-- listener.strip_table(table)
+-- Takes the triggers from a table that watch gave it, and the place in the publication if watch gave it that.
+-- Locks:  the table, which the caller holds.
+create function listener.strip_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_trigger text;
+begin
+  foreach v_trigger in array
+    array['zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate']
+  loop
+    execute format('drop trigger if exists %I on %s', v_trigger, p_table.relation);
+  end loop;
+  if p_table.is_published_here and exists (
+    select from pg_catalog.pg_publication_rel as published
+    inner join pg_catalog.pg_publication as publication on published.prpubid = publication.oid
+    where publication.pubname = 'supabase_realtime' and published.prrelid = p_table.relation
+  ) then
+    execute format('alter publication supabase_realtime drop table %s', p_table.relation);
+  end if;
+end
+$$;
+
+revoke all on function listener.strip_table(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
 -- its time limit, promotes due retries. Answers {"rescued", "failed", "promoted", "expired_workers"}.
@@ -2519,6 +3502,27 @@ $$;
 
 revoke all on function public.sweep_sessions(integer) from public, anon, authenticated;
 grant execute on function public.sweep_sessions(integer) to service_role;
+
+-- listener.switch_triggers(relation, triggers, is_on)
+-- Switches triggers of a table off and on again. For the dry run alone, which rolls it back.
+-- Locks:  the table, which the caller holds.
+create function listener.switch_triggers(p_relation regclass, p_triggers text[], p_is_on boolean)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_trigger text;
+begin
+  foreach v_trigger in array p_triggers loop
+    execute format(
+      'alter table %s %s trigger %I', p_relation, case when p_is_on then 'enable' else 'disable' end, v_trigger
+    );
+  end loop;
+end
+$$;
+
+revoke all on function listener.switch_triggers(regclass, text[], boolean) from public, anon, authenticated, service_role;
 
 -- listener.take_due(worker, claim_id, kinds, limit) -> uuid[]
 -- Turns the next due sessions into attempts of the worker. Nothing for a worker that is unknown or whose lease has run out.
@@ -2616,6 +3620,194 @@ $$;
 
 revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
 grant execute on function listener.take_turns(text, uuid[]) to service_role;
+
+-- listener.unwatch(relation, cancel_open) -> jsonb
+-- Leaves a table to itself: no triggers, no place in the publication (unless it had one before), no entry in the registry. Its
+-- columns, rows and grants stay, and so do the sessions and the ledger. Open sessions refuse it, or are cancelled and refunded
+-- with cancel_open. A table that was dropped is named by its oid. Answers {"cancelled", "refunded"}.
+-- Locks:  the table, then its open sessions ascending, then accounts.
+-- Raises: 55000 not_watched, sessions_open.
+create function listener.unwatch(relation regclass, cancel_open boolean default false)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_open uuid[];
+  v_refunded integer := 0;
+  v_misfit listener.misfit;
+  v_exists boolean := exists (select from pg_catalog.pg_class as class where class.oid = unwatch.relation);
+begin
+  if v_exists then
+    perform listener.hold_table(unwatch.relation);
+  end if;
+  select known.* into v_table from listener.session_tables as known where known.relation = unwatch.relation for update;
+  v_open := array(
+    select session.id from listener.sessions as session
+    where session.table_id = v_table.id and session.status in ('queued', 'delayed', 'processing')
+    order by session.id
+    for no key update
+  );
+  if v_table.id is null then
+    v_misfit := row('not_watched', 'The table is not watched.', 'select relation from listener.session_tables;');
+  elsif cardinality(v_open) > 0 and not unwatch.cancel_open then
+    v_misfit := row(
+      'sessions_open', format('%s sessions are waiting or running.', cardinality(v_open)),
+      'Let them end, or cancel and refund them: cancel_open => true.'
+    );
+  end if;
+  if v_misfit.name is not null then
+    raise exception using
+      errcode = '55000', message = format('%s cannot be unwatched: %s', unwatch.relation, v_misfit.name),
+      detail = v_misfit.detail, hint = v_misfit.hint;
+  end if;
+
+  if cardinality(v_open) > 0 then
+    v_refunded := listener.cancel_here(v_open);
+  end if;
+  if v_exists then
+    perform listener.strip_table(v_table);
+  end if;
+  delete from listener.session_tables as known where known.id = v_table.id;
+  return jsonb_build_object('cancelled', cardinality(v_open), 'refunded', v_refunded);
+end
+$$;
+
+revoke all on function listener.unwatch(regclass, boolean) from public, anon, authenticated, service_role;
+
+-- listener.update_rights(relation) -> (role, attname)
+-- Which columns of a table each role was granted to update, by the table or by column; public is a role here.
+create function listener.update_rights(p_relation regclass)
+returns table (role text, attname name)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select distinct
+    case entry.grantee when 0 then 'public' else pg_get_userbyid(entry.grantee)::text end,
+    field.attname
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_attribute as field
+    on field.attrelid = class.oid and field.attnum > 0 and not field.attisdropped
+  cross join lateral (
+    select granted.grantee, granted.privilege_type from aclexplode(class.relacl) as granted
+    union all
+    select granted.grantee, granted.privilege_type from aclexplode(field.attacl) as granted
+  ) as entry
+  where class.oid = p_relation and entry.privilege_type = 'UPDATE'
+$$;
+
+revoke all on function listener.update_rights(regclass) from public, anon, authenticated, service_role;
+
+-- listener.walk_states(table, row_id, states, role) -> text
+-- Takes a session of a probe row through states, each shown by listener.project as the role; returns what went wrong, or null.
+create function listener.walk_states(p_table listener.session_tables, p_row_id uuid, p_states text[], p_role name)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_session uuid;
+  v_state text;
+  v_misfit text;
+  v_version numeric;
+  v_last_version numeric;
+  v_caller text := current_setting('role');
+begin
+  v_session := listener.probe_session(p_table, p_row_id);
+  foreach v_state in array p_states loop
+    perform listener.pose_probe(v_session, v_state);
+    perform set_config('client_min_messages', 'error', true), set_config('role', p_role, true);
+    perform listener.project(array[v_session]);
+    perform set_config('role', v_caller, true);
+    set constraints all immediate;
+    select known.broken_reason into v_misfit from listener.session_tables as known where known.id = p_table.id;
+    execute format(
+      'select coalesce($1, case when to_jsonb(visible) ->> %1$L is distinct from state.status '
+      'then ''something changes it to '' || coalesce(to_jsonb(visible) ->> %1$L, ''null'') end), visible.%2$I '
+      'from %3$s as visible left join listener.visible_states as state on state.session = $2 where visible.%4$I = $3',
+      p_table.columns ->> 'status', p_table.columns ->> 'version', p_table.relation, p_table.id_column
+    ) into v_misfit, v_version using v_misfit, v_session, p_row_id;
+    if v_misfit is null and v_version is not distinct from v_last_version then
+      v_misfit := 'the update reaches no row: a trigger or a policy swallows it';
+    end if;
+    if v_misfit is not null then
+      return format('%s (as %s): %s', v_state, p_role, v_misfit);
+    end if;
+    v_last_version := v_version;
+  end loop;
+  return null;
+exception when others then
+  return format('%s (as %s): %s', v_state, p_role, sqlerrm);
+end
+$$;
+
+revoke all on function listener.walk_states(listener.session_tables, uuid, text[], name)
+from public, anon, authenticated, service_role;
+
+-- listener.watch(relation, kind, owner_column, credits, max_attempts, time_limit_s, bucket, id_column, columns, backfill, ...) -> jsonb
+-- Makes the rows of any table sessions: adds what is missing, then tries every state on a probe row, and refuses by name what
+-- cannot work; then nothing has changed. docs/adopting-a-table.md describes each argument and each refusal.
+-- Its arguments bear no p_: people type their names. Left out: max_attempts, time_limit_s, bucket (the kind keeps its own, or
+-- gets 3, 300, generated), id_column (the primary key), insert_columns (authenticated may insert all but state).
+-- Answers {"id", "added", "published", "backfilled"}.
+-- Locks:  the table, exclusively, until the transaction ends.
+-- Raises: 55000 when the table is refused; PT402 is told as backfill_unpayable.
+create function listener.watch(
+  relation regclass, kind text, owner_column text default 'user_id', credits integer default 1,
+  max_attempts integer default null, time_limit_s integer default null, bucket text default null,
+  id_column text default null, columns jsonb default '{}', backfill boolean default false,
+  rls_off_is_fine boolean default false, on_refund text default null,
+  grant_select boolean default true, insert_columns text[] default null
+)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_added text[];
+  v_backfilled integer := 0;
+begin
+  v_table.relation := watch.relation;
+  v_table.kind := watch.kind;
+  v_table.id_column := coalesce(watch.id_column, listener.key_column(watch.relation));
+  v_table.owner_column := watch.owner_column;
+  v_table.columns := listener.map_columns(watch.columns);
+  v_table.credits := watch.credits;
+  v_table.on_refund := watch.on_refund;
+  perform listener.refuse_table(watch.relation, array(select listener.relation_misfits(v_table)));
+  perform listener.hold_table(watch.relation);
+  perform listener.refuse_table(watch.relation, array(
+    select listener.column_misfits(v_table)
+    union all select listener.index_misfits(v_table)
+    union all select listener.access_misfits(v_table, watch.rls_off_is_fine, watch.grant_select)
+    union all select listener.refund_misfits(v_table)
+    union all select listener.kind_misfits(v_table, watch.max_attempts, watch.time_limit_s, watch.bucket)
+  ));
+
+  perform listener.set_kind(v_table.kind, watch.max_attempts, watch.time_limit_s, watch.bucket);
+  v_added := listener.add_state_columns(v_table);
+  v_table.id := listener.enter_table(v_table);
+  perform listener.add_triggers(v_table);
+  perform listener.grant_access(v_table, watch.grant_select, watch.insert_columns);
+  perform listener.publish_table(v_table);
+  perform listener.dry_run(v_table);
+  if watch.backfill then
+    v_backfilled := listener.backfill_rows(v_table);
+  end if;
+  return jsonb_build_object(
+    'id', v_table.id,
+    'added', v_added,
+    'published', (select known.is_published_here from listener.session_tables as known where known.id = v_table.id),
+    'backfilled', v_backfilled
+  );
+end
+$$;
+
+revoke all on function listener.watch(
+  regclass, text, text, integer, integer, integer, text, text, jsonb, boolean, boolean, text, boolean, text[]
+) from public, anon, authenticated, service_role;
 
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
 -- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat.
@@ -2715,25 +3907,6 @@ create trigger artifacts_stored after insert on listener.artifacts
 referencing new table as new_artifacts
 for each statement execute function listener.record_stored();
 
--- triggers of public.headshot_sessions
--- For each statement wherever money moves: per row, one owner's bulk insert costs quadratic time.
-create trigger headshot_sessions_reset before insert on public.headshot_sessions
-for each row execute function listener.reset_state('{
-  "status": "queued", "progress": 0, "message": null, "error_code": null, "error_message": null, "error_details": null,
-  "result": null, "version": 0, "started_at": null, "finished_at": null
-}');
-
-create trigger headshot_sessions_register after insert on public.headshot_sessions
-referencing new table as new_rows
-for each statement execute function listener.register_sessions();
-
-create trigger headshot_sessions_withdraw after delete on public.headshot_sessions
-referencing old table as old_rows
-for each statement execute function listener.withdraw_sessions();
-
-create trigger headshot_sessions_refuse_truncate before truncate on public.headshot_sessions
-for each statement execute function listener.refuse_truncate();
-
 -- triggers of listener.ledger
 create trigger ledger_guard before update or delete or truncate on listener.ledger
 for each statement execute function listener.guard_ledger();
@@ -2768,18 +3941,19 @@ create policy headshot_sessions_owner_inserts on public.headshot_sessions
 for insert to authenticated with check ((select auth.uid()) = user_id);
 
 -- policies of storage.objects
--- The bucket is private: an owner reads what lies in the folder that bears his id, and writes nothing.
-create policy headshots_owner_reads on storage.objects
+-- The buckets are private: an owner reads what lies in the folder that bears his id, and writes nothing.
+create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id = 'headshots' and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated') and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 -- rows of storage.buckets
--- Private; what workers save for headshot sessions.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
-('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp'])
+('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
 on conflict (id) do update
   set
     public = excluded.public,
@@ -2799,10 +3973,10 @@ values
 ('paid', 2, 1000, 0);
 
 -- rows of listener.session_tables
-insert into listener.session_tables (relation, kind, owner_column, credits)
-values
-('public.headshot_sessions', 'headshot', 'user_id', 1);
+-- Our own table comes in by the same door as everybody's; its file names what users may insert.
+select listener.watch('public.headshot_sessions', kind => 'headshot', credits => 1, insert_columns => '{}');
 
 -- publication supabase_realtime
--- Last, after schema usage and column grants: see schemas/listener.sql.
-alter publication supabase_realtime add table public.headshot_sessions, listener.workers;
+-- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see
+-- schemas/listener.sql.
+alter publication supabase_realtime add table listener.workers;
