@@ -15,7 +15,7 @@ PAGE := devstack/page
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package torch --override <(echo 'torch ; sys_platform == "never"')
 
-.PHONY: help setup demo dev test lint format bench lock clean
+.PHONY: help setup demo dev test soak mutants lint format bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ dev: setup ## stack, worker and page, for your own client
 
 test: setup ## every test (ARGS="-k word" for some)
 	@$(PY) -m pytest $(ARGS)
+
+soak: setup ## the state machine of the SQL contract, for longer (EXAMPLES=2000)
+	@LISTENER_SOAK=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout=86400 tests/sql/test_state_machine.py $(ARGS)
+
+mutants: setup ## seeded defects of the SQL, each against the tests that must see it
+	@$(PY) -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, mypy, sqlfluff, hadolint
 	$(BIN)/ruff check .
