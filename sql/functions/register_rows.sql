@@ -1,9 +1,10 @@
--- listener.register_rows(relation, rows) -> integer
+-- listener.register_rows(relation, rows, is_limited) -> integer
 -- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
--- Returns how many. Their order is the order in which they queue.
+-- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
+-- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
-create function listener.register_rows(p_relation oid, p_rows jsonb[])
+-- Raises: PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
+create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
 set search_path = ''
@@ -34,6 +35,9 @@ begin
   end if;
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   perform listener.open_accounts(v_owners);
+  if p_is_limited then
+    perform listener.check_rates(v_owners);
+  end if;
 
   with registered as (
     insert into listener.sessions as session (
@@ -60,4 +64,4 @@ begin
 end
 $$;
 
-revoke all on function listener.register_rows(oid, jsonb[]) from public, anon, authenticated, service_role;
+revoke all on function listener.register_rows(oid, jsonb[], boolean) from public, anon, authenticated, service_role;

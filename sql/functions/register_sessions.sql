@@ -8,7 +8,7 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 begin
-  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows));
+  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
   return null;
 end
 $$;

@@ -16,7 +16,14 @@ begin
   if v_beat is null then
     return '{}'::uuid[];
   end if;
-  v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  if
+    exists (select from listener.plans as plan where plan.running_at_once is not null)
+    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
+  then
+    v_due := listener.due_within_limits(p_kinds, p_limit);
+  else
+    v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  end if;
   if cardinality(v_due) = 0 then
     return '{}'::uuid[];
   end if;

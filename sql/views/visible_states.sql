@@ -1,6 +1,6 @@
 -- listener.visible_states
 -- What each session's visible row shows: the source of listener.project, under our own column names.
--- Only artifacts of the current attempt are shown, and none once the credits went back.
+-- Only artifacts of the current attempt are shown, and none once all credits went back.
 create view listener.visible_states
 with (security_invoker = true) as
 select
@@ -25,7 +25,7 @@ left join lateral (
   select list.artifacts
   from listener.artifact_lists as list
   where list.session = session.id and list.attempt = session.attempt
-) as saved on session.status in ('processing', 'completed');
+) as saved on session.status in ('processing', 'completed') or (session.status = 'cancelled' and session.refund_due < session.cost);
 
 revoke all on table listener.visible_states from public, anon, authenticated, service_role;
 grant select on table listener.visible_states to service_role;

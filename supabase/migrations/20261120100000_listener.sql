@@ -43,16 +43,25 @@ create type listener.visible_state as (
 );
 
 -- listener.plans
--- What an account's plan is worth in the queue, and what a new account is given.
+-- What an account's plan is worth in the queue, what a new account is given, and what it may ask for; null is no limit.
 -- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
+--        welcomes_per_hour counts all accounts of the plan together; the other limits hold for each owner.
 create table listener.plans (
   plan text primary key,
   weight double precision not null default 1,
   head_start double precision not null default 0,
   welcome_credits integer not null default 0,
+  inserts_per_minute integer,
+  inserts_per_day integer,
+  running_at_once integer,
+  welcomes_per_hour integer,
   constraint plans_weight_is_positive check (weight > 0),
   constraint plans_head_start_is_not_negative check (head_start >= 0),
-  constraint plans_welcome_credits_are_not_negative check (welcome_credits >= 0)
+  constraint plans_welcome_credits_are_not_negative check (welcome_credits >= 0),
+  constraint plans_inserts_per_minute_is_positive check (inserts_per_minute > 0),
+  constraint plans_inserts_per_day_is_positive check (inserts_per_day > 0),
+  constraint plans_running_at_once_is_positive check (running_at_once > 0),
+  constraint plans_welcomes_per_hour_is_not_negative check (welcomes_per_hour >= 0)
 );
 
 alter table listener.plans enable row level security;
@@ -61,7 +70,8 @@ grant select on table listener.plans to service_role;
 
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing).
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
+-- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -73,11 +83,17 @@ create table listener.kinds (
   bucket text not null,
   virtual_time double precision not null default 0,
   records_events boolean not null default true,
+  running_at_once integer,
+  requests_per_minute integer,
+  cancel_refund text not null default 'all',
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
   constraint kinds_grace_is_sane check (grace_s between 0 and 3600),
-  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100)
+  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100),
+  constraint kinds_running_at_once_is_not_negative check (running_at_once >= 0),
+  constraint kinds_requests_per_minute_is_positive check (requests_per_minute > 0),
+  constraint kinds_cancel_refund_is_known check (cancel_refund in ('all', 'undelivered', 'none'))
 ) with (fillfactor = 50);
 
 alter table listener.kinds enable row level security;
@@ -212,7 +228,8 @@ grant select (id, beats) on table listener.workers to service_role;
 -- max_attempts limits. Waiting retries are `delayed`, outside the claim's index, and shown as queued.
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
--- Units: time_limit_s is seconds; progress is percent; cost is credits.
+-- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
   id uuid primary key default gen_random_uuid(),
   table_id integer not null,
@@ -247,6 +264,7 @@ create table listener.sessions (
   started_at timestamptz,
   finished_at timestamptz,
   updated_at timestamptz not null default now(),
+  refund_due integer,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -263,6 +281,9 @@ create table listener.sessions (
   constraint sessions_failures_within_limit check (failures between 0 and max_attempts),
   constraint sessions_progress_is_percent check (progress between 0 and 100),
   constraint sessions_cost_is_not_negative check (cost >= 0),
+  constraint sessions_refund_is_part_of_the_cost check (
+    refund_due is null or (refund_due between 0 and cost and status in ('completed', 'cancelled'))
+  ),
   constraint sessions_work_is_at_least_one check (work >= 1)
 ) with (
   fillfactor = 70,
@@ -477,6 +498,11 @@ with money as (
     session.id,
     session.status,
     session.cost,
+    case
+      when session.status = 'completed' then coalesce(session.refund_due, 0)
+      when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+      else 0
+    end as owed,
     charge.amount as charged,
     refund.amount as refunded
   from listener.sessions as session
@@ -505,13 +531,13 @@ select
   'failed_and_cancelled_are_refunded' as invariant,
   money.id as subject
 from money
-where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.cost
+where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
-  'open_and_completed_are_not_refunded' as invariant,
+  'open_is_not_refunded_and_completed_only_in_part' as invariant,
   money.id as subject
 from money
-where money.status not in ('failed', 'cancelled') and money.refunded is not null
+where money.status not in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
   'a_refund_follows_its_charge' as invariant,
@@ -532,7 +558,7 @@ grant select on table listener.invariants to service_role;
 
 -- listener.visible_states
 -- What each session's visible row shows: the source of listener.project, under our own column names.
--- Only artifacts of the current attempt are shown, and none once the credits went back.
+-- Only artifacts of the current attempt are shown, and none once all credits went back.
 create view listener.visible_states
 with (security_invoker = true) as
 select
@@ -557,7 +583,7 @@ left join lateral (
   select list.artifacts
   from listener.artifact_lists as list
   where list.session = session.id and list.attempt = session.attempt
-) as saved on session.status in ('processing', 'completed');
+) as saved on session.status in ('processing', 'completed') or (session.status = 'cancelled' and session.refund_due < session.cost);
 
 revoke all on table listener.visible_states from public, anon, authenticated, service_role;
 grant select on table listener.visible_states to service_role;
@@ -959,7 +985,8 @@ revoke all on function listener.cancel_here(uuid[]) from public, anon, authentic
 
 -- listener.cancel_own_session(row_id) -> jsonb
 -- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
--- of it at the next progress or heartbeat. outcome: cancelled | requested | already.
+-- of it at the next progress or heartbeat. Answers {"outcome": cancelled | requested | already, "refund"}; refund says what comes
+-- back: all, or for a running one what its kind's cancel_refund says.
 -- Security definer: users never touch the private schema's tables.
 -- Locks:  the visible row, then the session, then the account.
 -- Raises: SL002 session_unknown, also for other owners' sessions; SL003 transition_refused once it completed or failed.
@@ -972,6 +999,7 @@ declare
   v_session uuid;
   v_status text;
   v_is_requested boolean;
+  v_policy text;
   v_now timestamptz;
 begin
   select session.id into v_session
@@ -983,7 +1011,10 @@ begin
     raise exception 'session_unknown' using errcode = 'SL002';
   end if;
   perform listener.hold_rows(array[v_session], false);
-  select session.status, session.cancel_requested_at is not null into v_status, v_is_requested
+  select
+    session.status, session.cancel_requested_at is not null,
+    (select policy.cancel_refund from listener.kinds as policy where policy.kind = session.kind)
+  into v_status, v_is_requested, v_policy
   from listener.sessions as session
   where session.id = v_session
   for no key update;
@@ -995,14 +1026,14 @@ begin
     return jsonb_build_object('outcome', 'already');
   elsif v_status = 'processing' then
     update listener.sessions as session set cancel_requested_at = v_now where session.id = v_session;
-    return jsonb_build_object('outcome', 'requested');
+    return jsonb_build_object('outcome', 'requested', 'refund', v_policy);
   end if;
   update listener.sessions as session
   set status = 'cancelled', run_at = null, cancel_requested_at = v_now, finished_at = v_now, updated_at = v_now
   where session.id = v_session;
   perform listener.refund(array[v_session]);
   perform listener.project(array[v_session]);
-  return jsonb_build_object('outcome', 'cancelled');
+  return jsonb_build_object('outcome', 'cancelled', 'refund', 'all');
 end
 $$;
 
@@ -1025,7 +1056,8 @@ revoke all on function public.cancel_session(uuid) from public, anon, authentica
 grant execute on function public.cancel_session(uuid) to authenticated;
 
 -- public.cancel_sessions(worker, items) -> setof attempt_outcome
--- Settles running attempts as cancelled and gives the credits back; items are [{"session", "attempt"}].
+-- Settles running attempts as cancelled, with the refund that the kind's policy says; items are [{"session", "attempt",
+-- "refund"}], refund (optional) being what the undelivered part cost.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.cancel_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -1038,8 +1070,11 @@ declare
   v_now timestamptz := listener.clock();
 begin
   update listener.sessions as session
-  set status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now
-  where session.id = any(v_applied);
+  set
+    status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now,
+    refund_due = listener.cancel_share(session.id, item.refund)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, refund integer)
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.refund(v_applied);
   perform listener.project(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
@@ -1049,6 +1084,33 @@ $$;
 
 revoke all on function public.cancel_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.cancel_sessions(uuid, jsonb) to service_role;
+
+-- listener.cancel_share(session, undelivered) -> integer
+-- What the user's cancel of a running session gives back, by the kind's policy; null is all. Undelivered is what the worker says,
+-- else, once there is an artifact, the part that the progress has not reached.
+-- Units: p_undelivered and the answer are credits.
+create function listener.cancel_share(p_session uuid, p_undelivered integer default null)
+returns integer
+language sql stable security invoker
+set search_path = ''
+as $$
+  select case
+    when policy.cancel_refund = 'all' or session.cost = 0 then null
+    when policy.cancel_refund = 'none' then 0
+    when p_undelivered is not null then least(greatest(p_undelivered, 0), session.cost)
+    when not exists (
+      select from listener.artifacts as artifact
+      where artifact.session = session.id and artifact.attempt = session.attempt
+    ) then null
+    else session.cost - session.cost * session.progress / 100
+  end
+  from listener.sessions as session
+  inner join listener.kinds as policy on session.kind = policy.kind
+  where session.id = p_session
+$$;
+
+revoke all on function listener.cancel_share(uuid, integer) from public, anon, authenticated;
+grant execute on function listener.cancel_share(uuid, integer) to service_role;
 
 -- listener.charge(sessions)
 -- Takes the cost of new sessions from their owners, all or nothing.
@@ -1095,6 +1157,62 @@ $$;
 
 revoke all on function listener.charge(uuid[]) from public, anon, authenticated;
 grant execute on function listener.charge(uuid[]) to service_role;
+
+-- listener.check_rates(owners)
+-- Refuses an insert that is more than its owner's plan allows in a minute or a day; p_owners names each arriving row's owner.
+-- Exact for every window, not for the calendar's: it asks when the session left the window that makes room.
+-- Locks:  none; the caller has locked the accounts before, for who counts first and locks then lets parallel inserts through.
+-- Raises: PGRST, which PostgREST turns into 429 with Retry-After; the texts are constant because they reach HTTP unescaped.
+create function listener.check_rates(p_owners uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_wait_s integer;
+begin
+  if not exists (
+    select from listener.plans as plan where plan.inserts_per_minute is not null or plan.inserts_per_day is not null
+  ) then
+    return;
+  end if;
+  select ceil(max(
+    case
+      when arriving.sessions > allowance.sessions then allowance.window_s
+      else allowance.window_s - extract(epoch from v_now - blocking.created_at)
+    end
+  )) into v_wait_s
+  from (select owner_id, count(*) as sessions from unnest(p_owners) as owner_id group by owner_id) as arriving
+  inner join listener.accounts as account on arriving.owner_id = account.owner
+  inner join listener.plans as plan on account.plan = plan.plan
+  cross join lateral (
+    values (60, plan.inserts_per_minute), (86400, plan.inserts_per_day)
+  ) as allowance (window_s, sessions)
+  left join lateral (
+    select session.created_at
+    from listener.sessions as session
+    where session.owner = account.owner and session.created_at > v_now - make_interval(secs => allowance.window_s)
+    order by session.created_at desc
+    offset greatest(allowance.sessions - arriving.sessions, 0)
+    limit 1
+  ) as blocking on true
+  where allowance.sessions is not null and (arriving.sessions > allowance.sessions or blocking.created_at is not null);
+
+  if v_wait_s is not null then
+    raise sqlstate 'PGRST' using
+      message = json_build_object(
+        'code', 'PT429', 'message', 'rate_limited', 'details', 'The plan allows no more sessions for now.', 'hint', null
+      ),
+      detail = json_build_object(
+        'status', 429, 'status_text', 'Too Many Requests',
+        'headers', json_build_object('Retry-After', greatest(v_wait_s, 1)::text)
+      );
+  end if;
+end
+$$;
+
+revoke all on function listener.check_rates(uuid[]) from public, anon, authenticated;
 
 -- public.claim_sessions(worker, claim_id, kinds, limit) -> (session, attempt, kind, owner, row_id, params, ...)
 -- Starts attempts of up to `limit` due sessions of these kinds, in fair order. The same claim_id again gives the same rows, so a
@@ -1200,8 +1318,9 @@ $$;
 revoke all on function listener.column_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- public.complete_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as completed; items are [{"session", "attempt", "result"}]. The credits are kept.
--- Locks:  visible rows, then sessions.
+-- Settles attempts as completed; items are [{"session", "attempt", "result", "refund"}]. The credits are kept, but for
+-- `refund`: what the undelivered part of a pack cost, at most the charge; optional.
+-- Locks:  visible rows, then sessions; for a refund, accounts ascending.
 create function public.complete_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
 language plpgsql volatile security invoker
@@ -1216,9 +1335,13 @@ begin
   set
     status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
     result = case when jsonb_typeof(item.result) = 'object' then item.result end,
-    error_code = null, error_message = null, error_details = null
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb)
+    error_code = null, error_message = null, error_details = null,
+    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
   where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
+  if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
+    perform listener.refund(v_applied);
+  end if;
   perform listener.project(v_applied);
   perform listener.record_events(v_applied, 'generation_completed');
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
@@ -1228,6 +1351,26 @@ $$;
 
 revoke all on function public.complete_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_sessions(uuid, jsonb) to service_role;
+
+-- listener.count_running(also) -> (owner, kind, sessions)
+-- How many sessions of each owner and kind run, those in p_also counted as running.
+create function listener.count_running(p_also uuid[])
+returns table (owner uuid, kind text, sessions bigint)
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select held.owner, held.kind, count(*)
+  from (
+    select session.owner, session.kind from listener.sessions as session where session.status = 'processing'
+    union all
+    select session.owner, session.kind from listener.sessions as session
+    where session.id = any(p_also) and session.status <> 'processing'
+  ) as held
+  group by held.owner, held.kind
+$$;
+
+revoke all on function listener.count_running(uuid[]) from public, anon, authenticated;
+grant execute on function listener.count_running(uuid[]) to service_role;
 
 -- public.credit_balance() -> integer
 -- A signed-in user's door to listener.own_balance.
@@ -1303,6 +1446,75 @@ $$;
 
 revoke all on function listener.dry_run(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.due_and_fitting(kinds, limit, taken) -> setof uuid
+-- The next due sessions in the order of due_sessions that the limits let run beside what runs and p_taken. It may give fewer than
+-- there are, since one owner's rows can hide the next one's: ask again with what it gave until it gives nothing.
+-- Locks:  sessions, skip locked; the caller keeps other claims away.
+create function listener.due_and_fitting(p_kinds text[], p_limit integer, p_taken uuid[])
+returns setof uuid
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_full uuid[] := listener.full_owners(p_taken);
+begin
+  return query
+  with running as (
+    select counted.owner, counted.kind, counted.sessions from listener.count_running(p_taken) as counted
+  ),
+  candidate as (
+    select due.id, due.owner, due.rank, wanted.kind, wanted.ord
+    from unnest(p_kinds) with ordinality as wanted (kind, ord)
+    cross join lateral (
+      select next.id, next.owner, row_number() over () as rank
+      from (
+        select session.id, session.owner
+        from listener.sessions as session
+        where
+          session.status = 'queued'
+          and session.kind = wanted.kind
+          -- Wrapped: as plain conditions they make the planner expect one row and sort the backlog.
+          and (select session.owner <> all(v_full) and session.id <> all(p_taken))
+          and (
+            select registry.broken_at is null
+            from listener.session_tables as registry
+            where registry.id = session.table_id
+          )
+        order by session.fair_tag, session.seq
+        limit p_limit
+        for no key update of session skip locked
+      ) as next
+    ) as due
+  ),
+  owned as (
+    select
+      candidate.id, candidate.rank, candidate.kind, candidate.ord, plan.running_at_once,
+      coalesce((select sum(running.sessions) from running where running.owner = candidate.owner), 0)
+      + row_number() over (partition by candidate.owner order by candidate.rank, candidate.ord) as nth_of_owner
+    from candidate
+    inner join listener.accounts as account on candidate.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+  ),
+  fitting as (
+    select
+      owned.id, owned.rank, owned.ord, policy.running_at_once,
+      coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
+      + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
+    from owned
+    inner join listener.kinds as policy on owned.kind = policy.kind
+    where owned.running_at_once is null or owned.nth_of_owner <= owned.running_at_once
+  )
+  select fitting.id
+  from fitting
+  where fitting.running_at_once is null or fitting.nth_of_kind <= fitting.running_at_once
+  order by fitting.rank, fitting.ord
+  limit p_limit;
+end
+$$;
+
+revoke all on function listener.due_and_fitting(text[], integer, uuid[]) from public, anon, authenticated;
+grant execute on function listener.due_and_fitting(text[], integer, uuid[]) to service_role;
+
 -- listener.due_sessions(kinds, limit) -> setof uuid
 -- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
 -- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all, and a condition on
@@ -1339,6 +1551,34 @@ $$;
 
 revoke all on function listener.due_sessions(text[], integer) from public, anon, authenticated;
 grant execute on function listener.due_sessions(text[], integer) to service_role;
+
+-- listener.due_within_limits(kinds, limit) -> uuid[]
+-- What due_sessions does, for projects that limit how many sessions of an owner or a kind run at once: what must wait is passed
+-- over. Claims wait for each other here, lock before count: two that counted at once would both see the last free place.
+-- Locks:  an advisory lock of its own, waits; then sessions, skip locked.
+create function listener.due_within_limits(p_kinds text[], p_limit integer)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_due uuid[] := '{}';
+  v_more uuid[];
+begin
+  perform pg_advisory_xact_lock(hashtext('listener'), hashtext('running_at_once'));
+  loop
+    v_more := array(
+      select fitting from listener.due_and_fitting(p_kinds, p_limit - cardinality(v_due), v_due) as fitting
+    );
+    v_due := v_due || v_more;
+    exit when cardinality(v_more) = 0 or cardinality(v_due) >= p_limit;
+  end loop;
+  return v_due;
+end
+$$;
+
+revoke all on function listener.due_within_limits(text[], integer) from public, anon, authenticated;
+grant execute on function listener.due_within_limits(text[], integer) to service_role;
 
 -- listener.enlist_worker(worker, name, kinds, slots, devices, version, lease_s) -> integer
 -- Writes a worker's row and starts its lease; returns the lease, bounded to 2..300 s.
@@ -1552,6 +1792,27 @@ $$;
 
 revoke all on function listener.fence(uuid, jsonb, text[]) from public, anon, authenticated;
 grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
+
+-- listener.full_owners(also) -> uuid[]
+-- Owners of whom as many sessions run as their plan allows at once, those in p_also counted as running.
+create function listener.full_owners(p_also uuid[])
+returns uuid[]
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select array(
+    select account.owner
+    from listener.count_running(p_also) as running
+    inner join listener.accounts as account on running.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+    where plan.running_at_once is not null
+    group by account.owner, plan.running_at_once
+    having sum(running.sessions) >= plan.running_at_once
+  )
+$$;
+
+revoke all on function listener.full_owners(uuid[]) from public, anon, authenticated;
+grant execute on function listener.full_owners(uuid[]) to service_role;
 
 -- listener.grant_access(table, grant_select, insert_columns)
 -- Workers may write the table. Users who are held apart by row level security may read it and insert the input columns (or
@@ -2646,7 +2907,8 @@ $$;
 revoke all on function listener.record_stored() from public, anon, authenticated;
 
 -- listener.refund(sessions) -> integer
--- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
+-- Gives back what settled sessions did not earn, once each: the ledger's key makes the second time nothing. A failed or
+-- cancelled session gives back its cost, a completed one nothing, unless settling wrote another amount into refund_due.
 -- Returns the credits given back now.
 -- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
 --         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
@@ -2660,7 +2922,8 @@ declare
 begin
   perform from listener.accounts as account
   where account.owner in (
-    select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
+    select session.owner from listener.sessions as session
+    where session.id = any(p_sessions) and session.cost > 0 and (session.status <> 'completed' or session.refund_due > 0)
   )
   order by account.owner
   for no key update;
@@ -2668,10 +2931,17 @@ begin
   with booked as (
     insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
     select
-      'refund:' || session.id::text, 'refund', session.owner, session.cost, session.id,
-      case session.status when 'failed' then session.error_code else session.status end, listener.clock()
+      'refund:' || session.id::text, 'refund', session.owner, part.amount, session.id,
+      case session.status when 'failed' then session.error_code when 'completed' then 'undelivered' else session.status end,
+      listener.clock()
     from listener.sessions as session
-    where session.id = any(p_sessions) and session.status in ('failed', 'cancelled') and session.cost > 0
+    cross join lateral (
+      select case
+        when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+        when session.status = 'completed' then session.refund_due
+      end as amount
+    ) as part
+    where session.id = any(p_sessions) and part.amount > 0
     on conflict (key) do nothing
     returning entry.owner, entry.amount
   ),
@@ -2797,12 +3067,13 @@ $$;
 
 revoke all on function listener.refuse_truncate() from public, anon, authenticated;
 
--- listener.register_rows(relation, rows) -> integer
+-- listener.register_rows(relation, rows, is_limited) -> integer
 -- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
--- Returns how many. Their order is the order in which they queue.
+-- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
+-- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
-create function listener.register_rows(p_relation oid, p_rows jsonb[])
+-- Raises: PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
+create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
 set search_path = ''
@@ -2833,6 +3104,9 @@ begin
   end if;
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   perform listener.open_accounts(v_owners);
+  if p_is_limited then
+    perform listener.check_rates(v_owners);
+  end if;
 
   with registered as (
     insert into listener.sessions as session (
@@ -2859,7 +3133,7 @@ begin
 end
 $$;
 
-revoke all on function listener.register_rows(oid, jsonb[]) from public, anon, authenticated, service_role;
+revoke all on function listener.register_rows(oid, jsonb[], boolean) from public, anon, authenticated, service_role;
 
 -- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
 -- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
@@ -2871,7 +3145,7 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 begin
-  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows));
+  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
   return null;
 end
 $$;
@@ -3542,7 +3816,14 @@ begin
   if v_beat is null then
     return '{}'::uuid[];
   end if;
-  v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  if
+    exists (select from listener.plans as plan where plan.running_at_once is not null)
+    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
+  then
+    v_due := listener.due_within_limits(p_kinds, p_limit);
+  else
+    v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  end if;
   if cardinality(v_due) = 0 then
     return '{}'::uuid[];
   end if;
@@ -3810,7 +4091,8 @@ revoke all on function listener.watch(
 ) from public, anon, authenticated, service_role;
 
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
--- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat.
+-- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
+-- gives back what a cancel would: deleting the row is no way around the kind's policy.
 -- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
 -- Locks:  sessions ascending, then accounts.
 create function listener.withdraw_sessions()
@@ -3844,7 +4126,8 @@ begin
   update listener.sessions as session
   set
     status = 'cancelled', worker = null, run_at = null, finished_at = v_now, updated_at = v_now,
-    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now),
+    refund_due = case when session.status = 'processing' then listener.cancel_share(session.id) end
   where session.id = any(v_open);
   perform listener.refund(v_open);
   return null;
@@ -3924,7 +4207,7 @@ execute function listener.rebind_tables();
 create trigger sessions_guard before update on listener.sessions
 for each row
 when (
-  (old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+  (old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
   or new.attempt < old.attempt
   or new.failures < old.failures
   or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)

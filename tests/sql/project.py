@@ -215,7 +215,11 @@ async def expect_invariants(project: Project) -> None:
         select
           coalesce(-sum(amount) filter (where entry = 'charge'), 0) as charged,
           coalesce(sum(amount) filter (where entry = 'refund'), 0) as refunded,
-          (select coalesce(sum(cost), 0) from listener.sessions where status = 'completed') as kept,
+          (
+            select coalesce(sum(case status when 'completed' then cost - coalesce(refund_due, 0)
+              when 'cancelled' then cost - coalesce(refund_due, cost) else 0 end), 0)
+            from listener.sessions
+          ) as kept,
           (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null) as still_open
         from listener.ledger
         """
