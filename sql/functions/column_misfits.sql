@@ -13,7 +13,7 @@ as $$
     left join pg_catalog.pg_type as type on found.atttypid = type.oid
   )
 
-  select 'owner_column_missing', format('There is no column %I.', p_table.owner_column),
+  select 'owner_column_missing', format('There is no column %s.', quote_ident(p_table.owner_column)),
     'Name the column that holds the owner: owner_column => ''user_id''.'
   where not exists (
     select from pg_catalog.pg_attribute as owner

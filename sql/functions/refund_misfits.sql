@@ -12,7 +12,8 @@ as $$
     values
       (given.oid is null, 'on_refund_missing', format('There is no function %s.', p_table.on_refund),
         'Name it with its schema and arguments: on_refund => ''public.give_back(uuid,integer)''.'),
-      (routine.prokind <> 'f' or routine.proargtypes::oid[] <> array['uuid'::regtype, 'integer'::regtype]::oid[],
+      (routine.prokind <> 'f'
+        or array(select unnest(routine.proargtypes)) <> array['uuid'::regtype, 'integer'::regtype]::oid[],
         'on_refund_takes_other_arguments', format('%s does not take (uuid, integer).', given.oid),
         'It is called with the id of the row and the amount.'),
       (not has_function_privilege('service_role', given.oid, 'execute')

@@ -38,10 +38,10 @@ as $$
       (cardinality(pk.conkey) > 1, 'composite_primary_key', 'Its primary key has several columns.',
         'A session is named by one uuid: make that the primary key and the rest a unique constraint.'),
       (cardinality(pk.conkey) = 1 and id.atttypid <> 'uuid'::regtype, 'primary_key_is_not_uuid',
-        format('Its primary key %I is of type %s.', id.attname, format_type(id.atttypid, id.atttypmod)),
+        format('Its primary key %s is of type %s.', quote_ident(id.attname), format_type(id.atttypid, id.atttypmod)),
         'Make a uuid column the primary key.'),
       (cardinality(pk.conkey) = 1 and id.attname <> p_table.id_column, 'id_column_is_not_the_key',
-        format('The primary key is %I, not %I.', id.attname, p_table.id_column), 'Leave id_column out.')
+        format('The primary key is %s, not %s.', quote_ident(id.attname), quote_ident(p_table.id_column)), 'Leave id_column out.')
   ) as misfit (applies, name, detail, hint)
   where class.oid = p_table.relation and misfit.applies
 $$;
