@@ -1270,7 +1270,7 @@ as $$
     left join pg_catalog.pg_type as type on found.atttypid = type.oid
   )
 
-  select 'owner_column_missing', format('There is no column %I.', p_table.owner_column),
+  select 'owner_column_missing', format('There is no column %s.', quote_ident(p_table.owner_column)),
     'Name the column that holds the owner: owner_column => ''user_id''.'
   where not exists (
     select from pg_catalog.pg_attribute as owner
@@ -2977,7 +2977,8 @@ as $$
     values
       (given.oid is null, 'on_refund_missing', format('There is no function %s.', p_table.on_refund),
         'Name it with its schema and arguments: on_refund => ''public.give_back(uuid,integer)''.'),
-      (routine.prokind <> 'f' or routine.proargtypes::oid[] <> array['uuid'::regtype, 'integer'::regtype]::oid[],
+      (routine.prokind <> 'f'
+        or array(select unnest(routine.proargtypes)) <> array['uuid'::regtype, 'integer'::regtype]::oid[],
         'on_refund_takes_other_arguments', format('%s does not take (uuid, integer).', given.oid),
         'It is called with the id of the row and the amount.'),
       (not has_function_privilege('service_role', given.oid, 'execute')
@@ -3217,10 +3218,10 @@ as $$
       (cardinality(pk.conkey) > 1, 'composite_primary_key', 'Its primary key has several columns.',
         'A session is named by one uuid: make that the primary key and the rest a unique constraint.'),
       (cardinality(pk.conkey) = 1 and id.atttypid <> 'uuid'::regtype, 'primary_key_is_not_uuid',
-        format('Its primary key %I is of type %s.', id.attname, format_type(id.atttypid, id.atttypmod)),
+        format('Its primary key %s is of type %s.', quote_ident(id.attname), format_type(id.atttypid, id.atttypmod)),
         'Make a uuid column the primary key.'),
       (cardinality(pk.conkey) = 1 and id.attname <> p_table.id_column, 'id_column_is_not_the_key',
-        format('The primary key is %I, not %I.', id.attname, p_table.id_column), 'Leave id_column out.')
+        format('The primary key is %s, not %s.', quote_ident(id.attname), quote_ident(p_table.id_column)), 'Leave id_column out.')
   ) as misfit (applies, name, detail, hint)
   where class.oid = p_table.relation and misfit.applies
 $$;
@@ -3991,6 +3992,7 @@ declare
   v_session uuid;
   v_state text;
   v_misfit text;
+  v_missed uuid[];
   v_version numeric;
   v_last_version numeric;
   v_caller text := current_setting('role');
@@ -3999,18 +4001,21 @@ begin
   foreach v_state in array p_states loop
     perform listener.pose_probe(v_session, v_state);
     perform set_config('client_min_messages', 'error', true), set_config('role', p_role, true);
-    perform listener.project(array[v_session]);
+    v_missed := listener.project(array[v_session]);
     perform set_config('role', v_caller, true);
     set constraints all immediate;
-    select known.broken_reason into v_misfit from listener.session_tables as known where known.id = p_table.id;
+    v_misfit := coalesce(
+      (select known.broken_reason from listener.session_tables as known where known.id = p_table.id),
+      case when cardinality(v_missed) > 0 then 'the update reaches no row: a trigger or a policy swallows it' end
+    );
     execute format(
       'select coalesce($1, case when to_jsonb(visible) ->> %1$L is distinct from state.status '
       'then ''something changes it to '' || coalesce(to_jsonb(visible) ->> %1$L, ''null'') end), visible.%2$I '
       'from %3$s as visible left join listener.visible_states as state on state.session = $2 where visible.%4$I = $3',
       p_table.columns ->> 'status', p_table.columns ->> 'version', p_table.relation, p_table.id_column
     ) into v_misfit, v_version using v_misfit, v_session, p_row_id;
-    if v_misfit is null and v_version is not distinct from v_last_version then
-      v_misfit := 'the update reaches no row: a trigger or a policy swallows it';
+    if v_misfit is null and not v_version > v_last_version then
+      v_misfit := 'its version does not grow';
     end if;
     if v_misfit is not null then
       return format('%s (as %s): %s', v_state, p_role, v_misfit);
