@@ -9,7 +9,7 @@ set search_path = ''
 as $$
 declare
   v_column record;
-  v_added text[] := '{}';
+  v_added text[] := '{}'::text[];
 begin
   for v_column in
     select pair.value as name, ours.name as state, ours.definition

@@ -21,6 +21,7 @@ exception when sqlstate 'PT402' then
     format('Not every owner of the %s queued rows has the credits for his own.', cardinality(v_rows)),
     'Grant credits first, finish or delete rows, or watch without backfill.'
   )]::listener.misfit[]);
+  return null;  -- not reached: refuse_table raises
 end
 $$;
 

@@ -8,7 +8,7 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_due uuid[] := '{}';
+  v_due uuid[] := '{}'::uuid[];
   v_more uuid[];
 begin
   perform pg_advisory_xact_lock(hashtext('listener'), hashtext('running_at_once'));

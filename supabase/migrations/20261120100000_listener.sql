@@ -758,7 +758,7 @@ set search_path = ''
 as $$
 declare
   v_column record;
-  v_added text[] := '{}';
+  v_added text[] := '{}'::text[];
 begin
   for v_column in
     select pair.value as name, ours.name as state, ours.definition
@@ -892,6 +892,7 @@ exception when sqlstate 'PT402' then
     format('Not every owner of the %s queued rows has the credits for his own.', cardinality(v_rows)),
     'Grant credits first, finish or delete rows, or watch without backfill.'
   )]::listener.misfit[]);
+  return null;  -- not reached: refuse_table raises
 end
 $$;
 
@@ -1562,7 +1563,7 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_due uuid[] := '{}';
+  v_due uuid[] := '{}'::uuid[];
   v_more uuid[];
 begin
   perform pg_advisory_xact_lock(hashtext('listener'), hashtext('running_at_once'));

@@ -99,7 +99,11 @@ def lint(folder: Path, url: str) -> list[str]:
     """What `db lint` finds: function and message."""
     found = supabase(folder, url, "db", "lint", "--schema", SCHEMAS, "--level", "warning", "--output-format", "json")
     results = found["results"] if isinstance(found, dict) else found
-    return [f"{result['function']}: {issue['message']}" for result in results for issue in result["issues"]]
+    return [
+        f"{result['function']}: {issue['message']} {issue.get('context', '')}"
+        for result in results
+        for issue in result["issues"]
+    ]
 
 
 def advise(folder: Path, url: str) -> list[str]:
@@ -121,11 +125,11 @@ async def check_triggers(url: str) -> list[str]:
 
 
 def test_db_advisors_find_nothing(databases: tuple[str, str], tmp_path: Path) -> None:
-    assert advise(tmp_path, databases[0]) == []
+    assert "\n".join(advise(tmp_path, databases[0])) == ""
 
 
 def test_db_lint_finds_nothing(databases: tuple[str, str], tmp_path: Path) -> None:
-    assert lint(tmp_path, databases[0]) == []
+    assert "\n".join(lint(tmp_path, databases[0])) == ""
 
 
 async def test_the_trigger_functions_that_db_lint_leaves_out_fit_their_tables(databases: tuple[str, str]) -> None:
