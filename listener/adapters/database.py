@@ -58,11 +58,18 @@ class Database:
         await self._connection.execute("notify pgrst, 'reload schema'")
         return applied
 
-    async def value(self, query: str, *arguments: Any) -> Any:
-        """Run one statement in a transaction; its one value."""
+    async def value(self, statement: str, *, kept: bool) -> Any:
+        """Run one statement in a transaction that is kept or rolled back; its one value."""
         with _worded("nothing was changed"):
-            async with self._connection.transaction():
-                return await self._connection.fetchval(query, *arguments)
+            transaction = self._connection.transaction()
+            await transaction.start()
+            try:
+                value = await self._connection.fetchval(statement)
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await (transaction.commit() if kept else transaction.rollback())
+            return value
 
     async def _applied_now(self, migration: Migration) -> bool:
         with _worded(f"{migration.file} was rolled back"):

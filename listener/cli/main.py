@@ -23,6 +23,7 @@ COMMANDS = {
     "submit": "Insert a session and watch it.",
     "status": "Show the workers and the queue.",
     "migrate": "Bring the tables and functions into your project.",
+    "watch-table": "Make a table of yours a session table.",
     "grant": "Give an owner credits.",
     "ledger": "Show an owner's credits, entry by entry.",
 }
