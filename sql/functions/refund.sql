@@ -1,7 +1,7 @@
 -- listener.refund(sessions) -> integer
 -- Gives back what settled sessions did not earn, once each: the ledger's key makes the second time nothing. A failed or
 -- cancelled session gives back its cost, a completed one nothing, unless settling wrote another amount into refund_due.
--- Returns the credits given back now.
+-- What the app took is given back by the app: see refund_by_app. Returns the credits given back now.
 -- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
 --         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
 create function listener.refund(p_sessions uuid[])
@@ -15,7 +15,9 @@ begin
   perform from listener.accounts as account
   where account.owner in (
     select session.owner from listener.sessions as session
-    where session.id = any(p_sessions) and session.cost > 0 and (session.status <> 'completed' or session.refund_due > 0)
+    where
+      session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
+      and (session.status <> 'completed' or session.refund_due > 0)
   )
   order by account.owner
   for no key update;
@@ -33,7 +35,7 @@ begin
         when session.status = 'completed' then session.refund_due
       end as amount
     ) as part
-    where session.id = any(p_sessions) and part.amount > 0
+    where session.id = any(p_sessions) and part.amount > 0 and not session.paid_by_app
     on conflict (key) do nothing
     returning entry.owner, entry.amount
   ),
@@ -48,7 +50,7 @@ begin
     returning due.amount
   )
   select coalesce(sum(paid.amount), 0) into v_refunded from paid;
-  return v_refunded;
+  return v_refunded + listener.refund_by_app(p_sessions);
 end
 $$;
 

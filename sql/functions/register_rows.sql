@@ -18,6 +18,7 @@ declare
 begin
   select
     registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
+    registry.on_refund is not null as paid_by_app,
     registry.columns ->> 'status' as status_column,
     array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
   into strict v_table
@@ -41,13 +42,13 @@ begin
 
   with registered as (
     insert into listener.sessions as session (
-      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
+      table_id, row_id, kind, owner, params, cost, paid_by_app, work, start_tag, fair_tag, max_attempts, time_limit_s,
       request_id, traceparent, created_at, updated_at
     )
     select
       v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
       (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
-      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
       stamp.clock, stamp.clock
     from unnest(v_rows) with ordinality as arriving (fields, ordinal)

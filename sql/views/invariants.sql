@@ -17,6 +17,7 @@ with money as (
   from listener.sessions as session
   left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
   left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+  where not session.paid_by_app
 )
 
 select
@@ -54,6 +55,19 @@ select
 from listener.ledger as refund
 left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
 where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'what_the_app_took_is_owed_or_given_back_by_the_app' as invariant,
+  session.id as subject
+from listener.sessions as session
+left join listener.app_refunds as refund on session.id = refund.session
+where
+  session.paid_by_app
+  and coalesce(refund.amount, 0) <> case
+    when session.status = 'completed' then coalesce(session.refund_due, 0)
+    when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+    else 0
+  end
 union all
 select
   'processing_belongs_to_a_registered_worker' as invariant,

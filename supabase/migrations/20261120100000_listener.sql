@@ -229,6 +229,7 @@ grant select (id, beats) on table listener.workers to service_role;
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
 -- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
   id uuid primary key default gen_random_uuid(),
@@ -265,6 +266,7 @@ create table listener.sessions (
   finished_at timestamptz,
   updated_at timestamptz not null default now(),
   refund_due integer,
+  paid_by_app boolean not null default false,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -301,6 +303,30 @@ create index sessions_by_owner on listener.sessions (owner, created_at);
 alter table listener.sessions enable row level security;
 revoke all on table listener.sessions from public, anon, authenticated, service_role;
 grant select, update on table listener.sessions to service_role;
+
+-- listener.app_refunds
+-- What an app with a credit system of its own has to give back, once per session; its function is called by the settling
+-- transaction, and again by the sweep for as long as it raises. A failing function never loses a settlement: it is owed here. `session` is no foreign key: what is owed
+-- outlives pruned sessions.
+-- Units: amount is in the app's credits.
+create table listener.app_refunds (
+  session uuid primary key,
+  row_id uuid not null,
+  on_refund text not null,
+  amount integer not null,
+  created_at timestamptz not null,
+  calls integer not null default 0,
+  call_at timestamptz not null,
+  paid_at timestamptz,
+  error text,
+  constraint app_refunds_amount_is_positive check (amount > 0)
+);
+
+create index app_refunds_owed on listener.app_refunds (call_at) where paid_at is null;
+
+alter table listener.app_refunds enable row level security;
+revoke all on table listener.app_refunds from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.app_refunds to service_role;
 
 -- listener.artifacts
 -- The files that an attempt saved. Only those of the attempt that settles count.
@@ -508,6 +534,7 @@ with money as (
   from listener.sessions as session
   left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
   left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+  where not session.paid_by_app
 )
 
 select
@@ -545,6 +572,19 @@ select
 from listener.ledger as refund
 left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
 where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'what_the_app_took_is_owed_or_given_back_by_the_app' as invariant,
+  session.id as subject
+from listener.sessions as session
+left join listener.app_refunds as refund on session.id = refund.session
+where
+  session.paid_by_app
+  and coalesce(refund.amount, 0) <> case
+    when session.status = 'completed' then coalesce(session.refund_due, 0)
+    when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+    else 0
+  end
 union all
 select
   'processing_belongs_to_a_registered_worker' as invariant,
@@ -1114,7 +1154,7 @@ revoke all on function listener.cancel_share(uuid, integer) from public, anon, a
 grant execute on function listener.cancel_share(uuid, integer) to service_role;
 
 -- listener.charge(sessions)
--- Takes the cost of new sessions from their owners, all or nothing.
+-- Takes the cost of new sessions from their owners, all or nothing; what the app itself took is not taken again.
 -- Locks:  accounts, which open_accounts has locked in ascending order.
 -- Raises: PT402 credits_insufficient (HTTP 402); the message is constant because it becomes the HTTP reason phrase.
 create function listener.charge(p_sessions uuid[])
@@ -1127,7 +1167,7 @@ begin
     select from (
       select session.owner, sum(session.cost) as credits
       from listener.sessions as session
-      where session.id = any(p_sessions)
+      where session.id = any(p_sessions) and not session.paid_by_app
       group by session.owner
     ) as due
     inner join listener.accounts as account on due.owner = account.owner
@@ -1143,7 +1183,7 @@ begin
     select
       'charge:' || session.id::text, 'charge', session.owner, -session.cost, session.id, session.kind, listener.clock()
     from listener.sessions as session
-    where session.id = any(p_sessions) and session.cost > 0
+    where session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
     returning entry.owner, entry.amount
   ),
   due as (
@@ -2551,6 +2591,80 @@ $$;
 revoke all on function listener.own_balance() from public, anon, authenticated;
 grant execute on function listener.own_balance() to authenticated;
 
+-- listener.pay_app_refunds(sessions) -> integer
+-- Calls the apps' functions with (row_id, amount), each in a subtransaction: one that raises, or runs into the statement timeout,
+-- changes nothing else and is called again, after 10 s and then twice as long each time, up to an hour. Returns how many went
+-- through. The name called comes from the registry, which only its owner writes.
+-- Locks:  the rows of app_refunds, skip locked; then whatever the app's function locks.
+create function listener.pay_app_refunds(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owed record;
+  v_error text;
+  v_paid integer := 0;
+  v_now timestamptz := listener.clock();
+begin
+  for v_owed in
+    select refund.session, refund.row_id, refund.amount, refund.on_refund,
+      quote_ident(namespace.nspname) || '.' || quote_ident(routine.proname) as function
+    from listener.app_refunds as refund
+    left join pg_catalog.pg_proc as routine on to_regprocedure(refund.on_refund) = routine.oid
+    left join pg_catalog.pg_namespace as namespace on routine.pronamespace = namespace.oid
+    where refund.session = any(p_sessions) and refund.paid_at is null
+    order by refund.session
+    for no key update of refund skip locked
+  loop
+    v_error := null;
+    begin
+      if v_owed.function is null then
+        raise exception 'there is no function %', v_owed.on_refund;
+      end if;
+      execute format('select %s($1, $2)', v_owed.function) using v_owed.row_id, v_owed.amount;
+    exception when others or query_canceled then
+      v_error := left(sqlstate || ' ' || sqlerrm, 500);
+      raise warning 'refund of % by %: %', v_owed.row_id, v_owed.on_refund, v_error;
+    end;
+    v_paid := v_paid + (v_error is null)::integer;
+    update listener.app_refunds as refund
+    set
+      calls = refund.calls + 1,
+      error = v_error,
+      paid_at = case when v_error is null then v_now end,
+      call_at = v_now + make_interval(secs => least(10 * 2 ^ least(refund.calls, 10), 3600))
+    where refund.session = v_owed.session;
+  end loop;
+  return v_paid;
+end
+$$;
+
+revoke all on function listener.pay_app_refunds(uuid[]) from public, anon, authenticated;
+grant execute on function listener.pay_app_refunds(uuid[]) to service_role;
+
+-- listener.pay_owed_refunds(limit) -> integer
+-- Calls again for the refunds that apps still owe; returns how many went through.
+-- Locks:  the rows of app_refunds, skip locked.
+create function listener.pay_owed_refunds(p_limit integer)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return listener.pay_app_refunds(array(
+    select refund.session
+    from listener.app_refunds as refund
+    where refund.paid_at is null and refund.call_at <= (select listener.clock())
+    order by refund.call_at
+    limit p_limit
+  ));
+end
+$$;
+
+revoke all on function listener.pay_owed_refunds(integer) from public, anon, authenticated;
+grant execute on function listener.pay_owed_refunds(integer) to service_role;
+
 -- listener.pose_probe(session, state)
 -- Puts a probe's session into a state, with texts as long as they may become: started and running are processing before and
 -- after the first progress.
@@ -2910,7 +3024,7 @@ revoke all on function listener.record_stored() from public, anon, authenticated
 -- listener.refund(sessions) -> integer
 -- Gives back what settled sessions did not earn, once each: the ledger's key makes the second time nothing. A failed or
 -- cancelled session gives back its cost, a completed one nothing, unless settling wrote another amount into refund_due.
--- Returns the credits given back now.
+-- What the app took is given back by the app: see refund_by_app. Returns the credits given back now.
 -- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
 --         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
 create function listener.refund(p_sessions uuid[])
@@ -2924,7 +3038,9 @@ begin
   perform from listener.accounts as account
   where account.owner in (
     select session.owner from listener.sessions as session
-    where session.id = any(p_sessions) and session.cost > 0 and (session.status <> 'completed' or session.refund_due > 0)
+    where
+      session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
+      and (session.status <> 'completed' or session.refund_due > 0)
   )
   order by account.owner
   for no key update;
@@ -2942,7 +3058,7 @@ begin
         when session.status = 'completed' then session.refund_due
       end as amount
     ) as part
-    where session.id = any(p_sessions) and part.amount > 0
+    where session.id = any(p_sessions) and part.amount > 0 and not session.paid_by_app
     on conflict (key) do nothing
     returning entry.owner, entry.amount
   ),
@@ -2957,12 +3073,53 @@ begin
     returning due.amount
   )
   select coalesce(sum(paid.amount), 0) into v_refunded from paid;
-  return v_refunded;
+  return v_refunded + listener.refund_by_app(p_sessions);
 end
 $$;
 
 revoke all on function listener.refund(uuid[]) from public, anon, authenticated;
 grant execute on function listener.refund(uuid[]) to service_role;
+
+-- listener.refund_by_app(sessions) -> integer
+-- Lets apps give back what they took themselves, once for each settled session; see pay_app_refunds. Returns the credits that
+-- were not owed before.
+-- Locks:  the new rows of app_refunds; then whatever the app's function locks, as the last of all locks.
+create function listener.refund_by_app(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owed uuid[];
+  v_amount integer;
+  v_now timestamptz := listener.clock();
+begin
+  if not exists (select from listener.sessions as session where session.id = any(p_sessions) and session.paid_by_app) then
+    return 0;
+  end if;
+  with owed as (
+    insert into listener.app_refunds as refund (session, row_id, on_refund, amount, created_at, call_at)
+    select session.id, session.row_id, registry.on_refund, part.amount, v_now, v_now
+    from listener.sessions as session
+    inner join listener.session_tables as registry on session.table_id = registry.id
+    cross join lateral (
+      select case
+        when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+        when session.status = 'completed' then session.refund_due
+      end as amount
+    ) as part
+    where session.id = any(p_sessions) and session.paid_by_app and part.amount > 0
+    on conflict (session) do nothing
+    returning refund.session, refund.amount
+  )
+  select array_agg(owed.session), coalesce(sum(owed.amount), 0) into v_owed, v_amount from owed;
+  perform listener.pay_app_refunds(v_owed);
+  return v_amount;
+end
+$$;
+
+revoke all on function listener.refund_by_app(uuid[]) from public, anon, authenticated;
+grant execute on function listener.refund_by_app(uuid[]) to service_role;
 
 -- listener.refund_misfits(table) -> setof misfit
 -- Why the app's own refund function could not be called.
@@ -3089,6 +3246,7 @@ declare
 begin
   select
     registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
+    registry.on_refund is not null as paid_by_app,
     registry.columns ->> 'status' as status_column,
     array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
   into strict v_table
@@ -3112,13 +3270,13 @@ begin
 
   with registered as (
     insert into listener.sessions as session (
-      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
+      table_id, row_id, kind, owner, params, cost, paid_by_app, work, start_tag, fair_tag, max_attempts, time_limit_s,
       request_id, traceparent, created_at, updated_at
     )
     select
       v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
       (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
-      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
       stamp.clock, stamp.clock
     from unnest(v_rows) with ordinality as arriving (fields, ordinal)
@@ -3750,7 +3908,8 @@ revoke all on function listener.strip_table(listener.session_tables) from public
 
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
--- its time limit, promotes due retries. Answers {"rescued", "failed", "promoted", "expired_workers"}.
+-- its time limit, promotes due retries, calls again for refunds that apps owe. Answers {"rescued", "failed", "promoted",
+-- "expired_workers", "app_refunds"}.
 -- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
 create function public.sweep_sessions(p_limit integer default 100)
 returns jsonb
@@ -3771,7 +3930,8 @@ begin
     'rescued', cardinality(v_rescued) + cardinality(v_overdue) - v_failed,
     'failed', v_failed,
     'promoted', listener.promote_delayed(v_limit),
-    'expired_workers', cardinality(v_expired)
+    'expired_workers', cardinality(v_expired),
+    'app_refunds', listener.pay_owed_refunds(v_limit)
   );
 end
 $$;

@@ -218,9 +218,10 @@ async def expect_invariants(project: Project) -> None:
           (
             select coalesce(sum(case status when 'completed' then cost - coalesce(refund_due, 0)
               when 'cancelled' then cost - coalesce(refund_due, cost) else 0 end), 0)
-            from listener.sessions
+            from listener.sessions where not paid_by_app
           ) as kept,
-          (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null) as still_open
+          (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null and not paid_by_app)
+            as still_open
         from listener.ledger
         """
     )
