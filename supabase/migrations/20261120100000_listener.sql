@@ -306,8 +306,8 @@ grant select, update on table listener.sessions to service_role;
 
 -- listener.app_refunds
 -- What an app with a credit system of its own has to give back, once per session; its function is called by the settling
--- transaction, and again by the sweep for as long as it raises. A failing function never loses a settlement: it is owed here. `session` is no foreign key: what is owed
--- outlives pruned sessions.
+-- transaction, and again by the sweep for as long as it raises. A failing function never loses a settlement: it is owed here.
+-- `session` is no foreign key: what is owed outlives pruned sessions.
 -- Units: amount is in the app's credits.
 create table listener.app_refunds (
   session uuid primary key,
