@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import pytest
 
 from devstack.postgres.cluster import start_cluster
 from devstack.postgres.prepare import prepare_database
+from tests.advisors.supabase_cli import needs_cli, supabase
 
-CLI = Path(__file__).parent / "node_modules" / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
 CHECKERS = sorted(Path("/usr/share/postgresql").glob("*/extension/plpgsql_check.control"))
 SCHEMAS = "public,listener"
 # The database is new, so no index was ever used; the private tables are closed to everybody by having no policy.
@@ -36,7 +34,7 @@ where namespace.nspname in ('listener', 'public') and language.lanname = 'plpgsq
 """
 
 pytestmark = [
-    pytest.mark.skipif(not CLI.is_file(), reason="the Supabase CLI is not installed: run `make advisors` (Linux x64)"),
+    needs_cli,
     pytest.mark.skipif(
         not CHECKERS, reason="the system's PostgreSQL has no plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),
@@ -78,26 +76,16 @@ async def _prepare(admin_url: str, project_url: str, planted_url: str) -> None:
     await planted.close()
 
 
-def supabase(folder: Path, url: str, *arguments: str) -> Any:
-    """Run the CLI in an empty folder, with an empty home, and read its JSON."""
-    environment = {"PATH": os.defpath, "HOME": str(folder), "SUPABASE_TELEMETRY_DISABLED": "1"}
-    ran = subprocess.run(
-        [CLI, *arguments, f"--remote={url}"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Target: custom Postgres" in ran.stderr, ran.stdout + ran.stderr
-    start = min((ran.stdout.find(sign) for sign in "[{" if sign in ran.stdout), default=-1)
-    return json.loads(ran.stdout[start:]) if start >= 0 else []
+def found_by(folder: Path, url: str, *arguments: str) -> Any:
+    """The JSON that the CLI ends with."""
+    printed = supabase(folder, url, *arguments, "--output-format", "json")
+    start = min((printed.find(sign) for sign in "[{" if sign in printed), default=-1)
+    return json.loads(printed[start:]) if start >= 0 else []
 
 
 def lint(folder: Path, url: str) -> list[str]:
     """What `db lint` finds: function and message."""
-    found = supabase(folder, url, "db", "lint", "--schema", SCHEMAS, "--level", "warning", "--output-format", "json")
+    found = found_by(folder, url, "db", "lint", "--schema", SCHEMAS, "--level", "warning")
     results = found["results"] if isinstance(found, dict) else found
     return [
         f"{result['function']}: {issue['message']} {issue.get('context', '')}"
@@ -108,7 +96,7 @@ def lint(folder: Path, url: str) -> list[str]:
 
 def advise(folder: Path, url: str) -> list[str]:
     """What `db advisors` finds, at every level, but for what is as meant."""
-    found = supabase(folder, url, "db", "advisors", "--type", "all", "--level", "info", "--output-format", "json")
+    found = found_by(folder, url, "db", "advisors", "--type", "all", "--level", "info")
     return [
         f"{one['level']} {one['name']}: {one['detail']}"
         for one in found["results"]
