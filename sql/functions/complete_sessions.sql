@@ -8,22 +8,16 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{completed}');
-  v_applied uuid[] := listener.applied(v_outcomes);
-  v_now timestamptz := listener.clock();
+  v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
+  v_applied uuid[];
 begin
-  update listener.sessions as session
-  set
-    status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
-    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
-    error_code = null, error_message = null, error_details = null,
-    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
-  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
-  if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
-    perform listener.refund(v_applied);
+  if v_outcomes is null then
+    v_outcomes := listener.fence(p_worker, p_items, '{completed}');
+    v_applied := listener.applied(v_outcomes);
+    perform listener.complete_applied(v_applied, p_items);
+  else
+    v_applied := listener.applied(v_outcomes);
   end if;
-  perform listener.project(v_applied);
   perform listener.record_events(v_applied, 'generation_completed');
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;

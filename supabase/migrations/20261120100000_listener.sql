@@ -18,6 +18,19 @@ create type listener.attempt_outcome as (
   cancel_requested boolean
 );
 
+-- listener.due_session
+-- A queued session that a claim has locked: what it needs to know of it without reading it again.
+create type listener.due_session as (
+  session uuid,
+  table_id integer,
+  row_id uuid,
+  kind text,
+  work double precision,
+  start_tag double precision,
+  fair_tag double precision,
+  seq bigint
+);
+
 -- listener.misfit
 -- Why a table cannot be watched: a name, what was found, what to do about it.
 create type listener.misfit as (
@@ -863,36 +876,37 @@ $$;
 
 revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
 
--- listener.advance_virtual_time(sessions)
+-- listener.advance_virtual_time(claimed)
 -- Moves the virtual time of the kinds that were just claimed: to the furthest start tag, and by a small drift in any case,
 -- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
 -- Locks:  kinds, ascending.
-create function listener.advance_virtual_time(p_sessions uuid[])
+create function listener.advance_virtual_time(p_claimed listener.due_session[])
 returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  perform from listener.kinds as kind
-  where kind.kind in (select session.kind from listener.sessions as session where session.id = any(p_sessions))
-  order by kind.kind
-  for no key update;
+  if exists (select from unnest(p_claimed) as due where due.kind <> p_claimed[1].kind) then
+    perform from listener.kinds as kind
+    where kind.kind in (select due.kind from unnest(p_claimed) as due)
+    order by kind.kind
+    for no key update;
+  end if;
 
   update listener.kinds as kind
   set virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag)
   from (
-    select session.kind, sum(session.work) as work, max(session.start_tag) as furthest_tag
-    from listener.sessions as session
-    where session.id = any(p_sessions)
-    group by session.kind
+    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag
+    from unnest(p_claimed) as due
+    group by due.kind
   ) as claimed
   where kind.kind = claimed.kind;
 end
 $$;
 
-revoke all on function listener.advance_virtual_time(uuid[]) from public, anon, authenticated;
-grant execute on function listener.advance_virtual_time(uuid[]) to service_role;
+revoke all on function listener.advance_virtual_time(listener.due_session[]) from public, anon, authenticated;
+grant execute on function listener.advance_virtual_time(listener.due_session[]) to service_role;
 
 -- listener.applied(outcomes) -> uuid[]
 -- The sessions among the outcomes that the caller is to write.
@@ -939,10 +953,11 @@ $$;
 revoke all on function listener.backfill_rows(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.bind_tables()
--- Writes the two functions that touch visible rows, one static branch for each watched table: a statement that is put together
+-- Writes the three functions that touch visible rows, one static branch for each watched table: a statement that is put together
 -- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
 --   hold_visible(table, rows, skip_locked) -> (held, gone)  locks rows by id, for no key update as their update needs;
 --                                                           gone is null when all were there
+--   take_visible(table, rows, now) -> uuid[]                shows the free ones as processing; their ids
 --   write_visible(table, states) -> uuid[]                  shows states, version + 1 each; the ids of the rows it reached
 -- Locks:  the registry, against a second run.
 create function listener.bind_tables()
@@ -952,15 +967,19 @@ set search_path = ''
 as $bind$
 declare
   v_hold text;
+  v_take text;
   v_write text;
 begin
   lock table listener.session_tables in share row exclusive mode;
   select
     string_agg(listener.hold_branch(registry.id, registry.relation, registry.id_column), '' order by registry.id),
     string_agg(
+      listener.take_branch(registry.id, registry.relation, registry.id_column, registry.columns), '' order by registry.id
+    ),
+    string_agg(
       listener.write_branch(registry.id, registry.relation, registry.id_column, registry.columns), '' order by registry.id
     )
-  into v_hold, v_write
+  into v_hold, v_take, v_write
   from listener.session_tables as registry
   where exists (select from pg_catalog.pg_class as class where class.oid = registry.relation);
 
@@ -976,6 +995,18 @@ begin
     end
     $body$;
 
+    create or replace function listener.take_visible(p_table_id integer, p_rows uuid[], p_now timestamptz)
+    returns uuid[]
+    language plpgsql volatile security invoker set search_path = '' as $body$
+    declare
+      v_shown uuid[];
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+      return coalesce(v_shown, '{}'::uuid[]);
+    end
+    $body$;
+
     create or replace function listener.write_visible(p_table_id integer, p_states listener.visible_state[])
     returns uuid[]
     language plpgsql volatile security invoker set search_path = '' as $body$
@@ -984,14 +1015,16 @@ begin
     begin
       -- Written by listener.bind_tables.
       case p_table_id when 0 then null; %s end case;
-      return coalesce(v_shown, '{}');
+      return coalesce(v_shown, '{}'::uuid[]);
     end
     $body$
     $function$,
-    v_hold, v_write
+    v_hold, v_take, v_write
   );
   revoke all on function listener.hold_visible(integer, uuid[], boolean) from public, anon, authenticated;
   grant execute on function listener.hold_visible(integer, uuid[], boolean) to service_role;
+  revoke all on function listener.take_visible(integer, uuid[], timestamptz) from public, anon, authenticated;
+  grant execute on function listener.take_visible(integer, uuid[], timestamptz) to service_role;
   revoke all on function listener.write_visible(integer, listener.visible_state[]) from public, anon, authenticated;
   grant execute on function listener.write_visible(integer, listener.visible_state[]) to service_role;
 end
@@ -1358,6 +1391,100 @@ $$;
 
 revoke all on function listener.column_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.complete_applied(sessions, items)
+-- Settles as completed those sessions that the fence let through, and gives back what a pack did not deliver.
+-- Locks:  accounts ascending; the fence has locked visible rows and sessions.
+create function listener.complete_applied(p_sessions uuid[], p_items jsonb)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+begin
+  update listener.sessions as session
+  set
+    status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
+    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
+    error_code = null, error_message = null, error_details = null,
+    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  where session.id = any(p_sessions) and session.id = item.session and session.attempt = item.attempt;
+  if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
+    perform listener.refund(p_sessions);
+  end if;
+  perform listener.project(p_sessions);
+end
+$$;
+
+revoke all on function listener.complete_applied(uuid[], jsonb) from public, anon, authenticated;
+grant execute on function listener.complete_applied(uuid[], jsonb) to service_role;
+
+-- listener.complete_held(worker, items) -> attempt_outcome[]
+-- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- What was read before the rows were locked still holds if no session was written since, which xmin tells.
+-- Locks:  visible rows, then sessions; waits.
+create function listener.complete_held(p_worker uuid, p_items jsonb)
+returns listener.attempt_outcome[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer := jsonb_array_length(p_items);
+  v_now timestamptz := listener.clock();
+  v_held record;
+  v_done integer;
+begin
+  select
+    count(*) as count, bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
+    array_agg(
+      row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+    ) as outcomes,
+    array_agg(
+      row(
+        held.row_id, 'completed', 100, null, null, null, null,
+        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]')),
+        held.started_at, v_now, v_now
+      )::listener.visible_state
+    ) as states
+  into v_held
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  inner join listener.sessions as held
+    on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
+  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
+  left join lateral (
+    select list.artifacts
+    from listener.artifact_lists as list
+    where list.session = held.id and list.attempt = held.attempt
+  ) as saved on true;
+  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+    return null;
+  end if;
+
+  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  if v_done = v_count then
+    update listener.sessions as session
+    set
+      status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now, result = settled.result,
+      error_code = null, error_message = null, error_details = null
+    from unnest(v_held.sessions, v_held.versions, v_held.results) as settled (id, version, result)
+    where session.id = settled.id and session.xmin = settled.version;
+    get diagnostics v_done = row_count;
+  end if;
+  if v_done <> v_count then
+    raise exception 'held_no_longer' using errcode = 'SL000';
+  end if;
+  return v_held.outcomes;
+exception when sqlstate 'SL000' then
+  return null;
+end
+$$;
+
+revoke all on function listener.complete_held(uuid, jsonb) from public, anon, authenticated;
+grant execute on function listener.complete_held(uuid, jsonb) to service_role;
+
 -- public.complete_sessions(worker, items) -> setof attempt_outcome
 -- Settles attempts as completed; items are [{"session", "attempt", "result", "refund"}]. The credits are kept, but for
 -- `refund`: what the undelivered part of a pack cost, at most the charge; optional.
@@ -1368,22 +1495,16 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{completed}');
-  v_applied uuid[] := listener.applied(v_outcomes);
-  v_now timestamptz := listener.clock();
+  v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
+  v_applied uuid[];
 begin
-  update listener.sessions as session
-  set
-    status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
-    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
-    error_code = null, error_message = null, error_details = null,
-    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
-  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
-  if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
-    perform listener.refund(v_applied);
+  if v_outcomes is null then
+    v_outcomes := listener.fence(p_worker, p_items, '{completed}');
+    v_applied := listener.applied(v_outcomes);
+    perform listener.complete_applied(v_applied, p_items);
+  else
+    v_applied := listener.applied(v_outcomes);
   end if;
-  perform listener.project(v_applied);
   perform listener.record_events(v_applied, 'generation_completed');
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
@@ -1556,38 +1677,88 @@ $$;
 revoke all on function listener.due_and_fitting(text[], integer, uuid[]) from public, anon, authenticated;
 grant execute on function listener.due_and_fitting(text[], integer, uuid[]) to service_role;
 
--- listener.due_sessions(kinds, limit) -> setof uuid
--- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
--- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all, and a condition on
--- broken tables as `table_id <> all(...)` makes the planner expect one row and sort it all, too.
+-- listener.due_of_kind(kind, limit) -> due_session[]
+-- Locks the next sessions of one kind in fair order, whatever the backlog: by tens, then one by one. With a constant limit the
+-- cached plan reads the index in order; with an unknown one the planner sorts the backlog, or plans again at each call.
+-- A condition on broken tables as `table_id <> all(...)` would make it expect one row and sort it all, too.
 -- Locks:  sessions, skip locked; never waits.
-create function listener.due_sessions(p_kinds text[], p_limit integer)
-returns setof uuid
-language sql volatile security invoker
+create function listener.due_of_kind(p_kind text, p_limit integer)
+returns listener.due_session[]
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  select due.id
-  from unnest(p_kinds) with ordinality as wanted (kind, ord)
-  cross join lateral (
-    select next.id, row_number() over () as rank
-    from (
-      select session.id
-      from listener.sessions as session
-      where
-        session.status = 'queued'
-        and session.kind = wanted.kind
-        and (
-          select registry.broken_at is null
-          from listener.session_tables as registry
-          where registry.id = session.table_id
-        )
-      order by session.fair_tag, session.seq
-      limit p_limit
-      for no key update of session skip locked
-    ) as next
-  ) as due
-  order by due.rank, wanted.ord
-  limit p_limit
+declare
+  v_due listener.due_session[] := '{}'::listener.due_session[];
+  v_next listener.due_session[];
+  v_tag double precision := '-infinity';
+  v_seq bigint := 0;
+begin
+  while cardinality(v_due) < p_limit loop
+    if p_limit - cardinality(v_due) >= 10 then
+      v_next := array(
+        select
+          row(
+            session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+            session.seq
+          )::listener.due_session
+        from listener.sessions as session
+        where
+          session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) > (v_tag, v_seq)
+          and (select broken_at is null from listener.session_tables as registry where registry.id = session.table_id)
+        order by session.fair_tag, session.seq
+        limit 10
+        for no key update of session skip locked
+      );
+    else
+      v_next := array(
+        select
+          row(
+            session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+            session.seq
+          )::listener.due_session
+        from listener.sessions as session
+        where
+          session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) > (v_tag, v_seq)
+          and (select broken_at is null from listener.session_tables as registry where registry.id = session.table_id)
+        order by session.fair_tag, session.seq
+        limit 1
+        for no key update of session skip locked
+      );
+    end if;
+    exit when cardinality(v_next) = 0;
+    v_due := v_due || v_next;
+    v_tag := v_next[cardinality(v_next)].fair_tag;
+    v_seq := v_next[cardinality(v_next)].seq;
+  end loop;
+  return v_due;
+end
+$$;
+
+revoke all on function listener.due_of_kind(text, integer) from public, anon, authenticated;
+grant execute on function listener.due_of_kind(text, integer) to service_role;
+
+-- listener.due_sessions(kinds, limit) -> due_session[]
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- Locks:  sessions, skip locked; never waits.
+create function listener.due_sessions(p_kinds text[], p_limit integer)
+returns listener.due_session[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_kinds) = 1 then
+    return listener.due_of_kind(p_kinds[1], p_limit);
+  end if;
+  return array(
+    select
+      row(due.session, due.table_id, due.row_id, due.kind, due.work, due.start_tag, due.fair_tag, due.seq)::listener.due_session
+    from unnest(p_kinds) with ordinality as wanted (kind, ord)
+    cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
+      with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
+    order by due.rank, wanted.ord
+    limit p_limit
+  );
+end
 $$;
 
 revoke all on function listener.due_sessions(text[], integer) from public, anon, authenticated;
@@ -2861,6 +3032,30 @@ $$;
 
 revoke all on function listener.publish_table(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.read_due(sessions) -> due_session[]
+-- What a claim needs to know of sessions that it has locked, in the order given.
+create function listener.read_due(p_sessions uuid[])
+returns listener.due_session[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return array(
+    select
+      row(
+        session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+        session.seq
+      )::listener.due_session
+    from unnest(p_sessions) with ordinality as given (id, ordinal)
+    inner join listener.sessions as session on given.id = session.id
+    order by given.ordinal
+  );
+end
+$$;
+
+revoke all on function listener.read_due(uuid[]) from public, anon, authenticated;
+grant execute on function listener.read_due(uuid[]) to service_role;
+
 -- listener.read_failures(items) -> (session, attempt, code, message, details, delay_s)
 -- The items of fail_sessions and retry_sessions as rows, once per (session, attempt), bounded and with the default code.
 -- Units: delay_s is seconds, 0..86400.
@@ -3821,6 +4016,52 @@ $$;
 revoke all on function listener.show_states(integer, listener.visible_state[]) from public, anon, authenticated;
 grant execute on function listener.show_states(integer, listener.visible_state[]) to service_role;
 
+-- listener.show_taken(due, now) -> uuid[]
+-- Shows sessions as processing on those of their visible rows that are there and free, and returns those sessions.
+-- An error that lies in a table marks it broken.
+-- Locks:  visible rows by table, skip locked; never waits.
+create function listener.show_taken(p_due listener.due_session[], p_now timestamptz)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_shown uuid[];
+  v_all uuid[] := '{}'::uuid[];
+begin
+  for v_table in
+    select due.table_id, array_agg(due.session) as sessions, array_agg(due.row_id) as row_ids
+    from unnest(p_due) as due
+    group by due.table_id
+    order by due.table_id
+  loop
+    begin
+      v_shown := listener.take_visible(v_table.table_id, v_table.row_ids, p_now);
+    exception when others then
+      if listener.is_transient(sqlstate) then
+        raise;
+      end if;
+      perform listener.mark_broken(v_table.table_id, sqlstate || ' ' || sqlerrm);
+      continue;
+    end;
+    if cardinality(v_shown) = cardinality(v_table.row_ids) then
+      v_all := v_all || v_table.sessions;
+    else
+      v_all := v_all || array(
+        select pair.session
+        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
+        where pair.row_id = any(v_shown)
+      );
+    end if;
+  end loop;
+  return v_all;
+end
+$$;
+
+revoke all on function listener.show_taken(listener.due_session[], timestamptz) from public, anon, authenticated;
+grant execute on function listener.show_taken(listener.due_session[], timestamptz) to service_role;
+
 -- listener.stale_sessions(table) -> uuid[]
 -- The sessions of a table whose visible rows do not show their state, and those that run, whose progress may have moved.
 create function listener.stale_sessions(p_table listener.session_tables)
@@ -3960,9 +4201,54 @@ $$;
 
 revoke all on function listener.switch_triggers(regclass, text[], boolean) from public, anon, authenticated, service_role;
 
+-- listener.take_branch(table, relation, id_column, columns) -> text
+-- One watched table's branch of listener.take_visible: what a claim shows is the same for every session.
+create function listener.take_branch(p_table_id integer, p_relation regclass, p_id_column text, p_columns jsonb)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      with shown as (
+        update %2$s as visible
+        set %4$s, %5$I = visible.%5$I + 1
+        where visible.%3$I = any(array(
+          select free.%3$I from %2$s as free where free.%3$I = any(p_rows) for no key update skip locked
+        ))
+        returning visible.%3$I as id
+      )
+      select array_agg(shown.id) into v_shown from shown;
+    $branch$,
+    p_table_id, p_relation, p_id_column,
+    (
+      select string_agg(
+        format(
+          '%I = %s', pair.value,
+          case pair.key
+            when 'status' then '''processing'''
+            when 'progress' then '0'
+            when 'started_at' then 'p_now'
+            when 'updated_at' then 'p_now'
+            else 'null'
+          end
+        ),
+        ', ' order by pair.key
+      )
+      from jsonb_each_text(p_columns) as pair
+      where pair.key <> 'version'
+    ),
+    p_columns ->> 'version'
+  )
+$$;
+
+revoke all on function listener.take_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
+
 -- listener.take_due(worker, claim_id, kinds, limit) -> uuid[]
 -- Turns the next due sessions into attempts of the worker. Nothing for a worker that is unknown or whose lease has run out.
--- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock.
+-- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock. One whose row is gone
+-- fails, and one whose table is broken stays queued.
 -- Locks:  sessions and visible rows, both skip locked; then kinds.
 create function listener.take_due(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
 returns uuid[]
@@ -3971,9 +4257,9 @@ set search_path = ''
 as $$
 declare
   v_beat bigint := listener.live_beat(p_worker);
-  v_due uuid[];
+  v_now timestamptz := listener.clock();
+  v_due listener.due_session[];
   v_taken uuid[];
-  v_hidden uuid[];
 begin
   if v_beat is null then
     return '{}'::uuid[];
@@ -3982,36 +4268,28 @@ begin
     exists (select from listener.plans as plan where plan.running_at_once is not null)
     or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
   then
-    v_due := listener.due_within_limits(p_kinds, p_limit);
+    v_due := listener.read_due(listener.due_within_limits(p_kinds, p_limit));
   else
-    v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+    v_due := listener.due_sessions(p_kinds, p_limit);
   end if;
   if cardinality(v_due) = 0 then
     return '{}'::uuid[];
   end if;
-  v_taken := listener.hold_rows(v_due, true);
+  v_taken := listener.show_taken(v_due, v_now);
+  if cardinality(v_taken) < cardinality(v_due) then
+    perform listener.hold_rows(array(select due.session from unnest(v_due) as due where due.session <> all(v_taken)), true);
+    v_due := array(select due from unnest(v_due) as due where due.session = any(v_taken));
+  end if;
+  v_taken := array(select due.session from unnest(v_due) as due);
 
   update listener.sessions as session
   set
     status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
-    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = stamp.clock, updated_at = stamp.clock
-  from (select listener.clock() as clock) as stamp
+    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
   where session.id = any(v_taken);
 
-  v_hidden := listener.project(v_taken);
-  if cardinality(v_hidden) > 0 then
-    update listener.sessions as session
-    set status = 'queued', worker = null, claim_id = null
-    where session.id = any(v_hidden);
-  end if;
-  v_taken := array(
-    select due.session
-    from unnest(v_due) with ordinality as due (session, ordinal)
-    where due.session = any(v_taken) and not due.session = any(v_hidden)
-    order by due.ordinal
-  );
   perform listener.record_events(v_taken, 'generation_started');
-  perform listener.advance_virtual_time(v_taken);
+  perform listener.advance_virtual_time(v_due);
   return v_taken;
 end
 $$;
