@@ -144,7 +144,7 @@ async def test_without_a_limit_claims_do_not_wait_for_each_other(
 async def test_with_wide_limits_the_order_is_that_of_due_sessions(project: Project, count: int) -> None:
     for _ in range(4):
         await project.insert(uuid4(), 4)
-    plain = await project.rows("select due from listener.due_sessions(array['headshot'], $1) as due", count)
+    plain = await project.rows("select session as due from unnest(listener.due_sessions(array['headshot'], $1))", count)
     await limit_owners(project, 100)
     await limit_kind(project, 100)
     limited = await project.value("select listener.due_within_limits(array['headshot'], $1)", count)
