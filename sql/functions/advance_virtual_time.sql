@@ -1,15 +1,15 @@
--- listener.advance_virtual_time(claimed)
--- Moves the virtual time of the kinds that were just claimed: to the furthest start tag, and by a small drift in any case,
+-- listener.advance_virtual_time(claimed, kinds)
+-- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in any case,
 -- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
 -- Locks:  kinds, ascending.
-create function listener.advance_virtual_time(p_claimed listener.due_session[])
+create function listener.advance_virtual_time(p_claimed listener.due_session[], p_kinds text[])
 returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  if exists (select from unnest(p_claimed) as due where due.kind <> p_claimed[1].kind) then
+  if cardinality(p_kinds) > 1 then
     perform from listener.kinds as kind
     where kind.kind in (select due.kind from unnest(p_claimed) as due)
     order by kind.kind
@@ -27,5 +27,5 @@ begin
 end
 $$;
 
-revoke all on function listener.advance_virtual_time(listener.due_session[]) from public, anon, authenticated;
-grant execute on function listener.advance_virtual_time(listener.due_session[]) to service_role;
+revoke all on function listener.advance_virtual_time(listener.due_session[], text[]) from public, anon, authenticated;
+grant execute on function listener.advance_virtual_time(listener.due_session[], text[]) to service_role;

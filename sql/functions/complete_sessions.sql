@@ -18,7 +18,7 @@ begin
   else
     v_applied := listener.applied(v_outcomes);
   end if;
-  perform listener.record_events(v_applied, 'generation_completed');
+  perform listener.record_completed(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
 end

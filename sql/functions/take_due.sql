@@ -41,8 +41,8 @@ begin
     claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
   where session.id = any(v_taken);
 
-  perform listener.record_events(v_taken, 'generation_started');
-  perform listener.advance_virtual_time(v_due);
+  perform listener.record_started(v_taken);
+  perform listener.advance_virtual_time(v_due, p_kinds);
   return v_taken;
 end
 $$;
