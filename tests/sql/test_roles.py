@@ -125,8 +125,12 @@ async def test_a_user_sees_only_his_own_rows(project: Project, owner: UUID) -> N
 
 
 async def test_a_user_cannot_insert_for_another(project: Project, owner: UUID) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await project.insert(owner, user_id=uuid4())
+    for returning in ("", "returning id"):  # what comes back must be readable, too: the policy on inserts stands alone
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with project.acting("authenticated", owner) as connection:
+                await connection.execute(
+                    f"insert into public.headshot_sessions (user_id, prompt) values ($1, 'p') {returning}", uuid4()
+                )
 
 
 @pytest.mark.parametrize(

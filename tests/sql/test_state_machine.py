@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import asyncpg
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -328,6 +328,7 @@ def drive(url: str) -> None:
                 stateful_step_count=100 if SOAK else 40,
                 deadline=None,
                 database=None,
+                phases=(Phase.generate,) if "LISTENER_TEST_MIGRATIONS" in os.environ else tuple(Phase),
                 suppress_health_check=list(HealthCheck),
             )
             run_state_machine_as_test(bound, settings=profile)
