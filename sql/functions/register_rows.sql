@@ -39,6 +39,9 @@ begin
   if p_is_limited then
     perform listener.check_rates(v_owners);
   end if;
+  if v_table.credits > 0 then
+    perform listener.welcome_accounts(v_owners);
+  end if;
 
   with registered as (
     insert into listener.sessions as session (

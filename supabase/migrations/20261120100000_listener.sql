@@ -150,16 +150,18 @@ grant update (broken_at, broken_reason) on table listener.session_tables to serv
 
 -- listener.accounts
 -- One owner's credits and plan. The balance is the sum of the owner's ledger entries (view credit_audit) and never negative.
+-- welcomed_at: when the welcome grant came, which is with the first session that costs something, or with a first grant.
 -- Units: balance is whole credits.
 create table listener.accounts (
   owner uuid primary key,
   plan text not null default 'free' references listener.plans (plan),
   balance integer not null default 0,
   created_at timestamptz not null default now(),
+  welcomed_at timestamptz,
   constraint accounts_balance_is_not_negative check (balance >= 0)
 ) with (fillfactor = 70);
 
-create index accounts_by_plan on listener.accounts (plan);
+create index accounts_by_plan on listener.accounts (plan, welcomed_at);
 
 alter table listener.accounts enable row level security;
 revoke all on table listener.accounts from public, anon, authenticated, service_role;
@@ -311,6 +313,7 @@ create table listener.sessions (
 create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
 create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
 create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
+create index sessions_completed on listener.sessions (kind, finished_at) where status = 'completed';
 create index sessions_by_owner on listener.sessions (owner, created_at);
 
 alter table listener.sessions enable row level security;
@@ -444,6 +447,23 @@ grant select on table public.headshot_sessions to authenticated;
 grant insert (
   id, user_id, prompt, negative_prompt, width, height, num_inference_steps, guidance_scale, seed
 ) on table public.headshot_sessions to authenticated;
+
+-- listener.permits
+-- Requests to a provider that workers were allowed within the last minute; older rows go with the next permit of the kind.
+create table listener.permits (
+  id bigint generated always as identity primary key,
+  kind text not null,
+  worker uuid not null,
+  granted integer not null,
+  granted_at timestamptz not null,
+  constraint permits_granted_is_positive check (granted > 0)
+);
+
+create index permits_by_kind on listener.permits (kind, granted_at);
+
+alter table listener.permits enable row level security;
+revoke all on table listener.permits from public, anon, authenticated, service_role;
+grant select, insert, delete on table listener.permits to service_role;
 
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
@@ -770,6 +790,60 @@ $$;
 
 revoke all on function public.account_ledger(uuid, integer) from public, anon, authenticated;
 grant execute on function public.account_ledger(uuid, integer) to service_role;
+
+-- public.acquire_permits(worker, kind, count) -> jsonb
+-- Allows up to `count` requests to the kind's provider, so that all workers together send no more than its requests_per_minute in
+-- any 60 seconds. Answers {"known", "granted", "retry_after_s"}: with fewer granted than asked, when the next one is free.
+-- A permit is spent when it is given, used or not: a lost answer makes the limit stricter, never looser.
+-- Units: retry_after_s is seconds. known = false: the worker's lease has run out, it may send nothing.
+-- Locks:  an advisory lock of the kind's permits, lock before count.
+-- Raises: 22023 for a kind that does not exist, or a count that is not 1..1000.
+create function public.acquire_permits(p_worker uuid, p_kind text, p_count integer default 1)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer;
+  v_now timestamptz;
+  v_used integer;
+  v_oldest timestamptz;
+  v_granted integer;
+begin
+  if coalesce(p_count, 0) not between 1 and 1000 then
+    raise exception 'permits are asked for by 1 to 1000' using errcode = '22023';
+  end if;
+  select kind.requests_per_minute into v_limit from listener.kinds as kind where kind.kind = p_kind;
+  if not found then
+    raise exception 'there is no such kind' using errcode = '22023';
+  elsif listener.live_beat(p_worker) is null then
+    return jsonb_build_object('known', false, 'granted', 0, 'retry_after_s', null);
+  elsif v_limit is null then
+    return jsonb_build_object('known', true, 'granted', p_count, 'retry_after_s', null);
+  end if;
+
+  perform pg_advisory_xact_lock(hashtext('listener.permits'), hashtext(p_kind));
+  v_now := listener.clock();
+  delete from listener.permits as permit where permit.kind = p_kind and permit.granted_at <= v_now - interval '60 s';
+  select coalesce(sum(permit.granted), 0), min(permit.granted_at) into v_used, v_oldest
+  from listener.permits as permit
+  where permit.kind = p_kind;
+  v_granted := least(p_count, greatest(v_limit - v_used, 0));
+  if v_granted > 0 then
+    insert into listener.permits (kind, worker, granted, granted_at) values (p_kind, p_worker, v_granted, v_now);
+  end if;
+  return jsonb_build_object(
+    'known', true, 'granted', v_granted,
+    'retry_after_s', case
+      when v_granted < p_count
+        then round(extract(epoch from coalesce(v_oldest, v_now) + interval '60 s' - v_now), 3)
+    end
+  );
+end
+$$;
+
+revoke all on function public.acquire_permits(uuid, text, integer) from public, anon, authenticated;
+grant execute on function public.acquire_permits(uuid, text, integer) to service_role;
 
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
@@ -1514,6 +1588,26 @@ $$;
 revoke all on function public.complete_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_sessions(uuid, jsonb) to service_role;
 
+-- listener.count_ahead(kind, fair_tag, seq) -> integer
+-- How many queued sessions of the kind come before this place; counted up to 1001, whatever the backlog: in order, because the
+-- planner would else collect the whole backlog before it counts.
+create function listener.count_ahead(p_kind text, p_fair_tag double precision, p_seq bigint)
+returns integer
+language sql stable security invoker
+set search_path = ''
+as $$
+  select count(*)::integer
+  from (
+    select
+    from listener.sessions as session
+    where session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) < (p_fair_tag, p_seq)
+    order by session.fair_tag, session.seq
+    limit 1001
+  ) as ahead
+$$;
+
+revoke all on function listener.count_ahead(text, double precision, bigint) from public, anon, authenticated, service_role;
+
 -- listener.count_running(also) -> (owner, kind, sessions)
 -- How many sessions of each owner and kind run, those in p_also counted as running.
 create function listener.count_running(p_also uuid[])
@@ -1857,6 +1951,86 @@ $$;
 revoke all on function listener.error_details(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function listener.error_details(text, jsonb, timestamptz) to service_role;
 
+-- listener.estimate(session, ahead) -> jsonb
+-- How long a session will still take, {"estimate_s", "estimate_basis", "reason"}: from the mean of the kind's last 50 completed
+-- sessions of the last day and the slots of live workers. See own_queue_status for the reasons why there is none.
+-- Units: estimate_basis is {"sessions", "mean_s", "slots"}; seconds.
+create function listener.estimate(p_session listener.sessions, p_ahead integer)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_basis record;
+  v_slots numeric;
+  v_running integer;
+  v_estimate_s numeric;
+  v_reason text := listener.estimate_obstacle(p_session, p_ahead);
+begin
+  if v_reason is not null then
+    return jsonb_build_object('estimate_s', null, 'estimate_basis', null, 'reason', v_reason);
+  end if;
+  select count(*) as sessions, avg(recent.duration_s) as mean_s into v_basis
+  from (
+    select extract(epoch from done.finished_at - done.started_at) as duration_s
+    from listener.sessions as done
+    where done.status = 'completed' and done.kind = p_session.kind and done.finished_at > v_now - interval '1 day'
+    order by done.finished_at desc
+    limit 50
+  ) as recent;
+
+  select count(*), least(policy.running_at_once, listener.live_slots(p_session.kind)) into v_running, v_slots
+  from listener.kinds as policy
+  left join listener.sessions as session on policy.kind = session.kind and session.status = 'processing'
+  where policy.kind = p_session.kind
+  group by policy.kind;
+
+  if p_session.status = 'processing' then
+    v_estimate_s := v_basis.mean_s - extract(epoch from v_now - p_session.started_at);
+    v_reason := case when v_basis.sessions = 0 then 'no_measurements' when v_estimate_s <= 0 then 'longer_than_usual' end;
+  elsif v_slots > 0 then
+    v_estimate_s := v_basis.mean_s * (1 + greatest(p_ahead + v_running + 1 - v_slots, 0) / v_slots);
+    v_reason := case when v_basis.sessions = 0 then 'no_measurements' end;
+  else
+    v_reason := 'no_worker';
+  end if;
+  return jsonb_build_object(
+    'estimate_s', case when v_reason is null then ceil(v_estimate_s)::integer end,
+    'estimate_basis', case
+      when v_reason is null
+        then jsonb_build_object('sessions', v_basis.sessions, 'mean_s', round(v_basis.mean_s, 1), 'slots', round(v_slots, 1))
+    end,
+    'reason', v_reason
+  );
+end
+$$;
+
+revoke all on function listener.estimate(listener.sessions, integer) from public, anon, authenticated, service_role;
+
+-- listener.estimate_obstacle(session, ahead) -> text
+-- Why nobody can say how long the session will still take, before anything is measured; else null.
+create function listener.estimate_obstacle(p_session listener.sessions, p_ahead integer)
+returns text
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return case
+    when p_session.finished_at is not null then 'finished'
+    when p_session.status = 'delayed' then 'waiting_to_retry'
+    when p_ahead > 1000 then 'queue_too_long'
+    when p_session.status <> 'queued' then null
+    when (
+      select registry.broken_at is not null from listener.session_tables as registry where registry.id = p_session.table_id
+    ) then 'out_of_order'
+    when p_session.owner = any(listener.full_owners('{}'::uuid[])) then 'own_limit'
+  end;
+end
+$$;
+
+revoke all on function listener.estimate_obstacle(listener.sessions, integer) from public, anon, authenticated, service_role;
+
 -- listener.expire_workers(limit) -> setof uuid
 -- Marks workers whose lease ran out, and returns them with those marked before that still hold sessions.
 -- Marked, not deleted: a DELETE of a published row is seen by every subscriber.
@@ -2087,6 +2261,7 @@ begin
     raise exception 'a grant needs a key and 1 to 1,000,000 credits' using errcode = '22023';
   end if;
   perform listener.open_accounts(array[p_owner]);
+  perform listener.welcome_accounts(array[p_owner]);
   insert into listener.ledger as entry (key, entry, owner, amount, reason, created_at)
   values (v_key, 'grant', p_owner, p_amount, coalesce(p_reason, ''), listener.clock())
   on conflict (key) do nothing
@@ -2485,6 +2660,49 @@ $$;
 revoke all on function listener.live_beat(uuid) from public, anon, authenticated;
 grant execute on function listener.live_beat(uuid) to service_role;
 
+-- listener.live_slots(kind) -> numeric
+-- The slots that live workers have for a kind: a worker of several kinds shares its slots among those that have a backlog.
+create function listener.live_slots(p_kind text)
+returns numeric
+language sql stable security invoker
+set search_path = ''
+as $$
+  select coalesce(sum(worker.slots::numeric / greatest(busy.kinds, 1)), 0)
+  from listener.workers as worker
+  cross join lateral (
+    select count(*) as kinds
+    from unnest(worker.kinds) as served (kind)
+    where
+      served.kind = p_kind
+      or exists (select from listener.sessions as session where session.status = 'queued' and session.kind = served.kind)
+  ) as busy
+  where p_kind = any(worker.kinds) and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+$$;
+
+revoke all on function listener.live_slots(text) from public, anon, authenticated, service_role;
+
+-- listener.lock_plans(owners)
+-- Makes those who welcome accounts of a plan with a limit wait for each other, until the transaction ends.
+-- Security definer: service_role may not write plans, and a row lock asks for that right.
+-- Locks:  plans, ascending; no foreign key's check waits for it.
+create function listener.lock_plans(p_owners uuid[])
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform from listener.plans as plan
+  where
+    plan.welcomes_per_hour is not null
+    and plan.plan in (select account.plan from listener.accounts as account where account.owner = any(p_owners))
+  order by plan.plan
+  for no key update;
+end
+$$;
+
+revoke all on function listener.lock_plans(uuid[]) from public, anon, authenticated;
+grant execute on function listener.lock_plans(uuid[]) to service_role;
+
 -- listener.lock_rows(sessions, skip_locked) -> (session, is_gone)
 -- Locks the visible rows of sessions before the sessions themselves are locked. With skip_locked, sessions whose row
 -- somebody else holds are left out of the answer; otherwise it waits. A broken table has nothing to lock.
@@ -2712,7 +2930,7 @@ revoke all on function listener.oldest_worker() from public, anon, authenticated
 grant execute on function listener.oldest_worker() to service_role;
 
 -- listener.open_accounts(owners)
--- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
+-- Makes sure that each owner has an account, and locks them all until the transaction ends.
 -- Locks:  accounts, ascending owner; for no key update: see refund.
 create function listener.open_accounts(p_owners uuid[])
 returns void
@@ -2720,19 +2938,11 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  with opened as (
-    insert into listener.accounts as account (owner, balance, created_at)
-    select owner_id, plan.welcome_credits, listener.clock()
-    from (select distinct unnest(p_owners) as owner_id) as given
-    inner join listener.plans as plan on plan.plan = 'free'
-    order by owner_id
-    on conflict (owner) do nothing
-    returning account.owner, account.balance
-  )
-  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
-  select 'welcome:' || opened.owner::text, 'grant', opened.owner, opened.balance, 'welcome', listener.clock()
-  from opened
-  where opened.balance > 0;
+  insert into listener.accounts as account (owner, created_at)
+  select owner_id, listener.clock()
+  from (select distinct unnest(p_owners) as owner_id) as given
+  order by owner_id
+  on conflict (owner) do nothing;
 
   perform from listener.accounts as account
   where account.owner = any(p_owners)
@@ -2745,22 +2955,82 @@ revoke all on function listener.open_accounts(uuid[]) from public, anon, authent
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
 -- listener.own_balance() -> integer
--- The caller's credits; before his first session, what the welcome grant will be.
+-- The caller's credits, with the welcome grant that his next session would bring.
 -- Security definer: users never touch the private schema's tables.
 create function listener.own_balance()
 returns integer
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select coalesce(
-    (select account.balance from listener.accounts as account where account.owner = (select auth.uid())),
-    (select plan.welcome_credits from listener.plans as plan where plan.plan = 'free'),
-    0
-  )
+declare
+  v_balance integer;
+  v_plan text;
+  v_is_welcomed boolean;
+begin
+  select account.balance, account.plan, account.welcomed_at is not null into v_balance, v_plan, v_is_welcomed
+  from listener.accounts as account
+  where account.owner = (select auth.uid());
+
+  if not coalesce(v_is_welcomed, false) and listener.welcomes_left(coalesce(v_plan, 'free')) > 0 then
+    v_balance := coalesce(v_balance, 0) + (
+      select plan.welcome_credits from listener.plans as plan where plan.plan = coalesce(v_plan, 'free')
+    );
+  end if;
+  return coalesce(v_balance, 0);
+end
 $$;
 
 revoke all on function listener.own_balance() from public, anon, authenticated;
 grant execute on function listener.own_balance() to authenticated;
+
+-- listener.own_queue_status(row_id) -> jsonb
+-- Where the caller's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
+-- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
+-- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
+-- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
+-- A plan with a head start may still step in front.
+-- Security definer: users never touch the private schema's tables.
+-- Units: seconds.
+-- Raises: SL002 session_unknown, also for other owners' sessions.
+create function listener.own_queue_status(p_row_id uuid)
+returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_session listener.sessions;
+  v_ahead integer;
+  v_estimate jsonb;
+begin
+  select session.* into v_session
+  from listener.sessions as session
+  where session.row_id = p_row_id and session.owner = (select auth.uid())
+  order by session.finished_at nulls first
+  limit 1;
+  if v_session.id is null then
+    raise exception 'session_unknown' using errcode = 'SL002';
+  end if;
+
+  v_ahead := case v_session.status
+    when 'queued' then listener.count_ahead(v_session.kind, v_session.fair_tag, v_session.seq)
+    when 'processing' then 0
+  end;
+  v_estimate := listener.estimate(v_session, v_ahead);
+  return jsonb_build_object(
+    'status', case v_session.status when 'delayed' then 'queued' else v_session.status end,
+    'position', case when v_session.status = 'processing' then 0 when v_ahead <= 1000 then v_ahead + 1 end,
+    'ahead', case when v_ahead > 1000 then 1000 else v_ahead end,
+    'is_more_ahead', coalesce(v_ahead > 1000, false),
+    'retry_in_s', case
+      when v_session.status = 'delayed'
+        then greatest(ceil(extract(epoch from v_session.run_at - listener.clock())), 0)::integer
+    end
+  ) || v_estimate;
+end
+$$;
+
+revoke all on function listener.own_queue_status(uuid) from public, anon, authenticated, service_role;
+grant execute on function listener.own_queue_status(uuid) to authenticated;
 
 -- listener.pay_app_refunds(sessions) -> integer
 -- Calls the apps' functions with (row_id, amount), each in a subtransaction: one that raises, or runs into the statement timeout,
@@ -3031,6 +3301,21 @@ end
 $$;
 
 revoke all on function listener.publish_table(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- public.queue_status(row_id) -> jsonb
+-- A signed-in user's door to listener.own_queue_status.
+create function public.queue_status(p_row_id uuid)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return listener.own_queue_status(p_row_id);
+end
+$$;
+
+revoke all on function public.queue_status(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.queue_status(uuid) to authenticated;
 
 -- listener.read_due(sessions) -> due_session[]
 -- What a claim needs to know of sessions that it has locked, in the order given.
@@ -3515,6 +3800,9 @@ begin
   perform listener.open_accounts(v_owners);
   if p_is_limited then
     perform listener.check_rates(v_owners);
+  end if;
+  if v_table.credits > 0 then
+    perform listener.welcome_accounts(v_owners);
   end if;
 
   with registered as (
@@ -4043,6 +4331,34 @@ end
 $$;
 
 revoke all on function listener.set_kind(text, integer, integer, text) from public, anon, authenticated, service_role;
+
+-- public.set_plan(owner, plan) -> jsonb
+-- Puts an account on a plan: what the app calls when somebody subscribes or leaves. Sessions that wait keep their place. Answers
+-- {"plan", "outcome"}.
+-- Locks:  the account.
+-- Raises: 22023 for a plan that does not exist.
+create function public.set_plan(p_owner uuid, p_plan text)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_is_new boolean;
+begin
+  if not exists (select from listener.plans as plan where plan.plan = p_plan) then
+    raise exception 'there is no such plan' using errcode = '22023';
+  end if;
+  perform listener.open_accounts(array[p_owner]);
+  update listener.accounts as account
+  set plan = p_plan
+  where account.owner = p_owner and account.plan <> p_plan
+  returning true into v_is_new;
+  return jsonb_build_object('plan', p_plan, 'outcome', case when v_is_new then 'applied' else 'already' end);
+end
+$$;
+
+revoke all on function public.set_plan(uuid, text) from public, anon, authenticated;
+grant execute on function public.set_plan(uuid, text) to service_role;
 
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
@@ -4588,6 +4904,78 @@ revoke all on function listener.watch(
   regclass, text, text, integer, integer, integer, text, text, jsonb, boolean, boolean, text, boolean, text[]
 ) from public, anon, authenticated, service_role;
 
+-- listener.welcome_accounts(owners)
+-- Gives the welcome grant of their plan to accounts that have not had it. Beyond the plan's welcomes_per_hour an account gets none
+-- now; its next paid insert asks again. So somebody who opens accounts by the hundred cannot draw credits without end.
+-- Locks:  plans with such a limit, lock before count; the caller has locked the accounts.
+create function listener.welcome_accounts(p_owners uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_guests uuid[];
+begin
+  v_guests := array(
+    select account.owner
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    where account.owner = any(p_owners) and account.welcomed_at is null and plan.welcome_credits > 0
+  );
+  if cardinality(v_guests) = 0 then
+    return;
+  end if;
+  perform listener.lock_plans(v_guests);
+
+  with guest as (
+    select
+      account.owner, plan.welcome_credits, listener.welcomes_left(plan.plan) as places,
+      row_number() over (partition by plan.plan order by account.owner) as nth
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    where account.owner = any(v_guests)
+  ),
+  welcomed as (
+    update listener.accounts as account
+    set balance = account.balance + guest.welcome_credits, welcomed_at = v_now
+    from guest
+    where account.owner = guest.owner and guest.nth <= guest.places
+    returning account.owner, guest.welcome_credits
+  )
+  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
+  select 'welcome:' || welcomed.owner::text, 'grant', welcomed.owner, welcomed.welcome_credits, 'welcome', v_now
+  from welcomed;
+end
+$$;
+
+revoke all on function listener.welcome_accounts(uuid[]) from public, anon, authenticated;
+grant execute on function listener.welcome_accounts(uuid[]) to service_role;
+
+-- listener.welcomes_left(plan) -> integer
+-- How many more welcome grants the plan gives now; without a limit, as many as there are integers.
+create function listener.welcomes_left(p_plan text)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := (select plan.welcomes_per_hour from listener.plans as plan where plan.plan = p_plan);
+begin
+  if v_limit is null then
+    return 2147483647;
+  end if;
+  return v_limit - (
+    select count(*)
+    from listener.accounts as account
+    where account.plan = p_plan and account.welcomed_at > listener.clock() - interval '1 hour'
+  );
+end
+$$;
+
+revoke all on function listener.welcomes_left(text) from public, anon, authenticated;
+grant execute on function listener.welcomes_left(text) to service_role;
+
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
 -- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
 -- gives back what a cancel would: deleting the row is no way around the kind's policy.
@@ -4635,18 +5023,51 @@ $$;
 revoke all on function listener.withdraw_sessions() from public, anon, authenticated;
 
 -- public.worker_demand() -> integer
--- Sessions that need a worker now, for autoscalers: waiting and due, or running. Never null.
+-- Sessions that need a worker now, for autoscalers: running, or waiting and due as far as the limits would let them run.
+-- Never null.
 create function public.worker_demand()
 returns integer
 language sql volatile security invoker
 set search_path = ''
 as $$
-  select count(*)::integer
-  from listener.sessions as session
-  where
-    session.status = 'queued'
-    or session.status = 'processing'
-    or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+  with open as (
+    select
+      session.owner, session.kind,
+      count(*) filter (where session.status = 'processing') as running,
+      count(*) filter (where session.status <> 'processing') as waiting
+    from listener.sessions as session
+    where
+      session.status in ('queued', 'processing')
+      or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+    group by session.owner, session.kind
+  ),
+  owned as (
+    select
+      open.kind, open.running, open.waiting, plan.running_at_once,
+      plan.running_at_once - sum(open.running) over (partition by open.owner)
+      - coalesce(
+        sum(open.waiting) over (partition by open.owner order by open.kind rows between unbounded preceding and 1 preceding), 0
+      ) as places
+    from open
+    inner join listener.accounts as account on open.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+  ),
+  wanted as (
+    select
+      owned.kind, sum(owned.running) as running,
+      sum(case when owned.running_at_once is null then owned.waiting else least(owned.waiting, greatest(owned.places, 0)) end)
+        as waiting
+    from owned
+    group by owned.kind
+  )
+  select coalesce(sum(
+    wanted.running + case
+      when policy.running_at_once is null then wanted.waiting
+      else least(wanted.waiting, greatest(policy.running_at_once - wanted.running, 0))
+    end
+  ), 0)::integer
+  from wanted
+  inner join listener.kinds as policy on wanted.kind = policy.kind
 $$;
 
 revoke all on function public.worker_demand() from public, anon, authenticated;

@@ -11,6 +11,7 @@ from tests.sql.project import Project
 
 OURS = "('listener', 'public')"
 WORKER_RPCS = {
+    "acquire_permits",
     "account_ledger",
     "add_artifacts",
     "cancel_sessions",
@@ -24,11 +25,19 @@ WORKER_RPCS = {
     "release_sessions",
     "report_progress",
     "retry_sessions",
+    "set_plan",
     "service_status",
     "sweep_sessions",
     "worker_demand",
 }
-USER_DOORS = {"public.cancel_session", "public.credit_balance", "listener.cancel_own_session", "listener.own_balance"}
+USER_DOORS = {
+    "public.cancel_session",
+    "public.credit_balance",
+    "public.queue_status",
+    "listener.cancel_own_session",
+    "listener.own_balance",
+    "listener.own_queue_status",
+}
 INPUTS = {
     "id",
     "user_id",
