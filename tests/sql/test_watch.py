@@ -127,7 +127,7 @@ async def test_credits_0_switches_money_off(project: Project, owner: UUID) -> No
         await insert(project, owner)
     attempt = await held(project)
     assert await project.settle("fail_sessions", attempt, code="generation_failed") == ("applied", None)
-    assert await project.entries(owner) == ["grant"]
+    assert await project.entries(owner) == []
 
 
 async def test_users_may_insert_inputs_and_never_write_state(project: Project, owner: UUID) -> None:
