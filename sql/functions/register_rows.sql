@@ -3,7 +3,7 @@
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
+-- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -35,6 +35,9 @@ begin
     return 0;
   end if;
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
+  if array_position(v_owners, null) is not null then
+    raise exception 'a queued row needs an owner' using errcode = '23502', column = v_table.owner_column;
+  end if;
   perform listener.open_accounts(v_owners);
   if p_is_limited then
     perform listener.check_rates(v_owners);

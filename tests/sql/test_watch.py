@@ -12,6 +12,33 @@ from tests.sql.adopted import PLAIN, TABLE, held, insert, refusal, shown, watch
 from tests.sql.conftest import Opener
 from tests.sql.project import Project, until_blocked
 
+HOSTED = """
+create role hosted nosuperuser createrole bypassrls;
+grant anon, authenticated, service_role to hosted;
+do $$
+declare
+  v_statement text;
+begin
+  execute format('grant all on database %I to hosted', current_database());
+  for v_statement in
+    select format('alter table %s owner to hosted', class.oid::regclass) from pg_class as class
+    where relnamespace in ('listener'::regnamespace, 'public'::regnamespace) and relkind in ('r', 'v')
+    union all
+    select format('alter routine %s owner to hosted', routine.oid::regprocedure) from pg_proc as routine
+    where pronamespace in ('listener'::regnamespace, 'public'::regnamespace)
+  loop
+    execute v_statement;
+  end loop;
+end
+$$;
+alter schema listener owner to hosted;
+alter schema public owner to hosted;
+alter publication supabase_realtime owner to hosted;
+grant usage on schema storage, auth to hosted;
+grant select on storage.buckets to hosted;
+"""
+"""What a hosted project's `postgres` has."""
+
 STATE = {
     "status",
     "progress",
@@ -248,6 +275,76 @@ async def test_rows_that_arrive_during_the_adoption_wait_and_become_sessions(
         await until_blocked(watcher.connection, late.connection)
         await transaction.commit()
     assert (await project.session(arriving.result()))["status"] == "queued"
+
+
+async def test_a_queued_row_without_an_owner_is_refused_in_plain_words(project: Project) -> None:
+    await project.connection.execute(f"alter table {TABLE} alter user_id drop not null")
+    await watch(project)
+    with pytest.raises(asyncpg.NotNullViolationError, match="a queued row needs an owner"):
+        await project.connection.execute(f"insert into {TABLE} (prompt) values ('nobody')")
+
+
+async def test_an_upsert_charges_only_what_it_inserts(project: Project, owner: UUID) -> None:
+    await project.connection.execute(f"grant update (prompt) on {TABLE} to authenticated")
+    await watch(project)
+    await project.connection.execute(
+        f"create policy owner_updates on {TABLE} for update to authenticated using (auth.uid() = user_id)"
+    )
+    row = await insert(project, owner, prompt="first")
+    for _ in range(2):
+        async with project.acting("authenticated", owner) as connection:
+            await connection.execute(
+                f"insert into {TABLE} (id, user_id, prompt) values ($1, $2, 'x') "
+                "on conflict (id) do update set prompt = excluded.prompt",
+                row,
+                owner,
+            )
+    assert await project.balance(owner) == 9
+    assert (await project.session(row))["params"]["prompt"] == "first"
+
+
+async def test_one_id_may_be_a_row_of_two_tables(project: Project, owner: UUID) -> None:
+    await watch(project)
+    row = await insert(project, owner)
+    await project.insert(owner, id=row)
+    assert await project.value("select count(*) from listener.sessions where row_id = $1", row) == 2
+    attempt = await held(project)
+    await project.settle("complete_sessions", attempt, result={})
+    assert (await shown(project, row))["status"] == "completed"
+    assert (await project.row(row))["status"] == "queued"
+
+
+async def test_a_watched_table_cannot_be_truncated(project: Project) -> None:
+    await watch(project)
+    with pytest.raises(asyncpg.FeatureNotSupportedError):
+        await project.connection.execute(f"truncate {TABLE}")
+
+
+async def test_an_import_of_finished_rows_is_neither_charged_nor_queued(project: Project, owner: UUID) -> None:
+    await watch(project)
+    async with project.acting("service_role") as connection:
+        await connection.execute(
+            f"insert into {TABLE} (user_id, status) select $1, 'completed' from generate_series(1, 50)", owner
+        )
+    assert await project.value("select count(*) from listener.sessions") == 0
+    assert await project.value("select count(*) from listener.ledger") == 0
+
+
+async def test_an_owner_who_is_no_superuser_may_adopt(project: Project, owner: UUID) -> None:
+    """Hosted projects have no superuser: their `postgres` owns the schemas and is a member of the API's roles."""
+    await project.connection.execute(HOSTED)
+    try:
+        await project.connection.execute("set role hosted")
+        await project.connection.execute(PLAIN.replace("generation_sessions", "hosted_sessions"))
+        await watch(project, "public.hosted_sessions")
+        await project.connection.execute("reset role")
+        await insert(project, owner, "public.hosted_sessions")
+        attempt = await held(project)
+        assert await project.settle("complete_sessions", attempt, result={}) == ("applied", None)
+        assert (await shown(project, attempt.row, "public.hosted_sessions"))["status"] == "completed"
+    finally:
+        await project.connection.execute("reset role")
+        await project.connection.execute("reassign owned by hosted to postgres; drop owned by hosted; drop role hosted")
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +12,8 @@ import pytest
 from tests.sql.adopted import PLAIN, TABLE, refusal, watch
 from tests.sql.project import Project
 
+ROOT = Path(__file__).parents[2]
+NO_REFUSALS = {"service_role", "user_id", "was_broken", "information_schema", "supabase_realtime"}
 T = "public.generation_sessions"
 FUNCTION = "create function public.judge() returns trigger language plpgsql as $$ begin {body} end $$;"
 TRIGGER = f"create trigger judge {{when}} on {T} for each row execute function public.judge();"
@@ -216,6 +220,18 @@ async def test_arguments_that_cannot_work_are_refused_by_name(
     before = await footprint(project)
     assert name in str(await refusal(project, **arguments))
     assert await footprint(project) == before
+
+
+def test_every_refusal_stands_in_the_docs_and_in_these_tests() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "sql" / "functions").glob("*.sql")]
+    calls = [text for text in sources if "listener.misfit" in text]
+    named = {name for text in calls for name in re.findall(r"'([a-z]+(?:_[a-z0-9]+)+|state_refused)'", text)}
+    refusals = named - NO_REFUSALS
+    page = (ROOT / "docs" / "adopting-a-table.md").read_text(encoding="utf-8")
+    table = page[page.index("## Refusals") : page.index("Two things no dry run")]
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*watch*.py"))
+    assert refusals == set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`", table))
+    assert {name for name in refusals if name not in tests} == set()
 
 
 async def test_everything_that_is_wrong_is_named_at_once(project: Project) -> None:
