@@ -15,6 +15,8 @@ OPEN = ("queued", "delayed", "processing")
 WELCOME = 10
 PLANS = {"free": (1.0, 0.0), "paid": (2.0, 1000.0)}
 """weight and head start."""
+COSTS = {"headshot": 1, "tryon": 3}
+"""A cancelled try-on gives back what was not delivered; a headshot all."""
 TIME_LIMIT_S, GRACE_S, MAX_ATTEMPTS, DRIFT = 300, 60, 3, 0.05
 SETTLED = {
     "complete_sessions": ("completed",),
@@ -73,6 +75,20 @@ class Session:
     id: UUID | None = None
 
     @property
+    def cost(self) -> int:
+        """Credits."""
+        return COSTS[self.kind]
+
+    def cancel_share(self, undelivered: int | None) -> int:
+        """What the cancel of a running session gives back."""
+        if self.kind == "headshot":
+            return self.cost
+        if undelivered is not None:
+            return min(max(undelivered, 0), self.cost)
+        has_artifact = any(attempt == self.attempt for attempt, _ in self.artifacts)
+        return self.cost - self.cost * self.progress // 100 if has_artifact else self.cost
+
+    @property
     def turn(self) -> tuple[float, int]:
         """What the claim sorts by."""
         return self.fair_tag, self.seq
@@ -128,7 +144,7 @@ class Model:
     def insert(self, kind: str, rows: Sequence[tuple[UUID, UUID]]) -> bool:
         """Register (row, owner) pairs in one statement; False when one owner cannot pay: then nothing happened."""
         owners = Counter(owner for _, owner in rows)
-        if any(self.balance(owner) < count for owner, count in owners.items()):
+        if any(self.balance(owner) < count * COSTS[kind] for owner, count in owners.items()):
             return False
         for owner in owners:
             self._open(owner)
@@ -140,7 +156,7 @@ class Model:
             start = first[owner] + nth[owner] / weight
             self.sessions[row] = Session(row, kind, owner, len(self.sessions), start, start - head_start)
             nth[owner] += 1
-            self._book(owner, "charge", -1, row)
+            self._book(owner, "charge", -COSTS[kind], row)
             self._tell(self.sessions[row], "generation_queued")
         for owner, count in owners.items():
             weight, _ = PLANS[self.accounts[owner].plan]
@@ -194,7 +210,14 @@ class Model:
                 answers.append(("already", None, asked))
         return answers
 
-    def settle(self, function: str, worker: UUID, items: Sequence[tuple[UUID, int]], delay_s: int = 0) -> list[Outcome]:
+    def settle(
+        self,
+        function: str,
+        worker: UUID,
+        items: Sequence[tuple[UUID, int]],
+        delay_s: int = 0,
+        refund: int | None = None,
+    ) -> list[Outcome]:
         """Do what an array call does to the attempts that the fence lets through."""
         answers = self.fence(function, worker, items)
         applied = [
@@ -203,12 +226,12 @@ class Model:
         for session in applied:
             if function == "complete_sessions":
                 session.progress = 100
-                self._end(session, "completed")
+                self._end(session, "completed", refund=min(max(refund or 0, 0), session.cost))
             elif function == "fail_sessions":
                 session.failures += 1
                 self._end(session, "failed", "x")
             elif function == "cancel_sessions":
-                self._end(session, "cancelled")
+                self._end(session, "cancelled", refund=session.cancel_share(refund))
             elif function == "retry_sessions":
                 session.error, session.run_at = "x", self.now + timedelta(seconds=delay_s)
                 self._requeue(session, is_failure=True)
@@ -304,8 +327,9 @@ class Model:
         for row in rows:
             session = self.sessions[row]
             if session.status in OPEN:
+                share = session.cancel_share(None) if session.status == "processing" else session.cost
                 session.worker, session.run_at, session.is_cancel_requested = None, None, True
-                self._end(session, "cancelled")
+                self._end(session, "cancelled", refund=share)
 
     def demand(self) -> int:
         """Sessions that need a worker now."""
@@ -330,10 +354,11 @@ class Model:
     def _tell(self, session: Session, event: str, occurrence: str = "") -> None:
         self.events[session.row, event, occurrence] += 1
 
-    def _end(self, session: Session, status: str, error: str | None = None) -> None:
+    def _end(self, session: Session, status: str, error: str | None = None, refund: int | None = None) -> None:
         session.status, session.finished_at, session.error = status, self.now, error or session.error
-        if status in ("failed", "cancelled"):
-            self._book(session.owner, "refund", 1, session.row)
+        given_back = session.cost if refund is None else refund
+        if given_back:
+            self._book(session.owner, "refund", given_back, session.row)
         if status in ("failed", "completed"):
             self._tell(session, f"generation_{status}")
 

@@ -28,12 +28,18 @@ from tests.sql.model import Model, Outcome, Session
 from tests.sql.project import SECOND_TABLE, Project, Row, connect, expect_invariants
 
 T = TypeVar("T")
+Verdict = tuple[str, int, int | None]
 SOAK = int(os.environ.get("LISTENER_SOAK", "0"))
 TABLES = {"headshot": "public.headshot_sessions", "tryon": "public.tryon_sessions"}
 START = datetime(2030, 1, 1, tzinfo=UTC)
 OWNERS = [UUID(int=n) for n in range(1, 4)]
 WORKERS = [UUID(int=n) for n in range(101, 104)]
 SETTLEMENTS = ("complete_sessions", "fail_sessions", "retry_sessions", "release_sessions", "cancel_sessions")
+DEARER = """
+grant delete on public.tryon_sessions to service_role;
+update listener.session_tables set credits = 3 where kind = 'tryon';
+update listener.kinds set cancel_refund = 'undelivered' where kind = 'tryon';
+"""
 EMPTY = """
 set session_replication_role = replica;
 delete from listener.events; delete from listener.artifacts; delete from listener.sessions; delete from listener.turns;
@@ -51,12 +57,14 @@ from listener.sessions
 owners = st.sampled_from(OWNERS)
 workers = st.sampled_from(WORKERS)
 kinds = st.sampled_from([("headshot",), ("tryon",), ("headshot", "tryon"), ("tryon", "headshot")])
-settlements = st.sampled_from(SETTLEMENTS)
 holders = st.none() | workers
 picks = st.integers(0, 7)
 chosen = st.lists(picks, min_size=1, max_size=4)
 leases = st.sampled_from([10, 30, 300])
-delays = st.sampled_from([0, 5, 60])
+verdicts = st.tuples(
+    st.sampled_from(SETTLEMENTS), st.sampled_from([0, 5, 60]), st.sampled_from([None, None, -1, 0, 2, 5])
+)
+"""Function, delay_s, refund."""
 
 
 async def attempted(step: Coroutine[Any, Any, T]) -> T | str:
@@ -74,15 +82,15 @@ steps = st.one_of(
         st.just("an_application_inserts"), st.sampled_from(sorted(TABLES)), st.lists(owners, min_size=1, max_size=6)
     ),
     st.tuples(st.just("a_finished_row_is_imported"), owners),
-    st.tuples(st.just("credits_are_granted"), owners, st.sampled_from([1, 5]), st.sampled_from("abcd")),
+    st.tuples(st.just("credits_are_granted"), owners, st.sampled_from([1, 20]), st.sampled_from("abcd")),
     st.tuples(st.just("an_owner_changes_his_plan"), owners, st.sampled_from(["free", "paid"])),
     st.tuples(st.just("a_worker_registers"), workers, leases),
     st.tuples(st.just("a_worker_claims"), workers, kinds, st.integers(0, 5)),
-    st.tuples(st.just("a_worker_works"), workers, kinds, st.integers(1, 3), settlements, delays),
-    st.tuples(st.just("a_worker_works"), workers, kinds, st.integers(1, 3), st.just("retry_sessions"), st.just(0)),
+    st.tuples(st.just("a_worker_works"), workers, kinds, st.integers(1, 3), verdicts),
+    st.tuples(st.just("a_worker_works"), workers, kinds, st.integers(1, 3), st.just(("retry_sessions", 0, None))),
     st.tuples(st.just("a_claim_is_repeated"), picks, holders, kinds, st.integers(1, 3)),
-    st.tuples(st.just("attempts_are_settled"), settlements, chosen, st.none(), st.just(False), delays),
-    st.tuples(st.just("attempts_are_settled"), settlements, chosen, holders, st.booleans(), delays),
+    st.tuples(st.just("attempts_are_settled"), verdicts, chosen, st.none(), st.just(False)),
+    st.tuples(st.just("attempts_are_settled"), verdicts, chosen, holders, st.booleans()),
     st.tuples(st.just("an_attempt_reports"), picks, holders, st.integers(0, 100)),
     st.tuples(st.just("an_attempt_saves"), picks, holders, st.sampled_from(["image", "second"])),
     st.tuples(st.just("a_worker_beats"), workers, st.sets(picks), st.sets(picks, max_size=2)),
@@ -194,11 +202,11 @@ class Machine(RuleBasedStateMachine):
         self.claims.append((worker, UUID(int=1_000_000 + len(self.claims))))
         self.claim(*self.claims[-1], wanted, limit)
 
-    def a_worker_works(self, worker: UUID, wanted: tuple[str, ...], limit: int, function: str, delay_s: int) -> None:
+    def a_worker_works(self, worker: UUID, wanted: tuple[str, ...], limit: int, verdict: Verdict) -> None:
         self.a_worker_registers(worker, 30)
         before = len(self.held)
         self.a_worker_claims(worker, wanted, limit)
-        self.settle(function, worker, [(row, attempt) for row, attempt, _ in self.held[before:]], delay_s)
+        self.settle(verdict, worker, [(row, attempt) for row, attempt, _ in self.held[before:]])
 
     def a_claim_is_repeated(self, pick: int, worker: UUID | None, wanted: tuple[str, ...], limit: int) -> None:
         claimer, claim = self.claims[-1 - pick % len(self.claims)]
@@ -215,17 +223,17 @@ class Machine(RuleBasedStateMachine):
             assert row["path_prefix"] == f"{session.owner}/{session.row}{suffix}"
         self.held += [(session.row, session.attempt, worker) for session in expected]
 
-    def attempts_are_settled(
-        self, function: str, chosen: list[int], worker: UUID | None, has_unknown: bool, delay_s: int
-    ) -> None:
+    def attempts_are_settled(self, verdict: Verdict, chosen: list[int], worker: UUID | None, has_unknown: bool) -> None:
         attempts = [self.held[-1 - pick % len(self.held)] for pick in chosen]
         pairs = [(row, attempt) for row, attempt, _ in attempts] + [(UUID(int=7), 1)] * has_unknown
-        self.settle(function, worker or attempts[0][2], pairs, delay_s)
+        self.settle(verdict, worker or attempts[0][2], pairs)
 
-    def settle(self, function: str, worker: UUID, pairs: list[tuple[UUID, int]], delay_s: int) -> None:
-        items = [self.item(*pair, code="x", result={"seed": 1}, delay_s=delay_s) for pair in pairs]
+    def settle(self, verdict: Verdict, worker: UUID, pairs: list[tuple[UUID, int]]) -> None:
+        function, delay_s, refund = verdict
+        items = [self.item(*pair, code="x", result={"seed": 1}, delay_s=delay_s, refund=refund) for pair in pairs]
         for _ in range(2):  # the second time as if the first answer had been lost
-            assert self.run(self.call(function, worker, items)) == self.model.settle(function, worker, pairs, delay_s)
+            answers = self.run(self.call(function, worker, items))
+            assert answers == self.model.settle(function, worker, pairs, delay_s, refund)
 
     def an_attempt_reports(self, pick: int, worker: UUID | None, percent: int) -> None:
         row, attempt, holder = self.held[-1 - pick % len(self.held)]
@@ -320,12 +328,10 @@ def drive(url: str) -> None:
         connection = runner.run(connect(url))
         try:
             project = Project(connection)
-            runner.run(
-                project.connection.execute(SECOND_TABLE + "grant delete on public.tryon_sessions to service_role")
-            )
+            runner.run(project.connection.execute(SECOND_TABLE + DEARER))
             bound = type("BoundMachine", (Machine,), {"project": project, "runner": runner})
             profile = settings(
-                max_examples=SOAK or 60,
+                max_examples=SOAK or 40,
                 stateful_step_count=100 if SOAK else 40,
                 deadline=None,
                 database=None,
