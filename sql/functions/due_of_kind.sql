@@ -11,7 +11,7 @@ as $$
 declare
   v_due listener.due_session[] := '{}'::listener.due_session[];
   v_next listener.due_session[];
-  v_tag double precision := '-infinity';
+  v_tag double precision := '-infinity'::double precision;
   v_seq bigint := 0;
 begin
   while cardinality(v_due) < p_limit loop

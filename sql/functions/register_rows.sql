@@ -3,7 +3,8 @@
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
+-- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
+--         of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker

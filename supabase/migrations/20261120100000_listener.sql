@@ -1784,7 +1784,7 @@ as $$
 declare
   v_due listener.due_session[] := '{}'::listener.due_session[];
   v_next listener.due_session[];
-  v_tag double precision := '-infinity';
+  v_tag double precision := '-infinity'::double precision;
   v_seq bigint := 0;
 begin
   while cardinality(v_due) < p_limit loop
@@ -2321,7 +2321,8 @@ revoke all on function listener.guard_session() from public, anon, authenticated
 
 -- public.heartbeat(worker, running, open_claims) -> jsonb
 -- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
--- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
+-- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer
+-- the worker's. known = false: register again.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
 create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
@@ -3765,7 +3766,8 @@ revoke all on function listener.refuse_truncate() from public, anon, authenticat
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session of this table before.
+-- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
+--         of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
