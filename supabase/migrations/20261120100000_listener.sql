@@ -1070,10 +1070,8 @@ begin
     $body$;
 
     create or replace function listener.take_visible(p_table_id integer, p_rows uuid[], p_now timestamptz)
-    returns uuid[]
-    language plpgsql volatile security invoker set search_path = '' as $body$
-    declare
-      v_shown uuid[];
+    returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
+    declare v_shown uuid[];
     begin
       -- Written by listener.bind_tables.
       case p_table_id when 0 then null; %s end case;
@@ -1082,10 +1080,8 @@ begin
     $body$;
 
     create or replace function listener.write_visible(p_table_id integer, p_states listener.visible_state[])
-    returns uuid[]
-    language plpgsql volatile security invoker set search_path = '' as $body$
-    declare
-      v_shown uuid[];
+    returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
+    declare v_shown uuid[];
     begin
       -- Written by listener.bind_tables.
       case p_table_id when 0 then null; %s end case;
