@@ -39,6 +39,22 @@ FENCE = (
         "report_progress",
     ),
     case(
+        "no fence where nothing is locked first",
+        "functions/complete_held",
+        "item.attempt = held.attempt and held.worker = p_worker and held.status",
+        "held.worker = p_worker and held.status",
+        "complete_sessions",
+    ),
+    case(
+        "what was read before the lock is believed",
+        "functions/complete_held",
+        " and session.xmin = settled.version",
+        "",
+        "complete_sessions",
+        "lock_order",
+        "withdraw_sessions",
+    ),
+    case(
         "a settled session may be settled again",
         "functions/fence",
         "session.status = 'processing' and item.nth = 1",
@@ -49,7 +65,8 @@ FENCE = (
     case(
         "no terminal guard",
         "triggers/sessions",
-        "(old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)\n  or ",
+        "(old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from "
+        "(old.status, old.refund_due))\n  or ",
         "",
         "money",
     ),
@@ -113,11 +130,12 @@ MONEY = (
         "state_machine",
     ),
     case(
-        "the welcome grant is not booked",
-        "functions/open_accounts",
-        "where opened.balance > 0",
-        "where opened.balance > 1000",
+        "the welcome comes with every insert",
+        "functions/welcome_accounts",
+        " and account.welcomed_at is null and",
+        " and",
         "money",
+        "welcome_accounts",
     ),
     case(
         "accounts are not locked before their balance is read",
@@ -157,25 +175,46 @@ MONEY = (
     case(
         "a session is refunded twice",
         "functions/refund",
-        "  return v_refunded;",
+        "  return v_refunded + ",
         "  update listener.accounts as account set balance = account.balance + 1 from listener.sessions as session\n"
         "  where session.id = any(p_sessions) and account.owner = session.owner and v_refunded = 0;\n"
-        "  return v_refunded;",
+        "  return v_refunded + ",
         "money",
         "state_machine",
     ),
     case(
         "a refund gives more than was charged",
         "functions/refund",
-        "session.owner, session.cost, session.id",
-        "session.owner, session.cost + 1, session.id",
+        "session.owner, part.amount, session.id",
+        "session.owner, part.amount + 1, session.id",
         "fail_sessions",
     ),
     case(
-        "a refund also for the completed",
+        "the refund of a part is not bounded",
+        "functions/complete_applied",
+        "nullif(least(greatest(item.refund, 0), session.cost), 0)",
+        "nullif(greatest(item.refund, 0), 0)",
+        "refund",
+    ),
+    case(
+        "a cancel gives all back whatever was delivered",
+        "functions/cancel_share",
+        "when policy.cancel_refund = 'all' or session.cost = 0 then null",
+        "when true then null",
+        "refund",
+    ),
+    case(
+        "deleting a row is a way around the cancel policy",
+        "functions/withdraw_sessions",
+        "case when session.status = 'processing' then listener.cancel_share(session.id) end",
+        "null",
+        "refund",
+    ),
+    case(
+        "a refund also for those that wait",
         "functions/refund",
-        "session.status in ('failed', 'cancelled') and",
-        "session.status in ('failed', 'cancelled', 'queued') and",
+        "when session.status in ('failed', 'cancelled') then coalesce",
+        "when session.status in ('failed', 'cancelled', 'queued') then coalesce",
         "retry_sessions",
     ),
     case(
@@ -211,11 +250,34 @@ MONEY = (
 CLAIM = (
     case(
         "a claim waits for what others hold",
-        "functions/due_sessions",
-        "for no key update of session skip locked",
-        "for no key update of session",
+        "functions/due_of_kind",
+        "        limit 1\n        for no key update of session skip locked",
+        "        limit 1\n        for no key update of session",
         "claim_sessions",
         "lock_order",
+    ),
+    case(
+        "a large claim waits for what others hold",
+        "functions/due_of_kind",
+        "        limit 10\n        for no key update of session skip locked",
+        "        limit 10\n        for no key update of session",
+        "claim_sessions",
+        "lock_order",
+    ),
+    case(
+        "a claim takes a row that somebody holds",
+        "functions/take_branch",
+        "for no key update skip locked",
+        "for no key update",
+        "claim_sessions",
+        "lock_order",
+    ),
+    case(
+        "a claim is out of turn",
+        "functions/due_of_kind",
+        "        order by session.fair_tag, session.seq\n        limit 10\n",
+        "        order by session.seq\n        limit 10\n",
+        "state_machine",
     ),
     case(
         "a repeated claim takes more",
@@ -249,7 +311,7 @@ CLAIM = (
     case(
         "virtual time is not advanced",
         "functions/take_due",
-        "  perform listener.advance_virtual_time(v_taken);\n",
+        "  perform listener.advance_virtual_time(v_due, p_kinds);\n",
         "",
         "turns",
     ),
@@ -274,6 +336,39 @@ CLAIM = (
         "  perform from listener.sessions as session where session.id = any(v_sessions) order by session.id\n"
         "  for no key update;\n  perform listener.hold_rows(v_sessions, false);\n",
         "lock_order",
+    ),
+)
+
+LIMITS = (
+    case(
+        "inserts are counted before the account is locked",
+        "functions/register_rows",
+        "  perform listener.open_accounts(v_owners);\n"
+        "  if p_is_limited then\n    perform listener.check_rates(v_owners);\n  end if;\n",
+        "  if p_is_limited then\n    perform listener.check_rates(v_owners);\n  end if;\n"
+        "  perform listener.open_accounts(v_owners);\n",
+        "check_rates",
+    ),
+    case(
+        "what runs is counted before other claims are kept away",
+        "functions/due_within_limits",
+        "  perform pg_advisory_xact_lock(hashtext('listener'), hashtext('running_at_once'));\n",
+        "",
+        "due_within_limits",
+    ),
+    case(
+        "permits are counted before they are locked",
+        "functions/acquire_permits",
+        "  perform pg_advisory_xact_lock(hashtext('listener.permits'), hashtext(p_kind));\n",
+        "",
+        "acquire_permits",
+    ),
+    case(
+        "newcomers are counted before the plan is locked",
+        "functions/welcome_accounts",
+        "  perform listener.lock_plans(v_guests);\n",
+        "",
+        "welcome_accounts",
     ),
 )
 
@@ -480,10 +575,10 @@ EVENTS = (
         "record_events",
     ),
     case(
-        "a start of each attempt is not told apart",
-        "functions/record_events",
-        "when 'generation_started' then session.attempt::text else '' end",
-        "when 'generation_started' then '' else '' end",
+        "the starts of two attempts are not told apart",
+        "functions/record_started",
+        "'generation_started', session.attempt::text,",
+        "'generation_started', '',",
         "record_events",
     ),
     case(
@@ -503,10 +598,17 @@ EVENTS = (
     case(
         "a completion is not told",
         "functions/complete_sessions",
-        "  perform listener.record_events(v_applied, 'generation_completed');\n",
+        "  perform listener.record_completed(v_applied);\n",
         "",
         "record_events",
     ),
+    case(
+        "a start is told again when the claim is repeated",
+        "functions/claim_sessions",
+        "  return query\n",
+        "  perform listener.record_started(v_claimed);\n  return query\n",
+        "claim_sessions",
+    ),
 )
 
-CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LEASE + ROWS + DOORS + EVENTS
+CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS
