@@ -21,6 +21,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY listener listener
 COPY handlers handlers
 COPY devstack/__init__.py devstack/
+COPY supabase/migrations supabase/migrations
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 
 FROM base AS cpu

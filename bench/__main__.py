@@ -1,16 +1,36 @@
-"""`make bench`: every benchmark in turn, each printed beside what it is compared with."""
+"""`make bench`: every benchmark in turn, or those named, each printed beside what it is compared with."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 
 from bench.pickup import measure_pickup
+from bench.queue.install import install_peers
+from bench.queue.measure import measure_queue
+
+NAMES = ("pickup", "queue")
 
 
-async def main() -> None:
-    """Run every benchmark."""
-    await measure_pickup()
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all when none is given")
+    parser.add_argument("--install", action="store_true", help="install the peers of `queue` first")
+    parser.add_argument("--full", action="store_true", help="queue: longer, and with a million finished rows")
+    asked = parser.parse_args()
+    names = asked.names or list(NAMES)
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    if asked.install:
+        install_peers()
+    if "pickup" in names:
+        asyncio.run(measure_pickup())
+    if "queue" in names and asked.full:
+        measure_queue(count=8000, rounds=5, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
+    elif "queue" in names:
+        measure_queue(count=3000, rounds=3, batch=10, sizes=(1_000, 100_000), watchers=50)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -165,7 +165,11 @@ class Daemon:
             slots=settings.worker_concurrency,
             version=__version__,
             lease_s=settings.lease_s,
-            devices={"device": settings.device, "generator": settings.generator},
+            devices={
+                "device": settings.device,
+                "generator": settings.generator,
+                "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
+            },
         )
         listeners = Listeners(
             open_claims=lambda: self._claim.open_claims() if self._claim else [],

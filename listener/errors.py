@@ -19,7 +19,8 @@ ListenerError                    has: code (stable, stored in the row), public_m
 ├─ StoreError
 │  ├─ StoreUnavailable           transport, 5xx, timeouts: the same call may be made again
 │  └─ StoreRejected              our own mistake, or a schema that does not fit: loud
-└─ ConfigError                   only at start
+└─ ConfigError                   ends the process, status 78
+   └─ SchemaTooNew               the database moved on without this worker, status 57
 
 This module knows the names and the words; it does not know what happens then.
 """
@@ -171,3 +172,9 @@ class ConfigError(ListenerError):
     """The configuration is missing something or holds a wrong value."""
 
     code = "config_error"
+
+
+class SchemaTooNew(ConfigError):
+    """The database's schema no longer serves this version of the worker."""
+
+    code = "schema_too_new"

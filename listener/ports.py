@@ -52,6 +52,7 @@ class Registered:
     schema_version: int
     lease_s: float
     tables: tuple[WatchedTable, ...] = ()
+    oldest_worker: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Pulse:
 
     `known` is false when the store does not know the worker (any more): it has to register again.
     `promoted` counts delayed sessions that became due.
+    `oldest_worker` is the oldest worker that the schema serves, by the schema version it was built for.
     """
 
     cancel: tuple[UUID, ...] = ()
@@ -67,6 +69,8 @@ class Pulse:
     known: bool = True
     tables: tuple[WatchedTable, ...] = ()
     promoted: int = 0
+    schema_version: int | None = None
+    oldest_worker: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import platformdirs
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
@@ -187,15 +187,6 @@ class Settings(LaterSettings):
             load_timeout_s=self.load_timeout_s,
             hub_token=self.hf_token.get_secret_value() if self.hf_token else None,
         )
-
-
-class AppSettings(BaseSettings):
-    """What `listener submit` needs to be a user of the app: the same as any frontend, and no secret."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
-
-    supabase_url: str | None = Field(None, validation_alias="SUPABASE_URL")
-    supabase_anon_key: str | None = Field(None, validation_alias="SUPABASE_ANON_KEY")
 
 
 def names_of(field: str) -> list[str]:

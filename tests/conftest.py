@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,12 @@ import asyncpg
 import pytest
 
 from devstack.postgres.cluster import Cluster, start_cluster
-from devstack.postgres.prepare import prepare_database
+from devstack.postgres.prepare import MIGRATIONS, prepare_database
 from devstack.stack import Stack, open_stack
 
 TEMPLATE = "prepared"
+APPLIED = Path(os.environ.get("LISTENER_TEST_MIGRATIONS", MIGRATIONS))
+"""Other migrations than ours, to see the tests fail: tests/mutants."""
 _numbers = itertools.count(1)
 
 
@@ -69,4 +72,4 @@ async def _make_template(cluster: Cluster) -> None:
         await admin.execute(f"create database {TEMPLATE}")
     finally:
         await admin.close()
-    await prepare_database(cluster.dsn(TEMPLATE))
+    await prepare_database(cluster.dsn(TEMPLATE), migrations=APPLIED)

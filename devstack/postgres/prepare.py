@@ -14,7 +14,10 @@ import devstack
 from devstack.postgres.password import derived_password, scram_verifier
 
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
-MIGRATIONS = Path(devstack.__file__).parent.parent / "supabase" / "migrations"
+_AROUND = Path(devstack.__file__).parent.parent
+_INSTALLED, _CHECKOUT = _AROUND / "listener" / "migrations", _AROUND / "supabase" / "migrations"
+MIGRATIONS = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+"""In an installed wheel beside the worker's code, in a checkout where the Supabase CLI looks."""
 
 
 class MigrationError(RuntimeError):

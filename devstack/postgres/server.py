@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,8 +55,9 @@ PORT_TRIES = 5
 class Server:
     """One PostgreSQL on a data directory below `folder`."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, settings: Mapping[str, str] = SETTINGS) -> None:
         self.folder = folder
+        self.settings = settings
         self.data = folder / "data"
         self.log = folder / "postgres.log"
         self.account = Account()
@@ -110,7 +111,7 @@ class Server:
         self.account.run([self.binaries / "initdb", "-D", self.data, *INITDB])
 
     def _start_on(self, port: int) -> bool:
-        settings = [argument for name, value in SETTINGS.items() for argument in ("-c", f"{name}={value}")]
+        settings = [argument for name, value in self.settings.items() for argument in ("-c", f"{name}={value}")]
         command: Sequence[str | Path] = [self.binaries / "postgres", "-D", self.data, "-p", str(port), *settings]
         with self.log.open("ab") as log:
             self.process = self.account.start(command, log)

@@ -66,10 +66,11 @@ class RegisteredAnswer(BaseModel):
     schema_version: int
     lease_s: float
     tables: list[dict[str, str]] = []
+    oldest_worker: int = 1
 
     def registered(self) -> Registered:
         """As the engine knows it."""
-        return Registered(self.schema_version, self.lease_s, tables_of(self.tables))
+        return Registered(self.schema_version, self.lease_s, tables_of(self.tables), self.oldest_worker)
 
 
 class PulseAnswer(BaseModel):
@@ -80,11 +81,21 @@ class PulseAnswer(BaseModel):
     lost: list[FenceAnswer] = []
     tables: list[dict[str, str]] = []
     promoted: int = 0
+    schema_version: int | None = None
+    oldest_worker: int = 1
 
     def pulse(self) -> Pulse:
         """As the engine knows it."""
         lost = tuple(Attempt(one.session, one.attempt) for one in self.lost)
-        return Pulse(tuple(self.cancel), lost, self.known, tables_of(self.tables), self.promoted)
+        return Pulse(
+            tuple(self.cancel),
+            lost,
+            self.known,
+            tables_of(self.tables),
+            self.promoted,
+            self.schema_version,
+            self.oldest_worker,
+        )
 
 
 class SweptAnswer(BaseModel):

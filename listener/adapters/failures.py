@@ -22,6 +22,7 @@ from listener.errors import StoreError, StoreRejected, StoreUnavailable
 PASSING_SQLSTATES = re.compile(r"(08|40|53|57|58)[0-9A-Z]{3}|55P03")
 # PostgREST cannot reach the database, or its schema cache is not loaded yet.
 PASSING_POSTGREST = frozenset({"PGRST000", "PGRST001", "PGRST002", "PGRST003"})
+NO_SUCH_FUNCTION = "PGRST202"
 SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 PASSING_STATUSES = frozenset({408, 425, 429})
 FIRST_SERVER_ERROR = 500
@@ -61,6 +62,8 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     text = f"{call}: {code or last_status.get()} {message}"
     if PASSING_SQLSTATES.fullmatch(code) or code in PASSING_POSTGREST:
         return StoreUnavailable(text)
+    if code == NO_SUCH_FUNCTION:
+        return StoreRejected(f"{text} (`listener migrate` brings it)")
     if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
         return StoreRejected(text)
     return _of_status(call, last_status.get() or _number(code), f"{code} {message}")

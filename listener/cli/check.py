@@ -13,6 +13,7 @@ from listener.adapters.failures import translated
 from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.engine.clock import SystemClock
+from listener.engine.heartbeat import require_new_enough, require_served
 from listener.errors import ConfigError, ListenerError
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings, load_settings
@@ -70,8 +71,10 @@ async def _generator(settings: Settings) -> str:
 
 async def _database(clients: Clients) -> str:
     """The heartbeat of a worker that does not exist needs every grant and writes nothing."""
-    await RpcSessionStore(clients.calls, uuid4()).heartbeat([], [])
-    return "the worker functions answer"
+    pulse = await RpcSessionStore(clients.calls, uuid4()).heartbeat([], [])
+    require_served(pulse.oldest_worker)
+    require_new_enough(pulse.schema_version or 0)
+    return f"the worker functions answer, schema version {pulse.schema_version}"
 
 
 async def _storage(clients: Clients) -> str:

@@ -9,16 +9,23 @@ from typing import Any
 import click
 
 from listener import __version__
-from listener.errors import ConfigError
+from listener.errors import ConfigError, SchemaTooNew
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: a supervisor should not start it again before someone changed something."""
+EXIT_SCHEMA = 57
+"""The database is newer than this worker: start a newer one instead."""
 
 COMMANDS = {
     "run": "Run the worker until it is told to stop.",
     "check": "Check the settings and that Supabase answers.",
     "dev": "Start an embedded stack with worker and page.",
     "submit": "Insert a session and watch it.",
+    "status": "Show the workers and the queue.",
+    "migrate": "Bring the tables and functions into your project.",
+    "watch-table": "Make a table of yours a session table.",
+    "grant": "Give an owner credits.",
+    "ledger": "Show an owner's credits, entry by entry.",
 }
 
 
@@ -33,7 +40,8 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"listener.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"listener.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -49,10 +57,10 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run a command; a wrong configuration ends with exit status 78 and every problem named."""
+    """Run a command; a wrong configuration ends with status 78 and every problem named, a schema too new with 57."""
     try:
         return cli.main(args=arguments, prog_name="listener")
     except ConfigError as error:
         for problem in error.details.get("problems", [str(error)]):
             click.echo(f"configuration: {problem}", err=True)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(EXIT_SCHEMA if isinstance(error, SchemaTooNew) else EXIT_CONFIG)

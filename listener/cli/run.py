@@ -19,7 +19,7 @@ from listener.telemetry.redact import hide_secrets
 def run() -> None:
     """Run the worker. SIGTERM and Ctrl-C drain; a second one gives everything back at once.
 
-    Exit status: 0 drained, 1 crashed, 78 wrong configuration.
+    Exit status: 0 drained, 1 crashed, 57 the database is newer than this worker, 78 wrong configuration.
     """
     settings = load_settings()
     hide_secrets(settings.secrets())

@@ -13,8 +13,8 @@ from typing import Any
 import click
 import platformdirs
 
+from listener.access import AppSettings
 from listener.adapters.app_client import App, AppAccess, AppError, Row, open_app
-from listener.settings import AppSettings
 
 NOT_CONFIGURED = 78
 

@@ -14,11 +14,11 @@ from listener.contract import Log
 from listener.engine.backoff import Backoff
 from listener.engine.slots import Slots
 from listener.engine.wakeup import opened
-from listener.errors import Cancelled, ConfigError, LeaseLost, StoreError
-from listener.ports import Clock, Pulse, Registered, Registration, SessionStore, WatchedTable
+from listener.errors import Cancelled, ConfigError, LeaseLost, SchemaTooNew, StoreError
+from listener.ports import Clock, Pulse, Registration, SessionStore, WatchedTable
 
 SCHEMA_VERSION = 1
-"""The oldest schema this code can work with."""
+"""The schema that this code was built for: an older one lacks what it needs, a newer one says whether it serves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Heartbeat:
         """Send one heartbeat and deliver what it brings back."""
         sent_at = self._clock.monotonic()
         pulse = await self._store.heartbeat(self._slots.attempts(), self._listeners.open_claims())
+        require_served(pulse.oldest_worker)
         self._known = pulse.known
         if not pulse.known:
             self._log.warning("worker_unknown", reason="the database forgot this worker; it registers again")
@@ -112,7 +113,8 @@ class Heartbeat:
     async def _register(self) -> None:
         sent_at = self._clock.monotonic()
         registered = await self._store.register(self._registration)
-        _require(registered)
+        require_served(registered.oldest_worker)
+        require_new_enough(registered.schema_version)
         self._known, self._renewed_at, self.lease_s = True, sent_at, registered.lease_s
         self._log.info("worker_registered", lease_s=self.lease_s, tables=[table.table for table in registered.tables])
         self._listeners.on_tables(registered.tables)
@@ -155,9 +157,19 @@ class Heartbeat:
         return min(delay_s, self._left_s()) if self._left_s() > 0 else delay_s
 
 
-def _require(registered: Registered) -> None:
-    if registered.schema_version < SCHEMA_VERSION:
+def require_served(oldest_worker: int) -> None:
+    """Check that the schema still serves this worker. Raises: SchemaTooNew."""
+    if oldest_worker > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the database serves workers built for schema version {oldest_worker} or newer, this one was built for "
+            f"{SCHEMA_VERSION}: install a newer version of listener"
+        )
+
+
+def require_new_enough(schema_version: int) -> None:
+    """Check that the schema has what this worker needs. Raises: ConfigError."""
+    if schema_version < SCHEMA_VERSION:
         raise ConfigError(
-            f"the database has schema version {registered.schema_version}, this worker needs {SCHEMA_VERSION}: "
-            "apply the newer files of supabase/migrations"
+            f"the database has schema version {schema_version}, this worker needs {SCHEMA_VERSION}: "
+            "bring in the newer migrations with `listener migrate`"
         )

@@ -1,9 +1,10 @@
 -- rows of storage.buckets
--- Private; what workers save for headshot sessions.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
-('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp'])
+('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
 on conflict (id) do update
   set
     public = excluded.public,

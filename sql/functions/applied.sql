@@ -2,10 +2,12 @@
 -- The sessions among the outcomes that the caller is to write.
 create function listener.applied(p_outcomes listener.attempt_outcome[])
 returns uuid[]
-language sql immutable security invoker
+language plpgsql immutable security invoker
 set search_path = ''
 as $$
-  select array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied')
+begin
+  return array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied');
+end
 $$;
 
 revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;

@@ -1,5 +1,5 @@
 -- listener.charge(sessions)
--- Takes the cost of new sessions from their owners, all or nothing.
+-- Takes the cost of new sessions from their owners, all or nothing; what the app itself took is not taken again.
 -- Locks:  accounts, which open_accounts has locked in ascending order.
 -- Raises: PT402 credits_insufficient (HTTP 402); the message is constant because it becomes the HTTP reason phrase.
 create function listener.charge(p_sessions uuid[])
@@ -12,7 +12,7 @@ begin
     select from (
       select session.owner, sum(session.cost) as credits
       from listener.sessions as session
-      where session.id = any(p_sessions)
+      where session.id = any(p_sessions) and not session.paid_by_app
       group by session.owner
     ) as due
     inner join listener.accounts as account on due.owner = account.owner
@@ -28,7 +28,7 @@ begin
     select
       'charge:' || session.id::text, 'charge', session.owner, -session.cost, session.id, session.kind, listener.clock()
     from listener.sessions as session
-    where session.id = any(p_sessions) and session.cost > 0
+    where session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
     returning entry.owner, entry.amount
   ),
   due as (

@@ -3,15 +3,17 @@
 -- in any other session the setting is ignored, since every role may set it.
 create function listener.clock()
 returns timestamptz
-language sql volatile security invoker
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  select case
-    when coalesce(current_setting('listener.fake_now', true), '') = '' then clock_timestamp()
-    when exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper)
-      then current_setting('listener.fake_now', true)::timestamptz
-    else clock_timestamp()
-  end
+begin
+  if coalesce(current_setting('listener.fake_now', true), '') = '' then
+    return clock_timestamp();
+  elsif exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper) then
+    return current_setting('listener.fake_now', true)::timestamptz;
+  end if;
+  return clock_timestamp();
+end
 $$;
 
 revoke all on function listener.clock() from public, anon, authenticated;

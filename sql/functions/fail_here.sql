@@ -18,6 +18,7 @@ begin
     error_code = p_code, error_message = p_message, error_details = listener.error_details(p_code, null, v_now)
   where session.id = any(p_sessions);
   perform listener.refund(p_sessions);
+  perform listener.record_events(p_sessions, 'generation_failed');
   perform listener.project(p_sessions);
 end
 $$;

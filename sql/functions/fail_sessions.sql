@@ -19,6 +19,7 @@ begin
   from listener.read_failures(p_items) as item
   where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.refund(v_applied);
+  perform listener.record_events(v_applied, 'generation_failed');
   perform listener.project(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;

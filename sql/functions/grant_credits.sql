@@ -17,6 +17,7 @@ begin
     raise exception 'a grant needs a key and 1 to 1,000,000 credits' using errcode = '22023';
   end if;
   perform listener.open_accounts(array[p_owner]);
+  perform listener.welcome_accounts(array[p_owner]);
   insert into listener.ledger as entry (key, entry, owner, amount, reason, created_at)
   values (v_key, 'grant', p_owner, p_amount, coalesce(p_reason, ''), listener.clock())
   on conflict (key) do nothing

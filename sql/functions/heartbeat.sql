@@ -1,6 +1,7 @@
 -- public.heartbeat(worker, running, open_claims) -> jsonb
--- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted"}: sessions whose
--- owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
+-- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
+-- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer
+-- the worker's. known = false: register again.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
 create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
@@ -36,7 +37,9 @@ begin
       )
     ),
     'tables', listener.served_tables(coalesce(v_kinds, '{}')),
-    'promoted', v_promoted
+    'promoted', v_promoted,
+    'schema_version', listener.schema_version(),
+    'oldest_worker', listener.oldest_worker()
   );
 end
 $$;

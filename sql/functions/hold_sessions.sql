@@ -11,7 +11,7 @@ declare
   v_sessions uuid[];
 begin
   if cardinality(p_sessions) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_sessions := listener.hold_rows(p_sessions, true);
   return array(

@@ -9,12 +9,13 @@ set search_path = ''
 as $$
 declare
   v_table record;
-  v_locked uuid[];
-  v_present uuid[];
+  v_held uuid[];
+  v_gone uuid[];
+  v_is_broken boolean;
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.broken_at,
+      registry.id, registry.broken_at is not null as is_broken,
       array_agg(held.id) as sessions, array_agg(held.row_id) as row_ids
     from listener.sessions as held
     inner join listener.session_tables as registry on held.table_id = registry.id
@@ -22,34 +23,27 @@ begin
     group by registry.id
     order by registry.id
   loop
-    v_locked := '{}';
-    v_present := null;
-    if v_table.broken_at is null then
+    v_is_broken := v_table.is_broken;
+    if not v_is_broken then
       begin
-        execute format(
-          'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1) order by visible.%1$I '
-          'for no key update%3$s)',
-          v_table.id_column, v_table.relation, case when p_skip_locked then ' skip locked' else '' end
-        ) into v_locked using v_table.row_ids;
-        v_present := v_locked;
-        if p_skip_locked and cardinality(v_locked) < cardinality(v_table.row_ids) then
-          execute format(
-            'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1))',
-            v_table.id_column, v_table.relation
-          ) into v_present using v_table.row_ids;
-        end if;
+        select visible.held, visible.gone into v_held, v_gone
+        from listener.hold_visible(v_table.id, v_table.row_ids, p_skip_locked) as visible;
       exception when others then
         if listener.is_transient(sqlstate) then
           raise;
         end if;
         perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-        v_present := null;
+        v_is_broken := true;
       end;
     end if;
-    return query
-    select pair.session_id, coalesce(not pair.row_id = any(v_present), false)
-    from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
-    where v_present is null or pair.row_id = any(v_locked) or not pair.row_id = any(v_present);
+    if v_is_broken or cardinality(v_held) = cardinality(v_table.row_ids) then
+      return query select given.id, false from unnest(v_table.sessions) as given (id);
+    else
+      return query
+      select pair.session_id, coalesce(pair.row_id = any(v_gone), false)
+      from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
+      where pair.row_id = any(v_held) or pair.row_id = any(v_gone);
+    end if;
   end loop;
 end
 $$;

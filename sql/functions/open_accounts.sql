@@ -1,5 +1,5 @@
 -- listener.open_accounts(owners)
--- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
+-- Makes sure that each owner has an account, and locks them all until the transaction ends.
 -- Locks:  accounts, ascending owner; for no key update: see refund.
 create function listener.open_accounts(p_owners uuid[])
 returns void
@@ -7,19 +7,11 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  with opened as (
-    insert into listener.accounts as account (owner, balance, created_at)
-    select owner_id, plan.welcome_credits, listener.clock()
-    from (select distinct unnest(p_owners) as owner_id) as given
-    inner join listener.plans as plan on plan.plan = 'free'
-    order by owner_id
-    on conflict (owner) do nothing
-    returning account.owner, account.balance
-  )
-  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
-  select 'welcome:' || opened.owner::text, 'grant', opened.owner, opened.balance, 'welcome', listener.clock()
-  from opened
-  where opened.balance > 0;
+  insert into listener.accounts as account (owner, created_at)
+  select owner_id, listener.clock()
+  from (select distinct unnest(p_owners) as owner_id) as given
+  order by owner_id
+  on conflict (owner) do nothing;
 
   perform from listener.accounts as account
   where account.owner = any(p_owners)

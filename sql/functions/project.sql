@@ -10,41 +10,32 @@ as $$
 declare
   v_table record;
   v_reached uuid[];
-  v_all uuid[] := '{}';
+  v_missed uuid[] := '{}'::uuid[];
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.columns ->> 'version' as version_column,
-      (
-        select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
-        from jsonb_each_text(registry.columns) as pair
-        where pair.key <> 'version'
-      ) as assignments
-    from listener.session_tables as registry
-    where
-      registry.broken_at is null
-      and registry.id in (select held.table_id from listener.sessions as held where held.id = any(p_sessions))
-    order by registry.id
+      state.table_id, array_agg(state.session) as sessions, array_agg(state.row_id) as row_ids,
+      array_agg(
+        row(
+          state.row_id, state.status, state.progress, state.message, state.error_code, state.error_message,
+          state.error_details, state.result, state.started_at, state.finished_at, state.updated_at
+        )::listener.visible_state
+      ) as states
+    from listener.visible_states as state
+    where state.session = any(p_sessions)
+    group by state.table_id
+    order by state.table_id
   loop
-    begin
-      execute format(
-        'with shown as (update %1$s as visible set %2$s, %3$I = visible.%3$I + 1 '
-        'from listener.visible_states as state '
-        'where state.session = any($1) and state.table_id = $2 and visible.%4$I = state.row_id '
-        'returning state.session) select array_agg(shown.session) from shown',
-        v_table.relation, v_table.assignments, v_table.version_column, v_table.id_column
-      ) into v_reached using p_sessions, v_table.id;
-      v_all := v_all || v_reached;
-    exception when others then
-      if listener.is_transient(sqlstate) then
-        raise;
-      end if;
-      perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-    end;
+    v_reached := listener.show_states(v_table.table_id, v_table.states);
+    if cardinality(v_reached) < cardinality(v_table.row_ids) then
+      v_missed := v_missed || array(
+        select pair.session
+        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
+        where pair.row_id <> all(v_reached)
+      );
+    end if;
   end loop;
-  return array(
-    select given.session from unnest(p_sessions) as given (session) where not given.session = any(v_all)
-  );
+  return v_missed;
 end
 $$;
 

@@ -1,59 +1,14 @@
 -- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
--- Records a session for each row that arrives queued and charges its owner, in the inserting transaction.
+-- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
 -- Security definer: users insert rows but never touch the private schema.
 -- Locks:  accounts, ascending owner.
--- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
 create function listener.register_sessions()
 returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
-declare
-  v_table record;
-  v_rows jsonb[];
-  v_owners uuid[];
-  v_sessions uuid[];
-  v_request_id text := listener.request_header('x-request-id');
 begin
-  select
-    registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
-    registry.columns ->> 'status' as status_column,
-    array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
-  into strict v_table
-  from listener.session_tables as registry
-  where registry.relation = tg_relid;
-
-  v_rows := array(
-    select arriving.fields
-    from (select to_jsonb(new_rows) as fields from new_rows) as arriving
-    where arriving.fields ->> v_table.status_column = 'queued'
-  );
-  if cardinality(v_rows) = 0 then
-    return null;
-  end if;
-  v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
-  perform listener.open_accounts(v_owners);
-
-  with registered as (
-    insert into listener.sessions as session (
-      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
-      request_id, traceparent, created_at, updated_at
-    )
-    select
-      v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
-      (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
-      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
-      coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
-      stamp.clock, stamp.clock
-    from unnest(v_rows) with ordinality as arriving (fields, ordinal)
-    inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
-    inner join listener.kinds as kind on kind.kind = v_table.kind
-    cross join listener.clock() as stamp (clock)
-    order by arriving.ordinal
-    returning session.id
-  )
-  select array_agg(registered.id) into v_sessions from registered;
-  perform listener.charge(v_sessions);
+  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
   return null;
 end
 $$;

@@ -38,6 +38,7 @@ begin
   ) as next
   where session.id = next.id;
   perform listener.refund(p_sessions);
+  perform listener.record_events(p_sessions, 'generation_failed');
   perform listener.project(p_sessions);
 end
 $$;

@@ -1,5 +1,5 @@
 -- listener.schema_version() -> integer
--- Grows when a worker must know more than the version before; workers compare it with what they were built for.
+-- Grows with whatever a new worker relies on; a worker that was built for a higher one asks for `listener migrate`.
 create function listener.schema_version()
 returns integer
 language sql immutable security invoker

@@ -1,6 +1,7 @@
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
--- its time limit, promotes due retries. Answers {"rescued", "failed", "promoted", "expired_workers"}.
+-- its time limit, promotes due retries, calls again for refunds that apps owe. Answers {"rescued", "failed", "promoted",
+-- "expired_workers", "app_refunds"}.
 -- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
 create function public.sweep_sessions(p_limit integer default 100)
 returns jsonb
@@ -21,7 +22,8 @@ begin
     'rescued', cardinality(v_rescued) + cardinality(v_overdue) - v_failed,
     'failed', v_failed,
     'promoted', listener.promote_delayed(v_limit),
-    'expired_workers', cardinality(v_expired)
+    'expired_workers', cardinality(v_expired),
+    'app_refunds', listener.pay_owed_refunds(v_limit)
   );
 end
 $$;

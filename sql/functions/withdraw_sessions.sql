@@ -1,5 +1,6 @@
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
--- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat.
+-- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
+-- gives back what a cancel would: deleting the row is no way around the kind's policy.
 -- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
 -- Locks:  sessions ascending, then accounts.
 create function listener.withdraw_sessions()
@@ -33,7 +34,8 @@ begin
   update listener.sessions as session
   set
     status = 'cancelled', worker = null, run_at = null, finished_at = v_now, updated_at = v_now,
-    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now),
+    refund_due = case when session.status = 'processing' then listener.cancel_share(session.id) end
   where session.id = any(v_open);
   perform listener.refund(v_open);
   return null;

@@ -1,3 +1,4 @@
 -- publication supabase_realtime
--- Last, after schema usage and column grants: see schemas/listener.sql.
-alter publication supabase_realtime add table public.headshot_sessions, listener.workers;
+-- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see
+-- schemas/listener.sql.
+alter publication supabase_realtime add table listener.workers;

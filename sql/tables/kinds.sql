@@ -1,6 +1,7 @@
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing).
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
+-- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -11,11 +12,18 @@ create table listener.kinds (
   max_attempts integer not null default 3,
   bucket text not null,
   virtual_time double precision not null default 0,
+  records_events boolean not null default true,
+  running_at_once integer,
+  requests_per_minute integer,
+  cancel_refund text not null default 'all',
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
   constraint kinds_grace_is_sane check (grace_s between 0 and 3600),
-  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100)
+  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100),
+  constraint kinds_running_at_once_is_not_negative check (running_at_once >= 0),
+  constraint kinds_requests_per_minute_is_positive check (requests_per_minute > 0),
+  constraint kinds_cancel_refund_is_known check (cancel_refund in ('all', 'undelivered', 'none'))
 ) with (fillfactor = 50);
 
 alter table listener.kinds enable row level security;

@@ -1,7 +1,9 @@
 -- listener.session_tables
 -- The visible tables whose rows are sessions. `columns` maps our name of a state column to the table's own;
 -- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
--- Units: credits is what one row costs.
+-- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
+-- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
+-- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
   relation regclass not null,
@@ -16,6 +18,8 @@ create table listener.session_tables (
   credits integer not null default 1,
   broken_at timestamptz,
   broken_reason text,
+  on_refund text,
+  is_published_here boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),

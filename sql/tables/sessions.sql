@@ -3,7 +3,9 @@
 -- max_attempts limits. Waiting retries are `delayed`, outside the claim's index, and shown as queued.
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
--- Units: time_limit_s is seconds; progress is percent; cost is credits.
+-- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
+-- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
   id uuid primary key default gen_random_uuid(),
   table_id integer not null,
@@ -38,6 +40,8 @@ create table listener.sessions (
   started_at timestamptz,
   finished_at timestamptz,
   updated_at timestamptz not null default now(),
+  refund_due integer,
+  paid_by_app boolean not null default false,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -54,6 +58,9 @@ create table listener.sessions (
   constraint sessions_failures_within_limit check (failures between 0 and max_attempts),
   constraint sessions_progress_is_percent check (progress between 0 and 100),
   constraint sessions_cost_is_not_negative check (cost >= 0),
+  constraint sessions_refund_is_part_of_the_cost check (
+    refund_due is null or (refund_due between 0 and cost and status in ('completed', 'cancelled'))
+  ),
   constraint sessions_work_is_at_least_one check (work >= 1)
 ) with (
   fillfactor = 70,
@@ -66,6 +73,7 @@ create table listener.sessions (
 create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
 create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
 create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
+create index sessions_completed on listener.sessions (kind, finished_at) where status = 'completed';
 create index sessions_by_owner on listener.sessions (owner, created_at);
 
 alter table listener.sessions enable row level security;

@@ -2,7 +2,7 @@
 create trigger sessions_guard before update on listener.sessions
 for each row
 when (
-  (old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+  (old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
   or new.attempt < old.attempt
   or new.failures < old.failures
   or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)

@@ -7,11 +7,17 @@ with money as (
     session.id,
     session.status,
     session.cost,
+    case
+      when session.status = 'completed' then coalesce(session.refund_due, 0)
+      when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+      else 0
+    end as owed,
     charge.amount as charged,
     refund.amount as refunded
   from listener.sessions as session
   left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
   left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+  where not session.paid_by_app
 )
 
 select
@@ -35,13 +41,13 @@ select
   'failed_and_cancelled_are_refunded' as invariant,
   money.id as subject
 from money
-where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.cost
+where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
-  'open_and_completed_are_not_refunded' as invariant,
+  'open_is_not_refunded_and_completed_only_in_part' as invariant,
   money.id as subject
 from money
-where money.status not in ('failed', 'cancelled') and money.refunded is not null
+where money.status not in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
   'a_refund_follows_its_charge' as invariant,
@@ -49,6 +55,19 @@ select
 from listener.ledger as refund
 left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
 where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'what_the_app_took_is_owed_or_given_back_by_the_app' as invariant,
+  session.id as subject
+from listener.sessions as session
+left join listener.app_refunds as refund on session.id = refund.session
+where
+  session.paid_by_app
+  and coalesce(refund.amount, 0) <> case
+    when session.status = 'completed' then coalesce(session.refund_due, 0)
+    when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+    else 0
+  end
 union all
 select
   'processing_belongs_to_a_registered_worker' as invariant,

@@ -18,17 +18,63 @@ create type listener.attempt_outcome as (
   cancel_requested boolean
 );
 
+-- listener.due_session
+-- A queued session that a claim has locked: what it needs to know of it without reading it again.
+create type listener.due_session as (
+  session uuid,
+  table_id integer,
+  row_id uuid,
+  kind text,
+  work double precision,
+  start_tag double precision,
+  fair_tag double precision,
+  seq bigint
+);
+
+-- listener.misfit
+-- Why a table cannot be watched: a name, what was found, what to do about it.
+create type listener.misfit as (
+  name text,
+  detail text,
+  hint text
+);
+
+-- listener.visible_state
+-- What a visible row shows of its session, under our own column names: the argument of listener.write_visible.
+create type listener.visible_state as (
+  row_id uuid,
+  status text,
+  progress integer,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz
+);
+
 -- listener.plans
--- What an account's plan is worth in the queue, and what a new account is given.
+-- What an account's plan is worth in the queue, what a new account is given, and what it may ask for; null is no limit.
 -- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
+--        welcomes_per_hour counts all accounts of the plan together; the other limits hold for each owner.
 create table listener.plans (
   plan text primary key,
   weight double precision not null default 1,
   head_start double precision not null default 0,
   welcome_credits integer not null default 0,
+  inserts_per_minute integer,
+  inserts_per_day integer,
+  running_at_once integer,
+  welcomes_per_hour integer,
   constraint plans_weight_is_positive check (weight > 0),
   constraint plans_head_start_is_not_negative check (head_start >= 0),
-  constraint plans_welcome_credits_are_not_negative check (welcome_credits >= 0)
+  constraint plans_welcome_credits_are_not_negative check (welcome_credits >= 0),
+  constraint plans_inserts_per_minute_is_positive check (inserts_per_minute > 0),
+  constraint plans_inserts_per_day_is_positive check (inserts_per_day > 0),
+  constraint plans_running_at_once_is_positive check (running_at_once > 0),
+  constraint plans_welcomes_per_hour_is_not_negative check (welcomes_per_hour >= 0)
 );
 
 alter table listener.plans enable row level security;
@@ -37,7 +83,8 @@ grant select on table listener.plans to service_role;
 
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing).
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
+-- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -48,11 +95,18 @@ create table listener.kinds (
   max_attempts integer not null default 3,
   bucket text not null,
   virtual_time double precision not null default 0,
+  records_events boolean not null default true,
+  running_at_once integer,
+  requests_per_minute integer,
+  cancel_refund text not null default 'all',
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
   constraint kinds_grace_is_sane check (grace_s between 0 and 3600),
-  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100)
+  constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100),
+  constraint kinds_running_at_once_is_not_negative check (running_at_once >= 0),
+  constraint kinds_requests_per_minute_is_positive check (requests_per_minute > 0),
+  constraint kinds_cancel_refund_is_known check (cancel_refund in ('all', 'undelivered', 'none'))
 ) with (fillfactor = 50);
 
 alter table listener.kinds enable row level security;
@@ -62,7 +116,9 @@ grant select, update on table listener.kinds to service_role;
 -- listener.session_tables
 -- The visible tables whose rows are sessions. `columns` maps our name of a state column to the table's own;
 -- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
--- Units: credits is what one row costs.
+-- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
+-- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
+-- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
   relation regclass not null,
@@ -77,6 +133,8 @@ create table listener.session_tables (
   credits integer not null default 1,
   broken_at timestamptz,
   broken_reason text,
+  on_refund text,
+  is_published_here boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
@@ -92,16 +150,18 @@ grant update (broken_at, broken_reason) on table listener.session_tables to serv
 
 -- listener.accounts
 -- One owner's credits and plan. The balance is the sum of the owner's ledger entries (view credit_audit) and never negative.
+-- welcomed_at: when the welcome grant came, which is with the first session that costs something, or with a first grant.
 -- Units: balance is whole credits.
 create table listener.accounts (
   owner uuid primary key,
   plan text not null default 'free' references listener.plans (plan),
   balance integer not null default 0,
   created_at timestamptz not null default now(),
+  welcomed_at timestamptz,
   constraint accounts_balance_is_not_negative check (balance >= 0)
 ) with (fillfactor = 70);
 
-create index accounts_by_plan on listener.accounts (plan);
+create index accounts_by_plan on listener.accounts (plan, welcomed_at);
 
 alter table listener.accounts enable row level security;
 revoke all on table listener.accounts from public, anon, authenticated, service_role;
@@ -183,7 +243,9 @@ grant select (id, beats) on table listener.workers to service_role;
 -- max_attempts limits. Waiting retries are `delayed`, outside the claim's index, and shown as queued.
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
--- Units: time_limit_s is seconds; progress is percent; cost is credits.
+-- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
+-- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
   id uuid primary key default gen_random_uuid(),
   table_id integer not null,
@@ -218,6 +280,8 @@ create table listener.sessions (
   started_at timestamptz,
   finished_at timestamptz,
   updated_at timestamptz not null default now(),
+  refund_due integer,
+  paid_by_app boolean not null default false,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -234,6 +298,9 @@ create table listener.sessions (
   constraint sessions_failures_within_limit check (failures between 0 and max_attempts),
   constraint sessions_progress_is_percent check (progress between 0 and 100),
   constraint sessions_cost_is_not_negative check (cost >= 0),
+  constraint sessions_refund_is_part_of_the_cost check (
+    refund_due is null or (refund_due between 0 and cost and status in ('completed', 'cancelled'))
+  ),
   constraint sessions_work_is_at_least_one check (work >= 1)
 ) with (
   fillfactor = 70,
@@ -246,11 +313,36 @@ create table listener.sessions (
 create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
 create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
 create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
+create index sessions_completed on listener.sessions (kind, finished_at) where status = 'completed';
 create index sessions_by_owner on listener.sessions (owner, created_at);
 
 alter table listener.sessions enable row level security;
 revoke all on table listener.sessions from public, anon, authenticated, service_role;
 grant select, update on table listener.sessions to service_role;
+
+-- listener.app_refunds
+-- What an app with a credit system of its own has to give back, once per session; its function is called by the settling
+-- transaction, and again by the sweep for as long as it raises. A failing function never loses a settlement: it is owed here.
+-- `session` is no foreign key: what is owed outlives pruned sessions.
+-- Units: amount is in the app's credits.
+create table listener.app_refunds (
+  session uuid primary key,
+  row_id uuid not null,
+  on_refund text not null,
+  amount integer not null,
+  created_at timestamptz not null,
+  calls integer not null default 0,
+  call_at timestamptz not null,
+  paid_at timestamptz,
+  error text,
+  constraint app_refunds_amount_is_positive check (amount > 0)
+);
+
+create index app_refunds_owed on listener.app_refunds (call_at) where paid_at is null;
+
+alter table listener.app_refunds enable row level security;
+revoke all on table listener.app_refunds from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.app_refunds to service_role;
 
 -- listener.artifacts
 -- The files that an attempt saved. Only those of the attempt that settles count.
@@ -278,6 +370,39 @@ create table listener.artifacts (
 alter table listener.artifacts enable row level security;
 revoke all on table listener.artifacts from public, anon, authenticated, service_role;
 grant select, insert, update on table listener.artifacts to service_role;
+
+-- listener.events
+-- What product analytics counts, written by the transactions that it tells of. The key makes each event happen once:
+-- occurrence is the attempt for generation_started, <attempt>/<name> for image_stored, and empty where a session has but one.
+-- `session` is no foreign key: events outlive pruned sessions.
+-- properties, character_id being null outside packs:
+--   generation_queued     character_id, image_count
+--   generation_started    character_id, model              as the worker registered it: devices.models.<kind>, else null
+--   generation_completed  character_id, duration_ms        of the attempt that completed
+--   generation_failed     character_id, error_type         once per session, when it fails for good; content_rejected too
+--   image_stored          character_id, size_bytes         every artifact of every attempt
+--   pack_completed        character_id, image_count, total_duration_ms      images delivered; from the insert on
+create table listener.events (
+  session uuid not null,
+  event text not null,
+  occurrence text not null default '',
+  kind text not null,
+  owner uuid not null,
+  properties jsonb not null,
+  at timestamptz not null,
+  primary key (session, event, occurrence),
+  constraint events_event_is_known check (
+    event in (
+      'generation_queued', 'generation_started', 'generation_completed', 'generation_failed', 'image_stored', 'pack_completed'
+    )
+  )
+);
+
+create index events_by_time on listener.events using brin (at);
+
+alter table listener.events enable row level security;
+revoke all on table listener.events from public, anon, authenticated, service_role;
+grant select on table listener.events to service_role;
 
 -- public.headshot_sessions
 -- What the app inserts and its frontend watches: one row is one headshot, charged when it is inserted.
@@ -323,6 +448,23 @@ grant insert (
   id, user_id, prompt, negative_prompt, width, height, num_inference_steps, guidance_scale, seed
 ) on table public.headshot_sessions to authenticated;
 
+-- listener.permits
+-- Requests to a provider that workers were allowed within the last minute; older rows go with the next permit of the kind.
+create table listener.permits (
+  id bigint generated always as identity primary key,
+  kind text not null,
+  worker uuid not null,
+  granted integer not null,
+  granted_at timestamptz not null,
+  constraint permits_granted_is_positive check (granted > 0)
+);
+
+create index permits_by_kind on listener.permits (kind, granted_at);
+
+alter table listener.permits enable row level security;
+revoke all on table listener.permits from public, anon, authenticated, service_role;
+grant select, insert, delete on table listener.permits to service_role;
+
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
 create view listener.credit_audit
@@ -346,6 +488,66 @@ where account.balance <> coalesce(booked.total, 0);
 revoke all on table listener.credit_audit from public, anon, authenticated, service_role;
 grant select on table listener.credit_audit to service_role;
 
+-- listener.artifact_lists
+-- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved.
+create view listener.artifact_lists
+with (security_invoker = true) as
+select
+  artifact.session,
+  artifact.attempt,
+  jsonb_agg(
+    jsonb_build_object(
+      'name', artifact.name,
+      'bucket', artifact.bucket,
+      'path', artifact.path,
+      'thumbnail_path', artifact.thumbnail_path,
+      'url', artifact.url,
+      'width', artifact.width,
+      'height', artifact.height,
+      'size_bytes', artifact.size_bytes,
+      'content_type', artifact.content_type,
+      'expires_at', artifact.expires_at
+    )
+    order by artifact.created_at, artifact.name
+  ) as artifacts
+from listener.artifacts as artifact
+group by artifact.session, artifact.attempt;
+
+revoke all on table listener.artifact_lists from public, anon, authenticated, service_role;
+grant select on table listener.artifact_lists to service_role;
+
+-- listener.events_per_day
+-- Events counted by UTC day, kind and event. duration_ms is of generation_completed; for pack_completed, from the insert on.
+create view listener.events_per_day
+with (security_invoker = true) as
+with told as (
+  select
+    event.kind,
+    event.event,
+    event.owner,
+    event.properties,
+    (event.at at time zone 'utc')::date as day,
+    coalesce(event.properties ->> 'duration_ms', event.properties ->> 'total_duration_ms')::bigint as duration_ms
+  from listener.events as event
+)
+
+select
+  told.day,
+  told.kind,
+  told.event,
+  count(*) as n,
+  count(distinct told.owner) as owners,
+  sum((told.properties ->> 'image_count')::integer) as image_count,
+  sum((told.properties ->> 'size_bytes')::bigint) as size_bytes,
+  percentile_cont(0.5) within group (order by told.duration_ms) as duration_ms_p50,
+  percentile_cont(0.95) within group (order by told.duration_ms) as duration_ms_p95,
+  count(*) filter (where told.properties ->> 'error_type' = 'content_rejected') as content_rejected
+from told
+group by told.day, told.kind, told.event;
+
+revoke all on table listener.events_per_day from public, anon, authenticated, service_role;
+grant select on table listener.events_per_day to service_role;
+
 -- listener.invariants
 -- Whatever contradicts the promises of the design, by name. Must always be empty; checked after every fault.
 create view listener.invariants
@@ -355,11 +557,17 @@ with money as (
     session.id,
     session.status,
     session.cost,
+    case
+      when session.status = 'completed' then coalesce(session.refund_due, 0)
+      when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+      else 0
+    end as owed,
     charge.amount as charged,
     refund.amount as refunded
   from listener.sessions as session
   left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
   left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
+  where not session.paid_by_app
 )
 
 select
@@ -383,13 +591,13 @@ select
   'failed_and_cancelled_are_refunded' as invariant,
   money.id as subject
 from money
-where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.cost
+where money.status in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
-  'open_and_completed_are_not_refunded' as invariant,
+  'open_is_not_refunded_and_completed_only_in_part' as invariant,
   money.id as subject
 from money
-where money.status not in ('failed', 'cancelled') and money.refunded is not null
+where money.status not in ('failed', 'cancelled') and coalesce(money.refunded, 0) <> money.owed
 union all
 select
   'a_refund_follows_its_charge' as invariant,
@@ -397,6 +605,19 @@ select
 from listener.ledger as refund
 left join listener.ledger as charge on charge.key = 'charge:' || refund.session::text
 where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
+union all
+select
+  'what_the_app_took_is_owed_or_given_back_by_the_app' as invariant,
+  session.id as subject
+from listener.sessions as session
+left join listener.app_refunds as refund on session.id = refund.session
+where
+  session.paid_by_app
+  and coalesce(refund.amount, 0) <> case
+    when session.status = 'completed' then coalesce(session.refund_due, 0)
+    when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+    else 0
+  end
 union all
 select
   'processing_belongs_to_a_registered_worker' as invariant,
@@ -410,7 +631,7 @@ grant select on table listener.invariants to service_role;
 
 -- listener.visible_states
 -- What each session's visible row shows: the source of listener.project, under our own column names.
--- Only artifacts of the current attempt are shown, and none once the credits went back.
+-- Only artifacts of the current attempt are shown, and none once all credits went back.
 create view listener.visible_states
 with (security_invoker = true) as
 select
@@ -420,7 +641,10 @@ select
   session.progress,
   session.finished_at,
   session.updated_at,
-  saved.result,
+  case
+    when session.status = 'completed' or saved.artifacts is not null
+      then coalesce(session.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]'))
+  end as result,
   case session.status when 'delayed' then 'queued' else session.status end as status,
   case when session.status = 'processing' then session.note end as message,
   case when session.status = 'failed' then session.error_code end as error_code,
@@ -429,34 +653,10 @@ select
   case when session.status not in ('queued', 'delayed') then session.started_at end as started_at
 from listener.sessions as session
 left join lateral (
-  select
-    case
-      when session.status = 'completed' or count(*) > 0
-        then coalesce(session.result, '{}') || jsonb_build_object(
-          'artifacts',
-          coalesce(
-            jsonb_agg(
-              jsonb_build_object(
-                'name', artifact.name,
-                'bucket', artifact.bucket,
-                'path', artifact.path,
-                'thumbnail_path', artifact.thumbnail_path,
-                'url', artifact.url,
-                'width', artifact.width,
-                'height', artifact.height,
-                'size_bytes', artifact.size_bytes,
-                'content_type', artifact.content_type,
-                'expires_at', artifact.expires_at
-              )
-              order by artifact.created_at, artifact.name
-            ) filter (where artifact.name is not null),
-            '[]'
-          )
-        )
-    end as result
-  from listener.artifacts as artifact
-  where artifact.session = session.id and artifact.attempt = session.attempt
-) as saved on session.status in ('processing', 'completed');
+  select list.artifacts
+  from listener.artifact_lists as list
+  where list.session = session.id and list.attempt = session.attempt
+) as saved on session.status in ('processing', 'completed') or (session.status = 'cancelled' and session.refund_due < session.cost);
 
 revoke all on table listener.visible_states from public, anon, authenticated, service_role;
 grant select on table listener.visible_states to service_role;
@@ -466,19 +666,184 @@ grant select on table listener.visible_states to service_role;
 -- in any other session the setting is ignored, since every role may set it.
 create function listener.clock()
 returns timestamptz
-language sql volatile security invoker
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  select case
-    when coalesce(current_setting('listener.fake_now', true), '') = '' then clock_timestamp()
-    when exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper)
-      then current_setting('listener.fake_now', true)::timestamptz
-    else clock_timestamp()
-  end
+begin
+  if coalesce(current_setting('listener.fake_now', true), '') = '' then
+    return clock_timestamp();
+  elsif exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper) then
+    return current_setting('listener.fake_now', true)::timestamptz;
+  end if;
+  return clock_timestamp();
+end
 $$;
 
 revoke all on function listener.clock() from public, anon, authenticated;
 grant execute on function listener.clock() to service_role;
+
+-- listener.state_columns() -> (name, definition, starts_as)
+-- The columns by which a visible row tells its state: the definition that watch gives to a missing one, and the value that an
+-- arriving row gets (null: updated_at, which keeps what the table gives it). Rows that were there before stay without a status.
+create function listener.state_columns()
+returns table (name text, definition text, starts_as jsonb)
+language sql immutable security invoker
+set search_path = ''
+as $$
+  values
+    ('status', 'text', '"queued"'::jsonb),
+    ('progress', 'integer not null default 0', '0'),
+    ('message', 'text', 'null'),
+    ('error_code', 'text', 'null'),
+    ('error_message', 'text', 'null'),
+    ('error_details', 'jsonb', 'null'),
+    ('result', 'jsonb', 'null'),
+    ('version', 'bigint not null default 0', '0'),
+    ('started_at', 'timestamptz', 'null'),
+    ('finished_at', 'timestamptz', 'null'),
+    ('updated_at', 'timestamptz', null)
+$$;
+
+revoke all on function listener.state_columns() from public, anon, authenticated, service_role;
+
+-- listener.access_misfits(table, rls_off_is_fine, grant_select) -> setof misfit
+-- Who would see too much, or by whom Realtime would be silenced for the whole project: a role that may read a published table
+-- without USAGE on its schema (measured).
+create function listener.access_misfits(
+  p_table listener.session_tables, p_rls_off_is_fine boolean, p_grant_select boolean
+)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  left join pg_catalog.pg_publication as publication on publication.pubname = 'supabase_realtime'
+  left join pg_catalog.pg_publication_rel as published
+    on published.prpubid = publication.oid and published.prrelid = class.oid
+  cross join lateral (
+    select string_agg(quote_ident(role.rolname), ', ' order by role.rolname) as roles
+    from pg_catalog.pg_roles as role
+    where
+      not role.rolsuper and role.rolname <> 'service_role'
+      and not has_schema_privilege(role.oid, namespace.oid, 'usage')
+      and (
+        has_any_column_privilege(role.oid, class.oid, 'select')
+        or (role.rolname = 'authenticated' and p_grant_select and class.relrowsecurity)
+      )
+  ) as shut_out
+  cross join lateral (
+    values
+      (not class.relrowsecurity and not p_rls_off_is_fine, 'rls_off',
+        'Row level security is off: whoever may read the table sees the rows of all owners.',
+        format('alter table %s enable row level security; or pass rls_off_is_fine => true.', p_table.relation)),
+      (shut_out.roles is not null, 'subscriber_without_usage',
+        format('%s may read the table but not use the schema %I: that silences Realtime.', shut_out.roles, namespace.nspname),
+        format('grant usage on schema %I to %s; or do not let them read (grant_select => false).',
+          namespace.nspname, shut_out.roles)),
+      (publication.oid is null, 'publication_missing', 'There is no publication supabase_realtime.',
+        'create publication supabase_realtime;'),
+      (not (publication.pubinsert and publication.pubupdate), 'publication_is_partial',
+        'The publication supabase_realtime leaves out inserts or updates.',
+        'alter publication supabase_realtime set (publish = ''insert, update, delete, truncate'');'),
+      (published.prattrs is not null or published.prqual is not null, 'published_in_part',
+        'The table is published with a column list or a row filter, so watchers would miss states.',
+        format('alter publication supabase_realtime drop table %s; watch adds it again as a whole.', p_table.relation))
+  ) as misfit (applies, name, detail, hint)
+  where class.oid = p_table.relation and misfit.applies
+$$;
+
+revoke all on function listener.access_misfits(listener.session_tables, boolean, boolean)
+from public, anon, authenticated, service_role;
+
+-- public.account_ledger(owner, limit) -> setof (at, entry, amount, balance, key, session, reason)
+-- An owner's newest ledger entries, newest first, each with the balance after it. Empty for an owner without an account.
+-- Counts back from the account's balance, so its cost is that of the entries it returns.
+-- Units: amounts and balances are whole credits; limit is bounded to 1..1000.
+create function public.account_ledger(p_owner uuid, p_limit integer default 50)
+returns table (
+  at timestamptz, entry text, amount integer, balance bigint, key text, session uuid, reason text
+)
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select
+    movement.created_at,
+    movement.entry,
+    movement.amount,
+    account.balance - coalesce(
+      sum(movement.amount) over (
+        order by movement.created_at desc, movement.id desc rows between unbounded preceding and 1 preceding
+      ),
+      0
+    ),
+    movement.key,
+    movement.session,
+    movement.reason
+  from listener.accounts as account
+  inner join listener.ledger as movement on account.owner = movement.owner
+  where account.owner = p_owner
+  order by movement.created_at desc, movement.id desc
+  limit least(greatest(coalesce(p_limit, 50), 1), 1000)
+$$;
+
+revoke all on function public.account_ledger(uuid, integer) from public, anon, authenticated;
+grant execute on function public.account_ledger(uuid, integer) to service_role;
+
+-- public.acquire_permits(worker, kind, count) -> jsonb
+-- Allows up to `count` requests to the kind's provider, so that all workers together send no more than its requests_per_minute in
+-- any 60 seconds. Answers {"known", "granted", "retry_after_s"}: with fewer granted than asked, when the next one is free.
+-- A permit is spent when it is given, used or not: a lost answer makes the limit stricter, never looser.
+-- Units: retry_after_s is seconds. known = false: the worker's lease has run out, it may send nothing.
+-- Locks:  an advisory lock of the kind's permits, lock before count.
+-- Raises: 22023 for a kind that does not exist, or a count that is not 1..1000.
+create function public.acquire_permits(p_worker uuid, p_kind text, p_count integer default 1)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer;
+  v_now timestamptz;
+  v_used integer;
+  v_oldest timestamptz;
+  v_granted integer;
+begin
+  if coalesce(p_count, 0) not between 1 and 1000 then
+    raise exception 'permits are asked for by 1 to 1000' using errcode = '22023';
+  end if;
+  select kind.requests_per_minute into v_limit from listener.kinds as kind where kind.kind = p_kind;
+  if not found then
+    raise exception 'there is no such kind' using errcode = '22023';
+  elsif listener.live_beat(p_worker) is null then
+    return jsonb_build_object('known', false, 'granted', 0, 'retry_after_s', null);
+  elsif v_limit is null then
+    return jsonb_build_object('known', true, 'granted', p_count, 'retry_after_s', null);
+  end if;
+
+  perform pg_advisory_xact_lock(hashtext('listener.permits'), hashtext(p_kind));
+  v_now := listener.clock();
+  delete from listener.permits as permit where permit.kind = p_kind and permit.granted_at <= v_now - interval '60 s';
+  select coalesce(sum(permit.granted), 0), min(permit.granted_at) into v_used, v_oldest
+  from listener.permits as permit
+  where permit.kind = p_kind;
+  v_granted := least(p_count, greatest(v_limit - v_used, 0));
+  if v_granted > 0 then
+    insert into listener.permits (kind, worker, granted, granted_at) values (p_kind, p_worker, v_granted, v_now);
+  end if;
+  return jsonb_build_object(
+    'known', true, 'granted', v_granted,
+    'retry_after_s', case
+      when v_granted < p_count
+        then round(extract(epoch from coalesce(v_oldest, v_now) + interval '60 s' - v_now), 3)
+    end
+  );
+end
+$$;
+
+revoke all on function public.acquire_permits(uuid, text, integer) from public, anon, authenticated;
+grant execute on function public.acquire_permits(uuid, text, integer) to service_role;
 
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
@@ -509,53 +874,263 @@ $$;
 revoke all on function public.add_artifacts(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.add_artifacts(uuid, jsonb) to service_role;
 
--- listener.advance_virtual_time(sessions)
--- Moves the virtual time of the kinds that were just claimed: to the furthest start tag, and by a small drift in any case,
+-- listener.add_state_columns(table) -> text[]
+-- Adds the mapped columns that the table lacks, and returns their names. Rows that are there keep a null status: a default
+-- that came with the column would show them as queued.
+-- Locks:  the table, which the caller holds.
+create function listener.add_state_columns(p_table listener.session_tables)
+returns text[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_column record;
+  v_added text[] := '{}'::text[];
+begin
+  for v_column in
+    select pair.value as name, ours.name as state, ours.definition
+    from listener.state_columns() as ours
+    inner join jsonb_each_text(p_table.columns) as pair on ours.name = pair.key
+    where not exists (
+      select from pg_catalog.pg_attribute as found
+      where found.attrelid = p_table.relation and found.attname = pair.value and not found.attisdropped
+    )
+    order by ours.name
+  loop
+    execute format('alter table %s add column %I %s', p_table.relation, v_column.name, v_column.definition);
+    if v_column.state in ('status', 'updated_at') then
+      execute format(
+        'alter table %s alter column %I set default %s', p_table.relation, v_column.name,
+        case v_column.state when 'status' then '''queued''' else 'now()' end
+      );
+    end if;
+    v_added := v_added || v_column.name;
+  end loop;
+  return v_added;
+end
+$$;
+
+revoke all on function listener.add_state_columns(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.add_triggers(table)
+-- Gives a table the triggers of a session table. For each statement wherever money moves: per row, one owner's bulk insert
+-- costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
+-- Locks:  the table, which the caller holds.
+create function listener.add_triggers(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_starts_as jsonb := (
+    select jsonb_object_agg(pair.value, ours.starts_as)
+    from listener.state_columns() as ours
+    inner join jsonb_each_text(p_table.columns) as pair on ours.name = pair.key
+    where ours.starts_as is not null
+  );
+begin
+  execute format(
+    'create trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
+    p_table.relation, v_starts_as
+  );
+  execute format(
+    'create trigger listener_register after insert on %s referencing new table as new_rows '
+    'for each statement execute function listener.register_sessions()', p_table.relation
+  );
+  execute format(
+    'create trigger listener_withdraw after delete on %s referencing old table as old_rows '
+    'for each statement execute function listener.withdraw_sessions()', p_table.relation
+  );
+  execute format(
+    'create trigger listener_refuse_truncate before truncate on %s '
+    'for each statement execute function listener.refuse_truncate()', p_table.relation
+  );
+end
+$$;
+
+revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.advance_virtual_time(claimed, kinds)
+-- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in any case,
 -- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
 -- Locks:  kinds, ascending.
-create function listener.advance_virtual_time(p_sessions uuid[])
+create function listener.advance_virtual_time(p_claimed listener.due_session[], p_kinds text[])
 returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  perform from listener.kinds as kind
-  where kind.kind in (select session.kind from listener.sessions as session where session.id = any(p_sessions))
-  order by kind.kind
-  for no key update;
+  if cardinality(p_kinds) > 1 then
+    perform from listener.kinds as kind
+    where kind.kind in (select due.kind from unnest(p_claimed) as due)
+    order by kind.kind
+    for no key update;
+  end if;
 
   update listener.kinds as kind
   set virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag)
   from (
-    select session.kind, sum(session.work) as work, max(session.start_tag) as furthest_tag
-    from listener.sessions as session
-    where session.id = any(p_sessions)
-    group by session.kind
+    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag
+    from unnest(p_claimed) as due
+    group by due.kind
   ) as claimed
   where kind.kind = claimed.kind;
 end
 $$;
 
-revoke all on function listener.advance_virtual_time(uuid[]) from public, anon, authenticated;
-grant execute on function listener.advance_virtual_time(uuid[]) to service_role;
+revoke all on function listener.advance_virtual_time(listener.due_session[], text[]) from public, anon, authenticated;
+grant execute on function listener.advance_virtual_time(listener.due_session[], text[]) to service_role;
 
 -- listener.applied(outcomes) -> uuid[]
 -- The sessions among the outcomes that the caller is to write.
 create function listener.applied(p_outcomes listener.attempt_outcome[])
 returns uuid[]
-language sql immutable security invoker
+language plpgsql immutable security invoker
 set search_path = ''
 as $$
-  select array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied')
+begin
+  return array(select item.session from unnest(p_outcomes) as item where item.outcome = 'applied');
+end
 $$;
 
 revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;
 grant execute on function listener.applied(listener.attempt_outcome[]) to service_role;
 
+-- listener.backfill_rows(table) -> integer
+-- Makes the rows that stand at queued already sessions, in the order of their ids, and charges their owners; returns how many.
+-- Locks:  accounts, ascending owner; the caller holds the table.
+-- Raises: 55000 backfill_unpayable, then none is charged.
+create function listener.backfill_rows(p_table listener.session_tables)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_rows jsonb[];
+begin
+  execute format(
+    'select array(select to_jsonb(visible) from %1$s as visible where visible.%2$I = ''queued'' order by visible.%3$I)',
+    p_table.relation, p_table.columns ->> 'status', p_table.id_column
+  ) into v_rows;
+  return listener.register_rows(p_table.relation, v_rows);
+exception when sqlstate 'PT402' then
+  perform listener.refuse_table(p_table.relation, array[row(
+    'backfill_unpayable',
+    format('Not every owner of the %s queued rows has the credits for his own.', cardinality(v_rows)),
+    'Grant credits first, finish or delete rows, or watch without backfill.'
+  )]::listener.misfit[]);
+  return null;  -- not reached: refuse_table raises
+end
+$$;
+
+revoke all on function listener.backfill_rows(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.bind_tables()
+-- Writes the three functions that touch visible rows, one static branch for each watched table: a statement that is put together
+-- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
+--   hold_visible(table, rows, skip_locked) -> (held, gone)  locks rows by id, for no key update as their update needs;
+--                                                           gone is null when all were there
+--   take_visible(table, rows, now) -> uuid[]                shows the free ones as processing; their ids
+--   write_visible(table, states) -> uuid[]                  shows states, version + 1 each; the ids of the rows it reached
+-- Locks:  the registry, against a second run.
+create function listener.bind_tables()
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $bind$
+declare
+  v_hold text;
+  v_take text;
+  v_write text;
+begin
+  lock table listener.session_tables in share row exclusive mode;
+  select
+    string_agg(listener.hold_branch(registry.id, registry.relation, registry.id_column), '' order by registry.id),
+    string_agg(
+      listener.take_branch(registry.id, registry.relation, registry.id_column, registry.columns), '' order by registry.id
+    ),
+    string_agg(
+      listener.write_branch(registry.id, registry.relation, registry.id_column, registry.columns), '' order by registry.id
+    )
+  into v_hold, v_take, v_write
+  from listener.session_tables as registry
+  where exists (select from pg_catalog.pg_class as class where class.oid = registry.relation);
+
+  execute format(
+    $function$
+    create or replace function listener.hold_visible(
+      p_table_id integer, p_rows uuid[], p_skip_locked boolean, out held uuid[], out gone uuid[]
+    )
+    language plpgsql volatile security invoker set search_path = '' as $body$
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+    end
+    $body$;
+
+    create or replace function listener.take_visible(p_table_id integer, p_rows uuid[], p_now timestamptz)
+    returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
+    declare v_shown uuid[];
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+      return coalesce(v_shown, '{}'::uuid[]);
+    end
+    $body$;
+
+    create or replace function listener.write_visible(p_table_id integer, p_states listener.visible_state[])
+    returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
+    declare v_shown uuid[];
+    begin
+      -- Written by listener.bind_tables.
+      case p_table_id when 0 then null; %s end case;
+      return coalesce(v_shown, '{}'::uuid[]);
+    end
+    $body$
+    $function$,
+    v_hold, v_take, v_write
+  );
+  revoke all on function listener.hold_visible(integer, uuid[], boolean) from public, anon, authenticated;
+  grant execute on function listener.hold_visible(integer, uuid[], boolean) to service_role;
+  revoke all on function listener.take_visible(integer, uuid[], timestamptz) from public, anon, authenticated;
+  grant execute on function listener.take_visible(integer, uuid[], timestamptz) to service_role;
+  revoke all on function listener.write_visible(integer, listener.visible_state[]) from public, anon, authenticated;
+  grant execute on function listener.write_visible(integer, listener.visible_state[]) to service_role;
+end
+$bind$;
+
+revoke all on function listener.bind_tables() from public, anon, authenticated, service_role;
+
+-- listener.cancel_here(sessions) -> integer
+-- The database itself cancels open sessions: no worker may write to them any more. Returns the credits given back.
+-- Locks:  accounts; visible rows and sessions are locked by the caller.
+create function listener.cancel_here(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_refunded integer;
+begin
+  update listener.sessions as session
+  set
+    status = 'cancelled', worker = null, run_at = null, note = null, finished_at = v_now, updated_at = v_now,
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+  where session.id = any(p_sessions);
+  v_refunded := listener.refund(p_sessions);
+  perform listener.project(p_sessions);
+  return v_refunded;
+end
+$$;
+
+revoke all on function listener.cancel_here(uuid[]) from public, anon, authenticated, service_role;
+
 -- listener.cancel_own_session(row_id) -> jsonb
 -- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
--- of it at the next progress or heartbeat. outcome: cancelled | requested | already.
+-- of it at the next progress or heartbeat. Answers {"outcome": cancelled | requested | already, "refund"}; refund says what comes
+-- back: all, or for a running one what its kind's cancel_refund says.
 -- Security definer: users never touch the private schema's tables.
 -- Locks:  the visible row, then the session, then the account.
 -- Raises: SL002 session_unknown, also for other owners' sessions; SL003 transition_refused once it completed or failed.
@@ -568,6 +1143,7 @@ declare
   v_session uuid;
   v_status text;
   v_is_requested boolean;
+  v_policy text;
   v_now timestamptz;
 begin
   select session.id into v_session
@@ -579,7 +1155,10 @@ begin
     raise exception 'session_unknown' using errcode = 'SL002';
   end if;
   perform listener.hold_rows(array[v_session], false);
-  select session.status, session.cancel_requested_at is not null into v_status, v_is_requested
+  select
+    session.status, session.cancel_requested_at is not null,
+    (select policy.cancel_refund from listener.kinds as policy where policy.kind = session.kind)
+  into v_status, v_is_requested, v_policy
   from listener.sessions as session
   where session.id = v_session
   for no key update;
@@ -591,14 +1170,14 @@ begin
     return jsonb_build_object('outcome', 'already');
   elsif v_status = 'processing' then
     update listener.sessions as session set cancel_requested_at = v_now where session.id = v_session;
-    return jsonb_build_object('outcome', 'requested');
+    return jsonb_build_object('outcome', 'requested', 'refund', v_policy);
   end if;
   update listener.sessions as session
   set status = 'cancelled', run_at = null, cancel_requested_at = v_now, finished_at = v_now, updated_at = v_now
   where session.id = v_session;
   perform listener.refund(array[v_session]);
   perform listener.project(array[v_session]);
-  return jsonb_build_object('outcome', 'cancelled');
+  return jsonb_build_object('outcome', 'cancelled', 'refund', 'all');
 end
 $$;
 
@@ -621,7 +1200,8 @@ revoke all on function public.cancel_session(uuid) from public, anon, authentica
 grant execute on function public.cancel_session(uuid) to authenticated;
 
 -- public.cancel_sessions(worker, items) -> setof attempt_outcome
--- Settles running attempts as cancelled and gives the credits back; items are [{"session", "attempt"}].
+-- Settles running attempts as cancelled, with the refund that the kind's policy says; items are [{"session", "attempt",
+-- "refund"}], refund (optional) being what the undelivered part cost.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.cancel_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -634,8 +1214,11 @@ declare
   v_now timestamptz := listener.clock();
 begin
   update listener.sessions as session
-  set status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now
-  where session.id = any(v_applied);
+  set
+    status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now,
+    refund_due = listener.cancel_share(session.id, item.refund)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, refund integer)
+  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.refund(v_applied);
   perform listener.project(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
@@ -646,8 +1229,35 @@ $$;
 revoke all on function public.cancel_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.cancel_sessions(uuid, jsonb) to service_role;
 
+-- listener.cancel_share(session, undelivered) -> integer
+-- What the user's cancel of a running session gives back, by the kind's policy; null is all. Undelivered is what the worker says,
+-- else, once there is an artifact, the part that the progress has not reached.
+-- Units: p_undelivered and the answer are credits.
+create function listener.cancel_share(p_session uuid, p_undelivered integer default null)
+returns integer
+language sql stable security invoker
+set search_path = ''
+as $$
+  select case
+    when policy.cancel_refund = 'all' or session.cost = 0 then null
+    when policy.cancel_refund = 'none' then 0
+    when p_undelivered is not null then least(greatest(p_undelivered, 0), session.cost)
+    when not exists (
+      select from listener.artifacts as artifact
+      where artifact.session = session.id and artifact.attempt = session.attempt
+    ) then null
+    else session.cost - session.cost * session.progress / 100
+  end
+  from listener.sessions as session
+  inner join listener.kinds as policy on session.kind = policy.kind
+  where session.id = p_session
+$$;
+
+revoke all on function listener.cancel_share(uuid, integer) from public, anon, authenticated;
+grant execute on function listener.cancel_share(uuid, integer) to service_role;
+
 -- listener.charge(sessions)
--- Takes the cost of new sessions from their owners, all or nothing.
+-- Takes the cost of new sessions from their owners, all or nothing; what the app itself took is not taken again.
 -- Locks:  accounts, which open_accounts has locked in ascending order.
 -- Raises: PT402 credits_insufficient (HTTP 402); the message is constant because it becomes the HTTP reason phrase.
 create function listener.charge(p_sessions uuid[])
@@ -660,7 +1270,7 @@ begin
     select from (
       select session.owner, sum(session.cost) as credits
       from listener.sessions as session
-      where session.id = any(p_sessions)
+      where session.id = any(p_sessions) and not session.paid_by_app
       group by session.owner
     ) as due
     inner join listener.accounts as account on due.owner = account.owner
@@ -676,7 +1286,7 @@ begin
     select
       'charge:' || session.id::text, 'charge', session.owner, -session.cost, session.id, session.kind, listener.clock()
     from listener.sessions as session
-    where session.id = any(p_sessions) and session.cost > 0
+    where session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
     returning entry.owner, entry.amount
   ),
   due as (
@@ -691,6 +1301,62 @@ $$;
 
 revoke all on function listener.charge(uuid[]) from public, anon, authenticated;
 grant execute on function listener.charge(uuid[]) to service_role;
+
+-- listener.check_rates(owners)
+-- Refuses an insert that is more than its owner's plan allows in a minute or a day; p_owners names each arriving row's owner.
+-- Exact for every window, not for the calendar's: it asks when the session left the window that makes room.
+-- Locks:  none; the caller has locked the accounts before, for who counts first and locks then lets parallel inserts through.
+-- Raises: PGRST, which PostgREST turns into 429 with Retry-After; the texts are constant because they reach HTTP unescaped.
+create function listener.check_rates(p_owners uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_wait_s integer;
+begin
+  if not exists (
+    select from listener.plans as plan where plan.inserts_per_minute is not null or plan.inserts_per_day is not null
+  ) then
+    return;
+  end if;
+  select ceil(max(
+    case
+      when arriving.sessions > allowance.sessions then allowance.window_s
+      else allowance.window_s - extract(epoch from v_now - blocking.created_at)
+    end
+  )) into v_wait_s
+  from (select owner_id, count(*) as sessions from unnest(p_owners) as owner_id group by owner_id) as arriving
+  inner join listener.accounts as account on arriving.owner_id = account.owner
+  inner join listener.plans as plan on account.plan = plan.plan
+  cross join lateral (
+    values (60, plan.inserts_per_minute), (86400, plan.inserts_per_day)
+  ) as allowance (window_s, sessions)
+  left join lateral (
+    select session.created_at
+    from listener.sessions as session
+    where session.owner = account.owner and session.created_at > v_now - make_interval(secs => allowance.window_s)
+    order by session.created_at desc
+    offset greatest(allowance.sessions - arriving.sessions, 0)
+    limit 1
+  ) as blocking on true
+  where allowance.sessions is not null and (arriving.sessions > allowance.sessions or blocking.created_at is not null);
+
+  if v_wait_s is not null then
+    raise sqlstate 'PGRST' using
+      message = json_build_object(
+        'code', 'PT429', 'message', 'rate_limited', 'details', 'The plan allows no more sessions for now.', 'hint', null
+      ),
+      detail = json_build_object(
+        'status', 429, 'status_text', 'Too Many Requests',
+        'headers', json_build_object('Retry-After', greatest(v_wait_s, 1)::text)
+      );
+  end if;
+end
+$$;
+
+revoke all on function listener.check_rates(uuid[]) from public, anon, authenticated;
 
 -- public.claim_sessions(worker, claim_id, kinds, limit) -> (session, attempt, kind, owner, row_id, params, ...)
 -- Starts attempts of up to `limit` due sessions of these kinds, in fair order. The same claim_id again gives the same rows, so a
@@ -733,27 +1399,183 @@ $$;
 revoke all on function public.claim_sessions(uuid, uuid, text[], integer) from public, anon, authenticated;
 grant execute on function public.claim_sessions(uuid, uuid, text[], integer) to service_role;
 
--- public.complete_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as completed; items are [{"session", "attempt", "result"}]. The credits are kept.
--- Locks:  visible rows, then sessions.
-create function public.complete_sessions(p_worker uuid, p_items jsonb)
-returns setof listener.attempt_outcome
+-- listener.column_misfits(table) -> setof misfit
+-- Which columns of a table cannot serve as the owner, or to show a session's state.
+create function listener.column_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  with mapped as (
+    select pair.key as state, pair.value as name, found.*, type.typtype
+    from jsonb_each_text(p_table.columns) as pair
+    left join pg_catalog.pg_attribute as found
+      on found.attrelid = p_table.relation and found.attname = pair.value and found.attnum > 0 and not found.attisdropped
+    left join pg_catalog.pg_type as type on found.atttypid = type.oid
+  )
+
+  select 'owner_column_missing', format('There is no column %s.', quote_ident(p_table.owner_column)),
+    'Name the column that holds the owner: owner_column => ''user_id''.'
+  where not exists (
+    select from pg_catalog.pg_attribute as owner
+    where owner.attrelid = p_table.relation and owner.attname = p_table.owner_column and not owner.attisdropped
+  )
+  union all
+  select 'owner_column_is_not_uuid',
+    format('%I is of type %s.', owner.attname, format_type(owner.atttypid, owner.atttypmod)),
+    'An owner is a uuid, as auth.uid() gives it.'
+  from pg_catalog.pg_attribute as owner
+  where owner.attrelid = p_table.relation and owner.attname = p_table.owner_column and owner.atttypid <> 'uuid'::regtype
+  union all
+  select 'unknown_state_column', format('%I is no state column of ours.', mapped.state),
+    'columns => maps our names: ' || (select string_agg(ours.name, ', ') from listener.state_columns() as ours)
+  from mapped
+  where mapped.state not in (select ours.name from listener.state_columns() as ours)
+  union all
+  select 'status_or_version_left_out', format('%s is mapped to nothing.', needed.name),
+    'Only the other state columns can be left out.'
+  from unnest(array['status', 'version']) as needed (name)
+  where not p_table.columns ? needed.name
+  union all
+  select 'column_used_twice', format('%I would hold %s.', mapped.name, string_agg(mapped.state, ' and ')),
+    'Map each state column to a column of its own, apart from the key and the owner.'
+  from mapped
+  group by mapped.name
+  having count(*) > 1 or mapped.name in (p_table.id_column, p_table.owner_column)
+  union all
+  select 'generated_state_column', format('%I computes its own value, so %s cannot be written.', mapped.name, mapped.state),
+    format('Map it to another column: columns => ''{"%s": "..."}''.', mapped.state)
+  from mapped
+  where mapped.attgenerated <> '' or mapped.attidentity <> ''
+  union all
+  select 'enum_state_column', format('%I is of the enum %s.', mapped.name, format_type(mapped.atttypid, null)),
+    format('alter table %s alter column %I type text using %2$I::text;', p_table.relation, mapped.name)
+  from mapped
+  where mapped.typtype = 'e'
+  union all
+  select 'version_may_be_null', format('%I may be null, and null + 1 is null.', mapped.name),
+    format('alter table %s alter column %I set default 0, alter column %2$I set not null;', p_table.relation, mapped.name)
+  from mapped
+  where mapped.state = 'version' and not mapped.attnotnull
+$$;
+
+revoke all on function listener.column_misfits(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.complete_applied(sessions, items)
+-- Settles as completed those sessions that the fence let through, and gives back what a pack did not deliver.
+-- Locks:  accounts ascending; the fence has locked visible rows and sessions.
+create function listener.complete_applied(p_sessions uuid[], p_items jsonb)
+returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{completed}');
-  v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
   update listener.sessions as session
   set
     status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
     result = case when jsonb_typeof(item.result) = 'object' then item.result end,
-    error_code = null, error_message = null, error_details = null
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb)
-  where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
-  perform listener.project(v_applied);
+    error_code = null, error_message = null, error_details = null,
+    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  where session.id = any(p_sessions) and session.id = item.session and session.attempt = item.attempt;
+  if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
+    perform listener.refund(p_sessions);
+  end if;
+  perform listener.project(p_sessions);
+end
+$$;
+
+revoke all on function listener.complete_applied(uuid[], jsonb) from public, anon, authenticated;
+grant execute on function listener.complete_applied(uuid[], jsonb) to service_role;
+
+-- listener.complete_held(worker, items) -> attempt_outcome[]
+-- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- What was read before the rows were locked still holds if no session was written since, which xmin tells.
+-- Locks:  visible rows, then sessions; waits.
+create function listener.complete_held(p_worker uuid, p_items jsonb)
+returns listener.attempt_outcome[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer := jsonb_array_length(p_items);
+  v_now timestamptz := listener.clock();
+  v_held record;
+  v_done integer;
+begin
+  select
+    count(*) as count, bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
+    array_agg(
+      row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+    ) as outcomes,
+    array_agg(
+      row(
+        held.row_id, 'completed', 100, null, null, null, null,
+        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]')),
+        held.started_at, v_now, v_now
+      )::listener.visible_state
+    ) as states
+  into v_held
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  inner join listener.sessions as held
+    on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
+  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
+  left join lateral (
+    select list.artifacts
+    from listener.artifact_lists as list
+    where list.session = held.id and list.attempt = held.attempt
+  ) as saved on true;
+  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+    return null;
+  end if;
+
+  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  if v_done = v_count then
+    update listener.sessions as session
+    set
+      status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now, result = settled.result,
+      error_code = null, error_message = null, error_details = null
+    from unnest(v_held.sessions, v_held.versions, v_held.results) as settled (id, version, result)
+    where session.id = settled.id and session.xmin = settled.version;
+    get diagnostics v_done = row_count;
+  end if;
+  if v_done <> v_count then
+    raise exception 'held_no_longer' using errcode = 'SL000';
+  end if;
+  return v_held.outcomes;
+exception when sqlstate 'SL000' then
+  return null;
+end
+$$;
+
+revoke all on function listener.complete_held(uuid, jsonb) from public, anon, authenticated;
+grant execute on function listener.complete_held(uuid, jsonb) to service_role;
+
+-- public.complete_sessions(worker, items) -> setof attempt_outcome
+-- Settles attempts as completed; items are [{"session", "attempt", "result", "refund"}]. The credits are kept, but for
+-- `refund`: what the undelivered part of a pack cost, at most the charge; optional.
+-- Locks:  visible rows, then sessions; for a refund, accounts ascending.
+create function public.complete_sessions(p_worker uuid, p_items jsonb)
+returns setof listener.attempt_outcome
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
+  v_applied uuid[];
+begin
+  if v_outcomes is null then
+    v_outcomes := listener.fence(p_worker, p_items, '{completed}');
+    v_applied := listener.applied(v_outcomes);
+    perform listener.complete_applied(v_applied, p_items);
+  else
+    v_applied := listener.applied(v_outcomes);
+  end if;
+  perform listener.record_completed(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
 end
@@ -761,6 +1583,46 @@ $$;
 
 revoke all on function public.complete_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_sessions(uuid, jsonb) to service_role;
+
+-- listener.count_ahead(kind, fair_tag, seq) -> integer
+-- How many queued sessions of the kind come before this place; counted up to 1001, whatever the backlog: in order, because the
+-- planner would else collect the whole backlog before it counts.
+create function listener.count_ahead(p_kind text, p_fair_tag double precision, p_seq bigint)
+returns integer
+language sql stable security invoker
+set search_path = ''
+as $$
+  select count(*)::integer
+  from (
+    select
+    from listener.sessions as session
+    where session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) < (p_fair_tag, p_seq)
+    order by session.fair_tag, session.seq
+    limit 1001
+  ) as ahead
+$$;
+
+revoke all on function listener.count_ahead(text, double precision, bigint) from public, anon, authenticated, service_role;
+
+-- listener.count_running(also) -> (owner, kind, sessions)
+-- How many sessions of each owner and kind run, those in p_also counted as running.
+create function listener.count_running(p_also uuid[])
+returns table (owner uuid, kind text, sessions bigint)
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select held.owner, held.kind, count(*)
+  from (
+    select session.owner, session.kind from listener.sessions as session where session.status = 'processing'
+    union all
+    select session.owner, session.kind from listener.sessions as session
+    where session.id = any(p_also) and session.status <> 'processing'
+  ) as held
+  group by held.owner, held.kind
+$$;
+
+revoke all on function listener.count_running(uuid[]) from public, anon, authenticated;
+grant execute on function listener.count_running(uuid[]) to service_role;
 
 -- public.credit_balance() -> integer
 -- A signed-in user's door to listener.own_balance.
@@ -791,42 +1653,234 @@ $$;
 revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
 grant execute on function listener.distinct_attempts(jsonb) to service_role;
 
--- listener.due_sessions(kinds, limit) -> setof uuid
--- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
--- One index scan per kind, whatever the backlog: ordering over `kind = any(...)` would sort it all, and a condition on
--- broken tables as `table_id <> all(...)` makes the planner expect one row and sort it all, too.
--- Locks:  sessions, skip locked; never waits.
-create function listener.due_sessions(p_kinds text[], p_limit integer)
-returns setof uuid
-language sql volatile security invoker
+-- listener.dry_run(table)
+-- Walks probe rows of a registered table through every state, by the projection itself, and rolls all of it back; see probe_walks.
+-- Locks:  the table, which the caller holds.
+-- Raises: 55000 state_refused, with the state and the database's own words.
+create function listener.dry_run(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  select due.id
-  from unnest(p_kinds) with ordinality as wanted (kind, ord)
-  cross join lateral (
-    select next.id, row_number() over () as rank
-    from (
-      select session.id
-      from listener.sessions as session
-      where
-        session.status = 'queued'
-        and session.kind = wanted.kind
-        and (
-          select registry.broken_at is null
-          from listener.session_tables as registry
-          where registry.id = session.table_id
-        )
-      order by session.fair_tag, session.seq
-      limit p_limit
-      for no key update of session skip locked
-    ) as next
-  ) as due
-  order by due.rank, wanted.ord
-  limit p_limit
+declare
+  v_walk record;
+  v_probe uuid;
+  v_misfit text;
+  v_triggers text[] := array(
+    select given.tgname from pg_catalog.pg_trigger as given
+    where given.tgrelid = p_table.relation and not given.tgisinternal and given.tgenabled in ('O', 'A')
+  );
+begin
+  begin
+    update listener.session_tables as known set broken_at = null, broken_reason = null where known.id = p_table.id;
+    perform listener.loosen_table(p_table);
+    for v_walk in select walk.states, walk.role, walk.is_copy from listener.probe_walks() as walk loop
+      v_probe := gen_random_uuid();
+      perform listener.switch_triggers(p_table.relation, v_triggers, false);
+      v_misfit := listener.insert_probe(p_table, v_probe, v_walk.is_copy);
+      exit when v_misfit is not null;
+      perform listener.switch_triggers(p_table.relation, v_triggers, v_walk.is_copy);
+      v_misfit := listener.walk_states(p_table, v_probe, v_walk.states, v_walk.role);
+      exit when v_misfit is not null;
+    end loop;
+    raise exception 'the dry run is over' using errcode = 'ZZ000';
+  exception when sqlstate 'ZZ000' then
+    null;
+  end;
+  if v_misfit is not null then
+    perform listener.refuse_table(p_table.relation, array[row(
+      'state_refused', v_misfit,
+      'Let its constraints, types and triggers accept every state, or map the column elsewhere: columns => ''{"progress": "..."}''.'
+    )]::listener.misfit[]);
+  end if;
+end
+$$;
+
+revoke all on function listener.dry_run(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.due_and_fitting(kinds, limit, taken) -> setof uuid
+-- The next due sessions in the order of due_sessions that the limits let run beside what runs and p_taken. It may give fewer than
+-- there are, since one owner's rows can hide the next one's: ask again with what it gave until it gives nothing.
+-- Locks:  sessions, skip locked; the caller keeps other claims away.
+create function listener.due_and_fitting(p_kinds text[], p_limit integer, p_taken uuid[])
+returns setof uuid
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_full uuid[] := listener.full_owners(p_taken);
+begin
+  return query
+  with running as (
+    select counted.owner, counted.kind, counted.sessions from listener.count_running(p_taken) as counted
+  ),
+  candidate as (
+    select due.id, due.owner, due.rank, wanted.kind, wanted.ord
+    from unnest(p_kinds) with ordinality as wanted (kind, ord)
+    cross join lateral (
+      select next.id, next.owner, row_number() over () as rank
+      from (
+        select session.id, session.owner
+        from listener.sessions as session
+        where
+          session.status = 'queued'
+          and session.kind = wanted.kind
+          -- Wrapped: as plain conditions they make the planner expect one row and sort the backlog.
+          and (select session.owner <> all(v_full) and session.id <> all(p_taken))
+          and (
+            select registry.broken_at is null
+            from listener.session_tables as registry
+            where registry.id = session.table_id
+          )
+        order by session.fair_tag, session.seq
+        limit p_limit
+        for no key update of session skip locked
+      ) as next
+    ) as due
+  ),
+  owned as (
+    select
+      candidate.id, candidate.rank, candidate.kind, candidate.ord, plan.running_at_once,
+      coalesce((select sum(running.sessions) from running where running.owner = candidate.owner), 0)
+      + row_number() over (partition by candidate.owner order by candidate.rank, candidate.ord) as nth_of_owner
+    from candidate
+    inner join listener.accounts as account on candidate.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+  ),
+  fitting as (
+    select
+      owned.id, owned.rank, owned.ord, policy.running_at_once,
+      coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
+      + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
+    from owned
+    inner join listener.kinds as policy on owned.kind = policy.kind
+    where owned.running_at_once is null or owned.nth_of_owner <= owned.running_at_once
+  )
+  select fitting.id
+  from fitting
+  where fitting.running_at_once is null or fitting.nth_of_kind <= fitting.running_at_once
+  order by fitting.rank, fitting.ord
+  limit p_limit;
+end
+$$;
+
+revoke all on function listener.due_and_fitting(text[], integer, uuid[]) from public, anon, authenticated;
+grant execute on function listener.due_and_fitting(text[], integer, uuid[]) to service_role;
+
+-- listener.due_of_kind(kind, limit) -> due_session[]
+-- Locks the next sessions of one kind in fair order, whatever the backlog: by tens, then one by one. With a constant limit the
+-- cached plan reads the index in order; with an unknown one the planner sorts the backlog, or plans again at each call.
+-- A condition on broken tables as `table_id <> all(...)` would make it expect one row and sort it all, too.
+-- Locks:  sessions, skip locked; never waits.
+create function listener.due_of_kind(p_kind text, p_limit integer)
+returns listener.due_session[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_due listener.due_session[] := '{}'::listener.due_session[];
+  v_next listener.due_session[];
+  v_tag double precision := '-infinity'::double precision;
+  v_seq bigint := 0;
+begin
+  while cardinality(v_due) < p_limit loop
+    if p_limit - cardinality(v_due) >= 10 then
+      v_next := array(
+        select
+          row(
+            session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+            session.seq
+          )::listener.due_session
+        from listener.sessions as session
+        where
+          session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) > (v_tag, v_seq)
+          and (select broken_at is null from listener.session_tables as registry where registry.id = session.table_id)
+        order by session.fair_tag, session.seq
+        limit 10
+        for no key update of session skip locked
+      );
+    else
+      v_next := array(
+        select
+          row(
+            session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+            session.seq
+          )::listener.due_session
+        from listener.sessions as session
+        where
+          session.status = 'queued' and session.kind = p_kind and (session.fair_tag, session.seq) > (v_tag, v_seq)
+          and (select broken_at is null from listener.session_tables as registry where registry.id = session.table_id)
+        order by session.fair_tag, session.seq
+        limit 1
+        for no key update of session skip locked
+      );
+    end if;
+    exit when cardinality(v_next) = 0;
+    v_due := v_due || v_next;
+    v_tag := v_next[cardinality(v_next)].fair_tag;
+    v_seq := v_next[cardinality(v_next)].seq;
+  end loop;
+  return v_due;
+end
+$$;
+
+revoke all on function listener.due_of_kind(text, integer) from public, anon, authenticated;
+grant execute on function listener.due_of_kind(text, integer) to service_role;
+
+-- listener.due_sessions(kinds, limit) -> due_session[]
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- Locks:  sessions, skip locked; never waits.
+create function listener.due_sessions(p_kinds text[], p_limit integer)
+returns listener.due_session[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_kinds) = 1 then
+    return listener.due_of_kind(p_kinds[1], p_limit);
+  end if;
+  return array(
+    select
+      row(due.session, due.table_id, due.row_id, due.kind, due.work, due.start_tag, due.fair_tag, due.seq)::listener.due_session
+    from unnest(p_kinds) with ordinality as wanted (kind, ord)
+    cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
+      with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
+    order by due.rank, wanted.ord
+    limit p_limit
+  );
+end
 $$;
 
 revoke all on function listener.due_sessions(text[], integer) from public, anon, authenticated;
 grant execute on function listener.due_sessions(text[], integer) to service_role;
+
+-- listener.due_within_limits(kinds, limit) -> uuid[]
+-- What due_sessions does, for projects that limit how many sessions of an owner or a kind run at once: what must wait is passed
+-- over. Claims wait for each other here, lock before count: two that counted at once would both see the last free place.
+-- Locks:  an advisory lock of its own, waits; then sessions, skip locked.
+create function listener.due_within_limits(p_kinds text[], p_limit integer)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_due uuid[] := '{}'::uuid[];
+  v_more uuid[];
+begin
+  perform pg_advisory_xact_lock(hashtext('listener'), hashtext('running_at_once'));
+  loop
+    v_more := array(
+      select fitting from listener.due_and_fitting(p_kinds, p_limit - cardinality(v_due), v_due) as fitting
+    );
+    v_due := v_due || v_more;
+    exit when cardinality(v_more) = 0 or cardinality(v_due) >= p_limit;
+  end loop;
+  return v_due;
+end
+$$;
+
+revoke all on function listener.due_within_limits(text[], integer) from public, anon, authenticated;
+grant execute on function listener.due_within_limits(text[], integer) to service_role;
 
 -- listener.enlist_worker(worker, name, kinds, slots, devices, version, lease_s) -> integer
 -- Writes a worker's row and starts its lease; returns the lease, bounded to 2..300 s.
@@ -862,6 +1916,23 @@ revoke all on function listener.enlist_worker(uuid, text, text[], integer, jsonb
 from public, anon, authenticated;
 grant execute on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
 
+-- listener.enter_table(table) -> integer
+-- Writes a table into the registry and returns its id.
+create function listener.enter_table(p_table listener.session_tables)
+returns integer
+language sql volatile security invoker
+set search_path = ''
+as $$
+  insert into listener.session_tables as known (relation, kind, id_column, owner_column, columns, credits, on_refund)
+  values (
+    p_table.relation, p_table.kind, p_table.id_column, p_table.owner_column, p_table.columns, p_table.credits,
+    p_table.on_refund
+  )
+  returning known.id
+$$;
+
+revoke all on function listener.enter_table(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- listener.error_details(code, details, now) -> jsonb
 -- What the visible row's error_details shows: at least the type and the time, then what the worker gave.
 create function listener.error_details(p_code text, p_details jsonb, p_now timestamptz)
@@ -875,6 +1946,86 @@ $$;
 
 revoke all on function listener.error_details(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function listener.error_details(text, jsonb, timestamptz) to service_role;
+
+-- listener.estimate(session, ahead) -> jsonb
+-- How long a session will still take, {"estimate_s", "estimate_basis", "reason"}: from the mean of the kind's last 50 completed
+-- sessions of the last day and the slots of live workers. See own_queue_status for the reasons why there is none.
+-- Units: estimate_basis is {"sessions", "mean_s", "slots"}; seconds.
+create function listener.estimate(p_session listener.sessions, p_ahead integer)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_basis record;
+  v_slots numeric;
+  v_running integer;
+  v_estimate_s numeric;
+  v_reason text := listener.estimate_obstacle(p_session, p_ahead);
+begin
+  if v_reason is not null then
+    return jsonb_build_object('estimate_s', null, 'estimate_basis', null, 'reason', v_reason);
+  end if;
+  select count(*) as sessions, avg(recent.duration_s) as mean_s into v_basis
+  from (
+    select extract(epoch from done.finished_at - done.started_at) as duration_s
+    from listener.sessions as done
+    where done.status = 'completed' and done.kind = p_session.kind and done.finished_at > v_now - interval '1 day'
+    order by done.finished_at desc
+    limit 50
+  ) as recent;
+
+  select count(*), least(policy.running_at_once, listener.live_slots(p_session.kind)) into v_running, v_slots
+  from listener.kinds as policy
+  left join listener.sessions as session on policy.kind = session.kind and session.status = 'processing'
+  where policy.kind = p_session.kind
+  group by policy.kind;
+
+  if p_session.status = 'processing' then
+    v_estimate_s := v_basis.mean_s - extract(epoch from v_now - p_session.started_at);
+    v_reason := case when v_basis.sessions = 0 then 'no_measurements' when v_estimate_s <= 0 then 'longer_than_usual' end;
+  elsif v_slots > 0 then
+    v_estimate_s := v_basis.mean_s * (1 + greatest(p_ahead + v_running + 1 - v_slots, 0) / v_slots);
+    v_reason := case when v_basis.sessions = 0 then 'no_measurements' end;
+  else
+    v_reason := 'no_worker';
+  end if;
+  return jsonb_build_object(
+    'estimate_s', case when v_reason is null then ceil(v_estimate_s)::integer end,
+    'estimate_basis', case
+      when v_reason is null
+        then jsonb_build_object('sessions', v_basis.sessions, 'mean_s', round(v_basis.mean_s, 1), 'slots', round(v_slots, 1))
+    end,
+    'reason', v_reason
+  );
+end
+$$;
+
+revoke all on function listener.estimate(listener.sessions, integer) from public, anon, authenticated, service_role;
+
+-- listener.estimate_obstacle(session, ahead) -> text
+-- Why nobody can say how long the session will still take, before anything is measured; else null.
+create function listener.estimate_obstacle(p_session listener.sessions, p_ahead integer)
+returns text
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return case
+    when p_session.finished_at is not null then 'finished'
+    when p_session.status = 'delayed' then 'waiting_to_retry'
+    when p_ahead > 1000 then 'queue_too_long'
+    when p_session.status <> 'queued' then null
+    when (
+      select registry.broken_at is not null from listener.session_tables as registry where registry.id = p_session.table_id
+    ) then 'out_of_order'
+    when p_session.owner = any(listener.full_owners('{}'::uuid[])) then 'own_limit'
+  end;
+end
+$$;
+
+revoke all on function listener.estimate_obstacle(listener.sessions, integer) from public, anon, authenticated, service_role;
 
 -- listener.expire_workers(limit) -> setof uuid
 -- Marks workers whose lease ran out, and returns them with those marked before that still hold sessions.
@@ -933,6 +2084,7 @@ begin
     error_code = p_code, error_message = p_message, error_details = listener.error_details(p_code, null, v_now)
   where session.id = any(p_sessions);
   perform listener.refund(p_sessions);
+  perform listener.record_events(p_sessions, 'generation_failed');
   perform listener.project(p_sessions);
 end
 $$;
@@ -961,6 +2113,7 @@ begin
   from listener.read_failures(p_items) as item
   where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.refund(v_applied);
+  perform listener.record_events(v_applied, 'generation_failed');
   perform listener.project(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
@@ -1022,6 +2175,69 @@ $$;
 revoke all on function listener.fence(uuid, jsonb, text[]) from public, anon, authenticated;
 grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
 
+-- listener.full_owners(also) -> uuid[]
+-- Owners of whom as many sessions run as their plan allows at once, those in p_also counted as running.
+create function listener.full_owners(p_also uuid[])
+returns uuid[]
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select array(
+    select account.owner
+    from listener.count_running(p_also) as running
+    inner join listener.accounts as account on running.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+    where plan.running_at_once is not null
+    group by account.owner, plan.running_at_once
+    having sum(running.sessions) >= plan.running_at_once
+  )
+$$;
+
+revoke all on function listener.full_owners(uuid[]) from public, anon, authenticated;
+grant execute on function listener.full_owners(uuid[]) to service_role;
+
+-- listener.grant_access(table, grant_select, insert_columns)
+-- Workers may write the table. Users who are held apart by row level security may read it and insert the input columns (or
+-- insert_columns); rows open to everybody are left to the app. An insert right on the whole table stays: the reset trigger
+-- stands before the state columns. Rights to update are narrowed to inputs; see narrow_updates.
+-- USAGE stands before SELECT, and both before the publication: see schemas/listener.sql.
+-- Raises: 55000 insert_column_is_state.
+create function listener.grant_access(p_table listener.session_tables, p_grant_select boolean, p_insert_columns text[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_schema regnamespace;
+  v_is_secured boolean;
+  v_columns text;
+begin
+  select class.relnamespace, class.relrowsecurity into strict v_schema, v_is_secured
+  from pg_catalog.pg_class as class
+  where class.oid = p_table.relation;
+  select string_agg(format('%I', given.name), ', ') into v_columns
+  from unnest(coalesce(p_insert_columns, listener.input_columns(p_table))) as given (name);
+  perform listener.refuse_table(p_table.relation, array(
+    select row('insert_column_is_state', format('%I shows the state.', given.name), 'Leave it out of insert_columns.')::listener.misfit
+    from unnest(p_insert_columns) as given (name)
+    where given.name in (select pair.value from jsonb_each_text(p_table.columns) as pair)
+  ));
+
+  execute format('grant usage on schema %s to service_role', v_schema);
+  execute format('grant select, insert, update, delete on table %s to service_role', p_table.relation);
+  if v_is_secured and p_grant_select then
+    execute format('grant select on table %s to authenticated', p_table.relation);
+  end if;
+  if v_is_secured and v_columns is not null then
+    execute format('grant insert (%s) on table %s to authenticated', v_columns, p_table.relation);
+  end if;
+  perform listener.narrow_updates(p_table);
+end
+$$;
+
+revoke all on function listener.grant_access(listener.session_tables, boolean, text[])
+from public, anon, authenticated, service_role;
+
 -- public.grant_credits(owner, amount, key, reason) -> jsonb
 -- Gives credits once per key, however often it is called. Answers {"balance", "outcome"}.
 -- Units: amount is whole credits, 1..1,000,000.
@@ -1041,6 +2257,7 @@ begin
     raise exception 'a grant needs a key and 1 to 1,000,000 credits' using errcode = '22023';
   end if;
   perform listener.open_accounts(array[p_owner]);
+  perform listener.welcome_accounts(array[p_owner]);
   insert into listener.ledger as entry (key, entry, owner, amount, reason, created_at)
   values (v_key, 'grant', p_owner, p_amount, coalesce(p_reason, ''), listener.clock())
   on conflict (key) do nothing
@@ -1099,8 +2316,9 @@ $$;
 revoke all on function listener.guard_session() from public, anon, authenticated;
 
 -- public.heartbeat(worker, running, open_claims) -> jsonb
--- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted"}: sessions whose
--- owner wants them cancelled, and listed attempts that are no longer the worker's. known = false: register again.
+-- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
+-- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer
+-- the worker's. known = false: register again.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
 create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
@@ -1136,13 +2354,49 @@ begin
       )
     ),
     'tables', listener.served_tables(coalesce(v_kinds, '{}')),
-    'promoted', v_promoted
+    'promoted', v_promoted,
+    'schema_version', listener.schema_version(),
+    'oldest_worker', listener.oldest_worker()
   );
 end
 $$;
 
 revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
 grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+
+-- listener.hold_branch(table, relation, id_column) -> text
+-- One watched table's branch of listener.hold_visible.
+create function listener.hold_branch(p_table_id integer, p_relation regclass, p_id_column text)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      if p_skip_locked then
+        held := array(
+          select visible.%3$I from %2$s as visible where visible.%3$I = any(p_rows) order by visible.%3$I
+          for no key update skip locked
+        );
+      else
+        held := array(
+          select visible.%3$I from %2$s as visible where visible.%3$I = any(p_rows) order by visible.%3$I
+          for no key update
+        );
+      end if;
+      if cardinality(held) < cardinality(p_rows) then
+        gone := array(
+          select given.id from unnest(p_rows) as given (id)
+          where not exists (select from %2$s as visible where visible.%3$I = given.id)
+        );
+      end if;
+    $branch$,
+    p_table_id, p_relation, p_id_column
+  )
+$$;
+
+revoke all on function listener.hold_branch(integer, regclass, text) from public, anon, authenticated, service_role;
 
 -- listener.hold_rows(sessions, skip_locked) -> uuid[]
 -- Locks the visible rows of sessions and returns the sessions that may be written now. An open session whose row is gone
@@ -1191,7 +2445,7 @@ declare
   v_sessions uuid[];
 begin
   if cardinality(p_sessions) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
   v_sessions := listener.hold_rows(p_sessions, true);
   return array(
@@ -1207,6 +2461,109 @@ $$;
 revoke all on function listener.hold_sessions(uuid[]) from public, anon, authenticated;
 grant execute on function listener.hold_sessions(uuid[]) to service_role;
 
+-- listener.hold_table(relation)
+-- Keeps everybody else from a table until the transaction ends, so that what is checked is what is adopted.
+-- Locks:  the table, exclusively; set lock_timeout to bound the wait, during which all who come later wait, too.
+create function listener.hold_table(p_relation regclass)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  execute format('lock table %s in access exclusive mode', p_relation);
+end
+$$;
+
+revoke all on function listener.hold_table(regclass) from public, anon, authenticated, service_role;
+
+-- listener.index_misfits(table) -> setof misfit
+-- Unique and exclusion indexes over state columns: they would stop a state for one row because of another one.
+create function listener.index_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    'unique_index_over_state',
+    format('%s allows a state only once, so one session could stop another.', index.indexrelid::regclass),
+    'Drop it, and limit in listener.plans how many sessions an owner may have at once.'
+  from pg_catalog.pg_index as index
+  where
+    index.indrelid = p_table.relation and (index.indisunique or index.indisexclusion) and not index.indisprimary
+    and exists (
+      select
+      from jsonb_each_text(p_table.columns) as pair
+      inner join pg_catalog.pg_attribute as state on state.attrelid = index.indrelid and pair.value = state.attname
+      left join pg_catalog.pg_depend as uses
+        on uses.classid = 'pg_catalog.pg_class'::regclass and uses.objid = index.indexrelid
+        and uses.refobjid = index.indrelid and uses.refobjsubid = state.attnum
+      where state.attnum = any(index.indkey::smallint[]) or uses.objid is not null
+    )
+$$;
+
+revoke all on function listener.index_misfits(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.input_columns(table) -> text[]
+-- The columns that are the app's: neither state nor computed.
+create function listener.input_columns(p_table listener.session_tables)
+returns text[]
+language sql stable security invoker
+set search_path = ''
+as $$
+  select array(
+    select input.attname::text
+    from pg_catalog.pg_attribute as input
+    where
+      input.attrelid = p_table.relation and input.attnum > 0 and not input.attisdropped and input.attgenerated = ''
+      and input.attname not in (select pair.value from jsonb_each_text(p_table.columns) as pair)
+    order by input.attnum
+  )
+$$;
+
+revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.insert_probe(table, id, is_copy) -> text
+-- Inserts a row whose state columns have their defaults: bare, or with the inputs of an existing row. Returns why it could not;
+-- also when the row does not stand at queued then, for no session would ever come of it.
+create function listener.insert_probe(p_table listener.session_tables, p_id uuid, p_is_copy boolean)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_like jsonb;
+  v_status text;
+  v_columns text;
+begin
+  if p_is_copy then
+    execute format('select to_jsonb(visible) from %s as visible where %I <> $1 limit 1', p_table.relation, p_table.id_column)
+    into v_like using p_id;
+  end if;
+  if v_like is null then
+    execute format('insert into %s (%I) values ($1)', p_table.relation, p_table.id_column) using p_id;
+  else
+    select string_agg(format('%I', input.name), ', ') into v_columns
+    from unnest(listener.input_columns(p_table)) as input (name);
+    execute format(
+      'insert into %1$s (%2$s) overriding system value select %2$s from jsonb_populate_record(null::%1$s, $1)',
+      p_table.relation, v_columns
+    ) using v_like || jsonb_build_object(p_table.id_column, p_id);
+  end if;
+  execute format(
+    'select to_jsonb(visible) ->> %L from %s as visible where visible.%I = $1',
+    p_table.columns ->> 'status', p_table.relation, p_table.id_column
+  ) into v_status using p_id;
+  return case when v_status is distinct from 'queued' then format(
+    'A row that says nothing of its status arrives as %L, not as ''queued''; sessions begin as ''queued'': set that default.', v_status
+  ) end;
+exception when others then
+  return format('queued: %s', sqlerrm);
+end
+$$;
+
+revoke all on function listener.insert_probe(listener.session_tables, uuid, boolean)
+from public, anon, authenticated, service_role;
+
 -- listener.is_transient(sqlstate) -> boolean
 -- Tells errors of the moment (locks, resources, shutdown, read-only) from errors that lie in a visible table itself.
 create function listener.is_transient(p_sqlstate text)
@@ -1220,21 +2577,128 @@ $$;
 revoke all on function listener.is_transient(text) from public, anon, authenticated;
 grant execute on function listener.is_transient(text) to service_role;
 
+-- listener.key_column(relation) -> text
+-- The first column of a table's primary key; null without one.
+create function listener.key_column(p_relation regclass)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select id.attname::text
+  from pg_catalog.pg_constraint as pk
+  inner join pg_catalog.pg_attribute as id on id.attrelid = pk.conrelid and id.attnum = pk.conkey[1]
+  where pk.conrelid = p_relation and pk.contype = 'p'
+$$;
+
+revoke all on function listener.key_column(regclass) from public, anon, authenticated, service_role;
+
+-- listener.kind_misfits(table, max_attempts, time_limit_s, bucket) -> setof misfit
+-- Why a table cannot be of this kind, or its kind not have this policy. Null leaves what the kind has.
+create function listener.kind_misfits(
+  p_table listener.session_tables, p_max_attempts integer, p_time_limit_s integer, p_bucket text
+)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from (
+    select array_agg(registry.relation::text order by registry.id) as tables
+    from listener.session_tables as registry
+    where registry.kind = p_table.kind and registry.relation <> p_table.relation
+  ) as others
+  left join listener.kinds as known on known.kind = p_table.kind
+  cross join lateral (
+    values
+      (coalesce(p_table.kind !~ '^[a-z][a-z0-9_]{0,62}$', true), 'kind_is_not_a_word',
+        format('%L is no name of a kind.', p_table.kind), 'Lower case letters, digits and underscores: kind => ''tryon''.'),
+      (coalesce(p_table.credits not between 0 and 1000000, true), 'credits_out_of_range',
+        'credits must be 0 to 1,000,000.', 'credits => 0 switches money off.'),
+      (p_max_attempts not between 1 and 100, 'max_attempts_out_of_range', 'max_attempts must be 1 to 100.', 'The default is 3.'),
+      (p_time_limit_s not between 1 and 86400, 'time_limit_out_of_range', 'time_limit_s must be 1 to 86400 seconds.',
+        'The default is 300.'),
+      (others.tables is not null and (
+          known.max_attempts <> p_max_attempts or known.time_limit_s <> p_time_limit_s or known.bucket <> p_bucket
+        ), 'kind_has_another_policy',
+        format('%s serves %s with max_attempts %s, time_limit_s %s, bucket %s.', known.kind,
+          array_to_string(others.tables, ', '), known.max_attempts, known.time_limit_s, known.bucket),
+        'Leave these arguments out, use a kind of its own, or change listener.kinds for all of them.'),
+      (not exists (
+          select from storage.buckets as bucket
+          where bucket.id = coalesce(p_bucket, known.bucket, 'generated')
+        ), 'bucket_missing', format('There is no bucket %s.', coalesce(p_bucket, known.bucket, 'generated')),
+        'Make a private bucket first, or leave bucket out.')
+  ) as misfit (applies, name, detail, hint)
+  where misfit.applies
+$$;
+
+revoke all on function listener.kind_misfits(listener.session_tables, integer, integer, text)
+from public, anon, authenticated, service_role;
+
 -- listener.live_beat(worker) -> bigint
 -- The number of heartbeats of a worker whose lease holds, else null.
 -- Security definer: service_role may read only (id, beats) of the published table.
 create function listener.live_beat(p_worker uuid)
 returns bigint
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = ''
 as $$
-  select worker.beats
-  from listener.workers as worker
-  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+declare
+  v_now timestamptz := listener.clock();
+begin
+  return (
+    select worker.beats
+    from listener.workers as worker
+    where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > v_now
+  );
+end
 $$;
 
 revoke all on function listener.live_beat(uuid) from public, anon, authenticated;
 grant execute on function listener.live_beat(uuid) to service_role;
+
+-- listener.live_slots(kind) -> numeric
+-- The slots that live workers have for a kind: a worker of several kinds shares its slots among those that have a backlog.
+create function listener.live_slots(p_kind text)
+returns numeric
+language sql stable security invoker
+set search_path = ''
+as $$
+  select coalesce(sum(worker.slots::numeric / greatest(busy.kinds, 1)), 0)
+  from listener.workers as worker
+  cross join lateral (
+    select count(*) as kinds
+    from unnest(worker.kinds) as served (kind)
+    where
+      served.kind = p_kind
+      or exists (select from listener.sessions as session where session.status = 'queued' and session.kind = served.kind)
+  ) as busy
+  where p_kind = any(worker.kinds) and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+$$;
+
+revoke all on function listener.live_slots(text) from public, anon, authenticated, service_role;
+
+-- listener.lock_plans(owners)
+-- Makes those who welcome accounts of a plan with a limit wait for each other, until the transaction ends.
+-- Security definer: service_role may not write plans, and a row lock asks for that right.
+-- Locks:  plans, ascending; no foreign key's check waits for it.
+create function listener.lock_plans(p_owners uuid[])
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform from listener.plans as plan
+  where
+    plan.welcomes_per_hour is not null
+    and plan.plan in (select account.plan from listener.accounts as account where account.owner = any(p_owners))
+  order by plan.plan
+  for no key update;
+end
+$$;
+
+revoke all on function listener.lock_plans(uuid[]) from public, anon, authenticated;
+grant execute on function listener.lock_plans(uuid[]) to service_role;
 
 -- listener.lock_rows(sessions, skip_locked) -> (session, is_gone)
 -- Locks the visible rows of sessions before the sessions themselves are locked. With skip_locked, sessions whose row
@@ -1247,12 +2711,13 @@ set search_path = ''
 as $$
 declare
   v_table record;
-  v_locked uuid[];
-  v_present uuid[];
+  v_held uuid[];
+  v_gone uuid[];
+  v_is_broken boolean;
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.broken_at,
+      registry.id, registry.broken_at is not null as is_broken,
       array_agg(held.id) as sessions, array_agg(held.row_id) as row_ids
     from listener.sessions as held
     inner join listener.session_tables as registry on held.table_id = registry.id
@@ -1260,40 +2725,92 @@ begin
     group by registry.id
     order by registry.id
   loop
-    v_locked := '{}';
-    v_present := null;
-    if v_table.broken_at is null then
+    v_is_broken := v_table.is_broken;
+    if not v_is_broken then
       begin
-        execute format(
-          'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1) order by visible.%1$I '
-          'for no key update%3$s)',
-          v_table.id_column, v_table.relation, case when p_skip_locked then ' skip locked' else '' end
-        ) into v_locked using v_table.row_ids;
-        v_present := v_locked;
-        if p_skip_locked and cardinality(v_locked) < cardinality(v_table.row_ids) then
-          execute format(
-            'select array(select visible.%1$I from %2$s as visible where visible.%1$I = any($1))',
-            v_table.id_column, v_table.relation
-          ) into v_present using v_table.row_ids;
-        end if;
+        select visible.held, visible.gone into v_held, v_gone
+        from listener.hold_visible(v_table.id, v_table.row_ids, p_skip_locked) as visible;
       exception when others then
         if listener.is_transient(sqlstate) then
           raise;
         end if;
         perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-        v_present := null;
+        v_is_broken := true;
       end;
     end if;
-    return query
-    select pair.session_id, coalesce(not pair.row_id = any(v_present), false)
-    from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
-    where v_present is null or pair.row_id = any(v_locked) or not pair.row_id = any(v_present);
+    if v_is_broken or cardinality(v_held) = cardinality(v_table.row_ids) then
+      return query select given.id, false from unnest(v_table.sessions) as given (id);
+    else
+      return query
+      select pair.session_id, coalesce(pair.row_id = any(v_gone), false)
+      from unnest(v_table.sessions, v_table.row_ids) as pair (session_id, row_id)
+      where pair.row_id = any(v_held) or pair.row_id = any(v_gone);
+    end if;
   end loop;
 end
 $$;
 
 revoke all on function listener.lock_rows(uuid[], boolean) from public, anon, authenticated;
 grant execute on function listener.lock_rows(uuid[], boolean) to service_role;
+
+-- listener.loosen_table(table)
+-- Takes from a table what a probe row need not keep: foreign keys, checks and NOT NULL that touch no state column, and unique
+-- constraints apart from the key. For the dry run alone, which rolls it back.
+-- Locks:  the table, which the caller holds.
+create function listener.loosen_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_names text;
+  v_state smallint[] := array(
+    select state.attnum
+    from pg_catalog.pg_attribute as state
+    inner join jsonb_each_text(p_table.columns) as pair on state.attname = pair.value
+    where state.attrelid = p_table.relation
+  );
+begin
+  select string_agg(format('drop constraint %I cascade', ours.conname), ', ') into v_names
+  from pg_catalog.pg_constraint as ours
+  where
+    ours.conrelid = p_table.relation
+    and (ours.contype in ('f', 'u', 'x') or (ours.contype = 'c' and not coalesce(ours.conkey && v_state, false)));
+  if v_names is not null then
+    execute format('alter table %s %s', p_table.relation, v_names);
+  end if;
+
+  select string_agg(index.indexrelid::regclass::text, ', ') into v_names
+  from pg_catalog.pg_index as index
+  where index.indrelid = p_table.relation and index.indisunique and not index.indisprimary;
+  if v_names is not null then
+    execute format('drop index %s cascade', v_names);
+  end if;
+
+  select string_agg(format('alter column %I drop not null', field.attname), ', ') into v_names
+  from pg_catalog.pg_attribute as field
+  where
+    field.attrelid = p_table.relation and field.attnum > 0 and field.attnotnull and field.attidentity = ''
+    and not field.attnum = any(v_state) and field.attname <> p_table.id_column;
+  if v_names is not null then
+    execute format('alter table %s %s', p_table.relation, v_names);
+  end if;
+end
+$$;
+
+revoke all on function listener.loosen_table(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.map_columns(columns) -> jsonb
+-- Our names of the state columns with the table's own: as given, else the same; what is given as null is left out.
+create function listener.map_columns(p_columns jsonb)
+returns jsonb
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select jsonb_strip_nulls((select jsonb_object_agg(ours.name, ours.name) from listener.state_columns() as ours) || p_columns)
+$$;
+
+revoke all on function listener.map_columns(jsonb) from public, anon, authenticated, service_role;
 
 -- listener.mark_broken(table, reason)
 -- Takes a visible table out of service until it is mended: its sessions are not claimed and its rows not written.
@@ -1313,8 +2830,104 @@ $$;
 revoke all on function listener.mark_broken(integer, text) from public, anon, authenticated;
 grant execute on function listener.mark_broken(integer, text) to service_role;
 
+-- listener.mend(relation, columns) -> jsonb
+-- Takes a broken table back into service once every state fits again, with another mapping where columns is given, and shows
+-- what its sessions came to meanwhile. Answers {"was_broken", "projected"}.
+-- Locks:  the table, then all writes to sessions, until the transaction ends: else a settlement under way would not be shown.
+-- Raises: 55000 when the table is not watched or still refused.
+create function listener.mend(relation regclass, columns jsonb default null)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_stale uuid[];
+begin
+  perform listener.hold_table(mend.relation);
+  select known.* into v_table from listener.session_tables as known where known.relation = mend.relation for update;
+  if not found then
+    perform listener.refuse_table(mend.relation, array[row(
+      'not_watched', 'The table is not watched.', 'Call listener.watch.'
+    )]::listener.misfit[]);
+  end if;
+  if mend.columns is not null then
+    v_table.columns := listener.map_columns(mend.columns);
+  end if;
+  perform listener.refuse_table(mend.relation, array(
+    select listener.column_misfits(v_table) union all select listener.index_misfits(v_table)
+  ));
+  lock table listener.sessions in share row exclusive mode;
+  update listener.session_tables as known
+  set columns = v_table.columns, broken_at = null, broken_reason = null
+  where known.id = v_table.id;
+  perform listener.dry_run(v_table);
+  v_stale := listener.stale_sessions(v_table);
+  perform listener.project(v_stale);
+  return jsonb_build_object('was_broken', v_table.broken_at is not null, 'projected', cardinality(v_stale));
+end
+$$;
+
+revoke all on function listener.mend(regclass, jsonb) from public, anon, authenticated, service_role;
+
+-- listener.narrow_updates(table)
+-- Users keep what rights they have to update inputs, and lose them for state, key and owner: who renames a running row would
+-- have the image and the refund.
+-- Raises: 55000 users_can_write_state when they still may, by a way that is not the owner's to close.
+create function listener.narrow_updates(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_role text;
+  v_columns text;
+  v_inputs text[] := array(
+    select input.name from unnest(listener.input_columns(p_table)) as input (name)
+    where input.name not in (p_table.id_column, p_table.owner_column)
+  );
+begin
+  foreach v_role in array array['public', 'anon', 'authenticated'] loop
+    select string_agg(format('%I', input.attname), ', ') filter (where input.attname = any(v_inputs)) into v_columns
+    from listener.update_rights(p_table.relation) as input
+    where input.role = v_role;
+    execute format('revoke update on table %s from %s', p_table.relation, v_role);
+    if v_columns is not null then
+      execute format('grant update (%s) on table %s to %s', v_columns, p_table.relation, v_role);
+    end if;
+  end loop;
+  perform listener.refuse_table(p_table.relation, array(
+    select row(
+      'users_can_write_state', format('%I may update %I.', role.name, state.attname),
+      'Revoke that right where it comes from: another grantor, or a role that it is a member of.'
+    )::listener.misfit
+    from unnest(array['anon', 'authenticated']) as role (name)
+    cross join pg_catalog.pg_attribute as state
+    where
+      state.attrelid = p_table.relation and state.attnum > 0 and not state.attisdropped
+      and not state.attname = any(v_inputs) and has_column_privilege(role.name, state.attrelid, state.attnum, 'update')
+  ));
+end
+$$;
+
+revoke all on function listener.narrow_updates(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.oldest_worker() -> integer
+-- The oldest workers that this schema still serves, by the schema version that they were built for. Follows schema_version
+-- only when a call of theirs no longer works: until then old and new workers run together. Who is older ends with status 57.
+create function listener.oldest_worker()
+returns integer
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select 1
+$$;
+
+revoke all on function listener.oldest_worker() from public, anon, authenticated;
+grant execute on function listener.oldest_worker() to service_role;
+
 -- listener.open_accounts(owners)
--- Makes sure that each owner has an account, with the welcome grant of its plan, and locks them all until the transaction ends.
+-- Makes sure that each owner has an account, and locks them all until the transaction ends.
 -- Locks:  accounts, ascending owner; for no key update: see refund.
 create function listener.open_accounts(p_owners uuid[])
 returns void
@@ -1322,19 +2935,11 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin
-  with opened as (
-    insert into listener.accounts as account (owner, balance, created_at)
-    select owner_id, plan.welcome_credits, listener.clock()
-    from (select distinct unnest(p_owners) as owner_id) as given
-    inner join listener.plans as plan on plan.plan = 'free'
-    order by owner_id
-    on conflict (owner) do nothing
-    returning account.owner, account.balance
-  )
-  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
-  select 'welcome:' || opened.owner::text, 'grant', opened.owner, opened.balance, 'welcome', listener.clock()
-  from opened
-  where opened.balance > 0;
+  insert into listener.accounts as account (owner, created_at)
+  select owner_id, listener.clock()
+  from (select distinct unnest(p_owners) as owner_id) as given
+  order by owner_id
+  on conflict (owner) do nothing;
 
   perform from listener.accounts as account
   where account.owner = any(p_owners)
@@ -1347,22 +2952,248 @@ revoke all on function listener.open_accounts(uuid[]) from public, anon, authent
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
 -- listener.own_balance() -> integer
--- The caller's credits; before his first session, what the welcome grant will be.
+-- The caller's credits, with the welcome grant that his next session would bring.
 -- Security definer: users never touch the private schema's tables.
 create function listener.own_balance()
 returns integer
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = ''
 as $$
-  select coalesce(
-    (select account.balance from listener.accounts as account where account.owner = (select auth.uid())),
-    (select plan.welcome_credits from listener.plans as plan where plan.plan = 'free'),
-    0
-  )
+declare
+  v_balance integer;
+  v_plan text;
+  v_is_welcomed boolean;
+begin
+  select account.balance, account.plan, account.welcomed_at is not null into v_balance, v_plan, v_is_welcomed
+  from listener.accounts as account
+  where account.owner = (select auth.uid());
+
+  if not coalesce(v_is_welcomed, false) and listener.welcomes_left(coalesce(v_plan, 'free')) > 0 then
+    v_balance := coalesce(v_balance, 0) + (
+      select plan.welcome_credits from listener.plans as plan where plan.plan = coalesce(v_plan, 'free')
+    );
+  end if;
+  return coalesce(v_balance, 0);
+end
 $$;
 
 revoke all on function listener.own_balance() from public, anon, authenticated;
 grant execute on function listener.own_balance() to authenticated;
+
+-- listener.own_queue_status(row_id) -> jsonb
+-- Where the caller's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
+-- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
+-- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
+-- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
+-- A plan with a head start may still step in front.
+-- Security definer: users never touch the private schema's tables.
+-- Units: seconds.
+-- Raises: SL002 session_unknown, also for other owners' sessions.
+create function listener.own_queue_status(p_row_id uuid)
+returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_session listener.sessions;
+  v_ahead integer;
+  v_estimate jsonb;
+begin
+  select session.* into v_session
+  from listener.sessions as session
+  where session.row_id = p_row_id and session.owner = (select auth.uid())
+  order by session.finished_at nulls first
+  limit 1;
+  if v_session.id is null then
+    raise exception 'session_unknown' using errcode = 'SL002';
+  end if;
+
+  v_ahead := case v_session.status
+    when 'queued' then listener.count_ahead(v_session.kind, v_session.fair_tag, v_session.seq)
+    when 'processing' then 0
+  end;
+  v_estimate := listener.estimate(v_session, v_ahead);
+  return jsonb_build_object(
+    'status', case v_session.status when 'delayed' then 'queued' else v_session.status end,
+    'position', case when v_session.status = 'processing' then 0 when v_ahead <= 1000 then v_ahead + 1 end,
+    'ahead', case when v_ahead > 1000 then 1000 else v_ahead end,
+    'is_more_ahead', coalesce(v_ahead > 1000, false),
+    'retry_in_s', case
+      when v_session.status = 'delayed'
+        then greatest(ceil(extract(epoch from v_session.run_at - listener.clock())), 0)::integer
+    end
+  ) || v_estimate;
+end
+$$;
+
+revoke all on function listener.own_queue_status(uuid) from public, anon, authenticated, service_role;
+grant execute on function listener.own_queue_status(uuid) to authenticated;
+
+-- listener.pay_app_refunds(sessions) -> integer
+-- Calls the apps' functions with (row_id, amount), each in a subtransaction: one that raises, or runs into the statement timeout,
+-- changes nothing else and is called again, after 10 s and then twice as long each time, up to an hour. Returns how many went
+-- through. The name called comes from the registry, which only its owner writes.
+-- Locks:  the rows of app_refunds, skip locked; then whatever the app's function locks.
+create function listener.pay_app_refunds(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owed record;
+  v_error text;
+  v_paid integer := 0;
+  v_now timestamptz := listener.clock();
+begin
+  for v_owed in
+    select refund.session, refund.row_id, refund.amount, refund.on_refund,
+      quote_ident(namespace.nspname) || '.' || quote_ident(routine.proname) as function
+    from listener.app_refunds as refund
+    left join pg_catalog.pg_proc as routine on to_regprocedure(refund.on_refund) = routine.oid
+    left join pg_catalog.pg_namespace as namespace on routine.pronamespace = namespace.oid
+    where refund.session = any(p_sessions) and refund.paid_at is null
+    order by refund.session
+    for no key update of refund skip locked
+  loop
+    v_error := null;
+    begin
+      if v_owed.function is null then
+        raise exception 'there is no function %', v_owed.on_refund;
+      end if;
+      execute format('select %s($1, $2)', v_owed.function) using v_owed.row_id, v_owed.amount;
+    exception when others or query_canceled then
+      v_error := left(sqlstate || ' ' || sqlerrm, 500);
+      raise warning 'refund of % by %: %', v_owed.row_id, v_owed.on_refund, v_error;
+    end;
+    v_paid := v_paid + (v_error is null)::integer;
+    update listener.app_refunds as refund
+    set
+      calls = refund.calls + 1,
+      error = v_error,
+      paid_at = case when v_error is null then v_now end,
+      call_at = v_now + make_interval(secs => least(10 * 2 ^ least(refund.calls, 10), 3600))
+    where refund.session = v_owed.session;
+  end loop;
+  return v_paid;
+end
+$$;
+
+revoke all on function listener.pay_app_refunds(uuid[]) from public, anon, authenticated;
+grant execute on function listener.pay_app_refunds(uuid[]) to service_role;
+
+-- listener.pay_owed_refunds(limit) -> integer
+-- Calls again for the refunds that apps still owe; returns how many went through.
+-- Locks:  the rows of app_refunds, skip locked.
+create function listener.pay_owed_refunds(p_limit integer)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return listener.pay_app_refunds(array(
+    select refund.session
+    from listener.app_refunds as refund
+    where refund.paid_at is null and refund.call_at <= (select listener.clock())
+    order by refund.call_at
+    limit p_limit
+  ));
+end
+$$;
+
+revoke all on function listener.pay_owed_refunds(integer) from public, anon, authenticated;
+grant execute on function listener.pay_owed_refunds(integer) to service_role;
+
+-- listener.pose_probe(session, state)
+-- Puts a probe's session into a state, with texts as long as they may become: started and running are processing before and
+-- after the first progress.
+create function listener.pose_probe(p_session uuid, p_state text)
+returns void
+language sql volatile security invoker
+set search_path = ''
+as $$
+  update listener.sessions as session
+  set
+    status = pose.status,
+    attempt = case when pose.status = 'processing' then 1 else session.attempt end,
+    worker = case when pose.status = 'processing' then session.id end,
+    claim_id = case when pose.status = 'processing' then session.id end,
+    run_at = case when pose.status = 'delayed' then pose.now end,
+    progress = case
+      when pose.status = 'completed' then 100
+      when p_state = 'running' then 37
+      when p_state in ('queued', 'delayed', 'started') then 0
+      else session.progress
+    end,
+    note = case when p_state = 'running' then repeat('n', 500) end,
+    result = case when pose.status = 'completed' then '{"probe": true}'::jsonb end,
+    error_code = case when pose.status = 'failed' then repeat('c', 200) end,
+    error_message = case when pose.status = 'failed' then repeat('m', 2000) end,
+    error_details = case when pose.status = 'failed' then listener.error_details('probe', null, pose.now) end,
+    started_at = case when p_state = 'started' then pose.now else session.started_at end,
+    finished_at = case when pose.status in ('completed', 'failed', 'cancelled') then pose.now end,
+    updated_at = pose.now
+  from (
+    select case when p_state in ('started', 'running') then 'processing' else p_state end as status, listener.clock() as now
+  ) as pose
+  where session.id = p_session
+$$;
+
+revoke all on function listener.pose_probe(uuid, text) from public, anon, authenticated, service_role;
+
+-- listener.probe_session(table, row_id) -> uuid
+-- A session of a probe row that costs nothing and stands in nobody's way. For the dry run alone, which rolls it back.
+create function listener.probe_session(p_table listener.session_tables, p_row_id uuid)
+returns uuid
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owner uuid := gen_random_uuid();
+  v_session uuid;
+begin
+  insert into listener.accounts (owner) values (v_owner);
+  insert into listener.sessions as session (
+    table_id, row_id, kind, owner, params, cost, start_tag, fair_tag, max_attempts, time_limit_s, request_id
+  )
+  values (p_table.id, p_row_id, p_table.kind, v_owner, '{}', 0, 0, 0, 100, 300, 'probe')
+  returning session.id into v_session;
+  insert into listener.artifacts (session, attempt, name, bucket, path, size_bytes, content_type, url)
+  values (v_session, 1, 'probe', 'probe', 'probe/probe.png', 1, 'image/png', 'https://probe');
+  return v_session;
+end
+$$;
+
+revoke all on function listener.probe_session(listener.session_tables, uuid) from public, anon, authenticated, service_role;
+
+-- listener.probe_walks() -> (states, role, is_copy)
+-- The ways of a session that a dry run tries. First with bare rows and without the app's triggers: what a table demands of state
+-- must hold for any row. Then with a copy of an existing row, if there is one, and the app's triggers. Each as both roles that
+-- write states: the workers', and the owner of the definer functions by which users cancel and delete.
+create function listener.probe_walks()
+returns table (states text[], role name, is_copy boolean)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select string_to_array(way.states, ' '), role.name, variant.is_copy
+  from (values (false), (true)) as variant (is_copy)
+  cross join (
+    values
+      ('queued started running completed'),
+      ('queued started running delayed queued started failed'),
+      ('queued started running cancelled'),
+      ('queued cancelled'),
+      ('queued failed')
+  ) as way (states)
+  cross join (
+    select 'service_role'::name
+    union
+    select pg_get_userbyid(routine.proowner) from pg_catalog.pg_proc as routine
+    where routine.pronamespace = 'listener'::regnamespace and routine.proname = 'withdraw_sessions'
+  ) as role (name)
+  order by variant.is_copy
+$$;
+
+revoke all on function listener.probe_walks() from public, anon, authenticated, service_role;
 
 -- listener.project(sessions) -> uuid[]
 -- Writes the state of sessions onto their visible rows, version + 1 each, and returns the sessions whose row was not reached:
@@ -1376,41 +3207,32 @@ as $$
 declare
   v_table record;
   v_reached uuid[];
-  v_all uuid[] := '{}';
+  v_missed uuid[] := '{}'::uuid[];
 begin
   for v_table in
     select
-      registry.id, registry.relation, registry.id_column, registry.columns ->> 'version' as version_column,
-      (
-        select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
-        from jsonb_each_text(registry.columns) as pair
-        where pair.key <> 'version'
-      ) as assignments
-    from listener.session_tables as registry
-    where
-      registry.broken_at is null
-      and registry.id in (select held.table_id from listener.sessions as held where held.id = any(p_sessions))
-    order by registry.id
+      state.table_id, array_agg(state.session) as sessions, array_agg(state.row_id) as row_ids,
+      array_agg(
+        row(
+          state.row_id, state.status, state.progress, state.message, state.error_code, state.error_message,
+          state.error_details, state.result, state.started_at, state.finished_at, state.updated_at
+        )::listener.visible_state
+      ) as states
+    from listener.visible_states as state
+    where state.session = any(p_sessions)
+    group by state.table_id
+    order by state.table_id
   loop
-    begin
-      execute format(
-        'with shown as (update %1$s as visible set %2$s, %3$I = visible.%3$I + 1 '
-        'from listener.visible_states as state '
-        'where state.session = any($1) and state.table_id = $2 and visible.%4$I = state.row_id '
-        'returning state.session) select array_agg(shown.session) from shown',
-        v_table.relation, v_table.assignments, v_table.version_column, v_table.id_column
-      ) into v_reached using p_sessions, v_table.id;
-      v_all := v_all || v_reached;
-    exception when others then
-      if listener.is_transient(sqlstate) then
-        raise;
-      end if;
-      perform listener.mark_broken(v_table.id, sqlstate || ' ' || sqlerrm);
-    end;
+    v_reached := listener.show_states(v_table.table_id, v_table.states);
+    if cardinality(v_reached) < cardinality(v_table.row_ids) then
+      v_missed := v_missed || array(
+        select pair.session
+        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
+        where pair.row_id <> all(v_reached)
+      );
+    end if;
   end loop;
-  return array(
-    select given.session from unnest(p_sessions) as given (session) where not given.session = any(v_all)
-  );
+  return v_missed;
 end
 $$;
 
@@ -1451,6 +3273,71 @@ $$;
 revoke all on function listener.promote_delayed(integer) from public, anon, authenticated;
 grant execute on function listener.promote_delayed(integer) to service_role;
 
+-- listener.publish_table(table)
+-- Puts a table into Realtime's publication, unless it is there; after the grants: see schemas/listener.sql.
+create function listener.publish_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_is_published boolean := exists (
+    select from pg_catalog.pg_publication_tables as published
+    inner join pg_catalog.pg_class as class on published.tablename = class.relname
+    inner join pg_catalog.pg_namespace as namespace
+      on class.relnamespace = namespace.oid and published.schemaname = namespace.nspname
+    where published.pubname = 'supabase_realtime' and class.oid = p_table.relation
+  );
+begin
+  if v_is_published then
+    return;
+  end if;
+  execute format('alter publication supabase_realtime add table %s', p_table.relation);
+  update listener.session_tables as known set is_published_here = true where known.id = p_table.id;
+end
+$$;
+
+revoke all on function listener.publish_table(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- public.queue_status(row_id) -> jsonb
+-- A signed-in user's door to listener.own_queue_status.
+create function public.queue_status(p_row_id uuid)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return listener.own_queue_status(p_row_id);
+end
+$$;
+
+revoke all on function public.queue_status(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.queue_status(uuid) to authenticated;
+
+-- listener.read_due(sessions) -> due_session[]
+-- What a claim needs to know of sessions that it has locked, in the order given.
+create function listener.read_due(p_sessions uuid[])
+returns listener.due_session[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return array(
+    select
+      row(
+        session.id, session.table_id, session.row_id, session.kind, session.work, session.start_tag, session.fair_tag,
+        session.seq
+      )::listener.due_session
+    from unnest(p_sessions) with ordinality as given (id, ordinal)
+    inner join listener.sessions as session on given.id = session.id
+    order by given.ordinal
+  );
+end
+$$;
+
+revoke all on function listener.read_due(uuid[]) from public, anon, authenticated;
+grant execute on function listener.read_due(uuid[]) to service_role;
+
 -- listener.read_failures(items) -> (session, attempt, code, message, details, delay_s)
 -- The items of fail_sessions and retry_sessions as rows, once per (session, attempt), bounded and with the default code.
 -- Units: delay_s is seconds, 0..86400.
@@ -1476,9 +3363,199 @@ $$;
 revoke all on function listener.read_failures(jsonb) from public, anon, authenticated;
 grant execute on function listener.read_failures(jsonb) to service_role;
 
+-- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s)
+-- The workers whose lease runs, oldest first.
+-- Security definer: see tables/workers.sql.
+-- Units: lease_left_s is seconds.
+create function listener.read_workers()
+returns table (
+  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer
+)
+language sql stable security definer
+set search_path = ''
+as $$
+  select
+    worker.name,
+    worker.kinds,
+    worker.slots,
+    (
+      select count(*)
+      from listener.sessions as session
+      where session.worker = worker.id and session.status = 'processing'
+    ),
+    worker.version,
+    worker.started_at,
+    extract(epoch from worker.lease_expires_at - listener.clock())::integer
+  from listener.workers as worker
+  where worker.expired_at is null and worker.lease_expires_at > listener.clock()
+  order by worker.started_at, worker.id
+$$;
+
+revoke all on function listener.read_workers() from public, anon, authenticated;
+grant execute on function listener.read_workers() to service_role;
+
+-- listener.rebind_tables() trigger, after the registry changed
+-- Writes the functions that touch visible rows anew.
+create function listener.rebind_tables()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  perform listener.bind_tables();
+  return null;
+end
+$$;
+
+revoke all on function listener.rebind_tables() from public, anon, authenticated, service_role;
+
+-- listener.record_completed(sessions)
+-- Writes generation_completed of sessions that just completed, and pack_completed of packs; see record_events and record_started.
+-- Security definer: see record_events.
+create function listener.record_completed(p_sessions uuid[])
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  insert into listener.events (session, event, kind, owner, properties, at)
+  select
+    session.id, 'generation_completed', session.kind, session.owner,
+    jsonb_build_object(
+      'character_id', session.params ->> 'character_id',
+      'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
+    ),
+    session.finished_at
+  from listener.sessions as session
+  inner join listener.kinds as kind on session.kind = kind.kind
+  where session.id = any(p_sessions) and kind.records_events;
+
+  if exists (select from listener.sessions as session where session.id = any(p_sessions) and session.kind = 'pack') then
+    perform listener.record_events(p_sessions, 'pack_completed');
+  end if;
+end
+$$;
+
+revoke all on function listener.record_completed(uuid[]) from public, anon, authenticated;
+grant execute on function listener.record_completed(uuid[]) to service_role;
+
+-- listener.record_events(sessions, event)
+-- Writes an event of each session; generation_failed of those that failed, generation_completed of a pack with pack_completed.
+-- What every claim and completion tells is in record_started and record_completed, which need half the time of this statement.
+-- Called where a session is registered, claimed and settled, by that transaction: a second time would break the key.
+-- One call for all sessions, not a trigger: at batch 10 claim and settlement cost 8 % more CPU with it, 12 % with a statement
+-- trigger and 19 % with a row trigger; for kinds without events 2 % and 4 % (listener.kinds.records_events).
+-- Security definer: nobody but these functions writes events.
+create function listener.record_events(p_sessions uuid[], p_event text)
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  if p_event = 'generation_started' then
+    perform listener.record_started(p_sessions);
+    return;
+  elsif p_event = 'generation_completed' then
+    perform listener.record_completed(p_sessions);
+    return;
+  end if;
+
+  insert into listener.events (session, event, occurrence, kind, owner, properties, at)
+  select
+    session.id,
+    p_event,
+    '',
+    session.kind,
+    session.owner,
+    case p_event
+      when 'generation_queued' then jsonb_build_object(
+        'character_id', session.params ->> 'character_id',
+        'image_count',
+        case when session.params ->> 'image_count' ~ '^[0-9]{1,6}$' then (session.params ->> 'image_count')::integer else 1 end
+      )
+      when 'generation_failed' then jsonb_build_object(
+        'character_id', session.params ->> 'character_id', 'error_type', session.error_code
+      )
+      when 'pack_completed' then jsonb_build_object(
+        'character_id', session.params ->> 'character_id',
+        'image_count', (
+          select count(*) from listener.artifacts as artifact
+          where artifact.session = session.id and artifact.attempt = session.attempt and artifact.content_type like 'image/%'
+        ),
+        'total_duration_ms', floor(1000 * extract(epoch from session.finished_at - session.created_at))::bigint
+      )
+    end,
+    coalesce(session.finished_at, session.started_at, session.created_at)
+  from listener.sessions as session
+  where
+    session.id = any(p_sessions)
+    and session.kind in (select kind.kind from listener.kinds as kind where kind.records_events)
+    and (p_event <> 'generation_failed' or session.status = 'failed')
+    and (p_event <> 'pack_completed' or session.kind = 'pack');
+end
+$$;
+
+revoke all on function listener.record_events(uuid[], text) from public, anon, authenticated;
+grant execute on function listener.record_events(uuid[], text) to service_role;
+
+-- listener.record_started(sessions)
+-- Writes generation_started of sessions that were just claimed; see record_events. On its own because a claim waits for it: with
+-- all events in one statement it took twice as long.
+-- Security definer: see record_events.
+create function listener.record_started(p_sessions uuid[])
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  insert into listener.events (session, event, occurrence, kind, owner, properties, at)
+  select
+    session.id, 'generation_started', session.attempt::text, session.kind, session.owner,
+    jsonb_build_object(
+      'character_id', session.params ->> 'character_id', 'model', worker.devices -> 'models' ->> session.kind
+    ),
+    session.started_at
+  from listener.sessions as session
+  inner join listener.kinds as kind on session.kind = kind.kind
+  left join listener.workers as worker on session.worker = worker.id
+  where session.id = any(p_sessions) and kind.records_events;
+end
+$$;
+
+revoke all on function listener.record_started(uuid[]) from public, anon, authenticated;
+grant execute on function listener.record_started(uuid[]) to service_role;
+
+-- listener.record_stored() trigger, after insert, for each statement, transition table new_artifacts
+-- Writes image_stored for artifacts that are new; one that replaces another of its name is no new event.
+-- Security definer: see record_events.
+create function listener.record_stored()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  insert into listener.events (session, event, occurrence, kind, owner, properties, at)
+  select
+    session.id,
+    'image_stored',
+    artifact.attempt::text || '/' || artifact.name,
+    session.kind,
+    session.owner,
+    jsonb_build_object('character_id', session.params ->> 'character_id', 'size_bytes', artifact.size_bytes),
+    artifact.created_at
+  from new_artifacts as artifact
+  inner join listener.sessions as session on artifact.session = session.id
+  where session.kind in (select kind.kind from listener.kinds as kind where kind.records_events);
+  return null;
+end
+$$;
+
+revoke all on function listener.record_stored() from public, anon, authenticated;
+
 -- listener.refund(sessions) -> integer
--- Gives back what failed or cancelled sessions cost, once each: the ledger's key makes the second time nothing.
--- Returns the credits given back now.
+-- Gives back what settled sessions did not earn, once each: the ledger's key makes the second time nothing. A failed or
+-- cancelled session gives back its cost, a completed one nothing, unless settling wrote another amount into refund_due.
+-- What the app took is given back by the app: see refund_by_app. Returns the credits given back now.
 -- Locks:  accounts, ascending owner; the sessions are locked by the caller. For no key update: a second update of a session in
 --         one transaction takes its foreign key's key share, and two of those raised to for update wait for each other (seen).
 create function listener.refund(p_sessions uuid[])
@@ -1491,7 +3568,10 @@ declare
 begin
   perform from listener.accounts as account
   where account.owner in (
-    select session.owner from listener.sessions as session where session.id = any(p_sessions) and session.cost > 0
+    select session.owner from listener.sessions as session
+    where
+      session.id = any(p_sessions) and session.cost > 0 and not session.paid_by_app
+      and (session.status <> 'completed' or session.refund_due > 0)
   )
   order by account.owner
   for no key update;
@@ -1499,10 +3579,17 @@ begin
   with booked as (
     insert into listener.ledger as entry (key, entry, owner, amount, session, reason, created_at)
     select
-      'refund:' || session.id::text, 'refund', session.owner, session.cost, session.id,
-      case session.status when 'failed' then session.error_code else session.status end, listener.clock()
+      'refund:' || session.id::text, 'refund', session.owner, part.amount, session.id,
+      case session.status when 'failed' then session.error_code when 'completed' then 'undelivered' else session.status end,
+      listener.clock()
     from listener.sessions as session
-    where session.id = any(p_sessions) and session.status in ('failed', 'cancelled') and session.cost > 0
+    cross join lateral (
+      select case
+        when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+        when session.status = 'completed' then session.refund_due
+      end as amount
+    ) as part
+    where session.id = any(p_sessions) and part.amount > 0 and not session.paid_by_app
     on conflict (key) do nothing
     returning entry.owner, entry.amount
   ),
@@ -1517,12 +3604,81 @@ begin
     returning due.amount
   )
   select coalesce(sum(paid.amount), 0) into v_refunded from paid;
-  return v_refunded;
+  return v_refunded + listener.refund_by_app(p_sessions);
 end
 $$;
 
 revoke all on function listener.refund(uuid[]) from public, anon, authenticated;
 grant execute on function listener.refund(uuid[]) to service_role;
+
+-- listener.refund_by_app(sessions) -> integer
+-- Lets apps give back what they took themselves, once for each settled session; see pay_app_refunds. Returns the credits that
+-- were not owed before.
+-- Locks:  the new rows of app_refunds; then whatever the app's function locks, as the last of all locks.
+create function listener.refund_by_app(p_sessions uuid[])
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_owed uuid[];
+  v_amount integer;
+  v_now timestamptz := listener.clock();
+begin
+  if not exists (select from listener.sessions as session where session.id = any(p_sessions) and session.paid_by_app) then
+    return 0;
+  end if;
+  with owed as (
+    insert into listener.app_refunds as refund (session, row_id, on_refund, amount, created_at, call_at)
+    select session.id, session.row_id, registry.on_refund, part.amount, v_now, v_now
+    from listener.sessions as session
+    inner join listener.session_tables as registry on session.table_id = registry.id
+    cross join lateral (
+      select case
+        when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
+        when session.status = 'completed' then session.refund_due
+      end as amount
+    ) as part
+    where session.id = any(p_sessions) and session.paid_by_app and part.amount > 0
+    on conflict (session) do nothing
+    returning refund.session, refund.amount
+  )
+  select array_agg(owed.session), coalesce(sum(owed.amount), 0) into v_owed, v_amount from owed;
+  perform listener.pay_app_refunds(v_owed);
+  return v_amount;
+end
+$$;
+
+revoke all on function listener.refund_by_app(uuid[]) from public, anon, authenticated;
+grant execute on function listener.refund_by_app(uuid[]) to service_role;
+
+-- listener.refund_misfits(table) -> setof misfit
+-- Why the app's own refund function could not be called.
+create function listener.refund_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from (select to_regprocedure(p_table.on_refund) as oid) as given
+  left join pg_catalog.pg_proc as routine on given.oid = routine.oid
+  cross join lateral (
+    values
+      (given.oid is null, 'on_refund_missing', format('There is no function %s.', p_table.on_refund),
+        'Name it with its schema and arguments: on_refund => ''public.give_back(uuid,integer)''.'),
+      (routine.prokind <> 'f'
+        or array(select unnest(routine.proargtypes)) <> array['uuid'::regtype, 'integer'::regtype]::oid[],
+        'on_refund_takes_other_arguments', format('%s does not take (uuid, integer).', given.oid),
+        'It is called with the id of the row and the amount.'),
+      (not has_function_privilege('service_role', given.oid, 'execute')
+        or not has_schema_privilege('service_role', routine.pronamespace, 'usage'),
+        'on_refund_closed_to_workers', format('service_role may not execute %s.', given.oid),
+        format('grant execute on function %s to service_role; and usage on its schema.', given.oid))
+  ) as misfit (applies, name, detail, hint)
+  where p_table.on_refund is not null and misfit.applies
+$$;
+
+revoke all on function listener.refund_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- public.refund_session(session) -> jsonb
 -- Makes sure that a failed or cancelled session's credits went back; settling has done so already. Answers {"refunded", "outcome"}.
@@ -1556,6 +3712,34 @@ $$;
 revoke all on function public.refund_session(uuid) from public, anon, authenticated;
 grant execute on function public.refund_session(uuid) to service_role;
 
+-- listener.refuse_table(relation, misfits)
+-- Ends a watch or mend with all misfits found, by name; nothing when there are none.
+-- Raises: 55000, message "... cannot be watched: name, name", with what was found as detail and what to do as hint.
+create function listener.refuse_table(p_relation regclass, p_misfits listener.misfit[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_names text;
+  v_details text;
+  v_hints text;
+begin
+  select string_agg(misfit.name, ', '), string_agg(misfit.detail, e'\n'), string_agg(misfit.hint, e'\n')
+  into v_names, v_details, v_hints
+  from unnest(p_misfits) as misfit;
+  if v_names is not null then
+    raise exception using
+      errcode = '55000',
+      message = format('%s cannot be watched: %s', p_relation, v_names),
+      detail = v_details,
+      hint = v_hints;
+  end if;
+end
+$$;
+
+revoke all on function listener.refuse_table(regclass, listener.misfit[]) from public, anon, authenticated, service_role;
+
 -- listener.refuse_truncate() trigger, before truncate, for each statement
 -- TRUNCATE would pass by the trigger that cancels and refunds.
 -- Raises: 0A000; delete the rows instead.
@@ -1573,14 +3757,16 @@ $$;
 
 revoke all on function listener.refuse_truncate() from public, anon, authenticated;
 
--- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
--- Records a session for each row that arrives queued and charges its owner, in the inserting transaction.
--- Security definer: users insert rows but never touch the private schema.
+-- listener.register_rows(relation, rows, is_limited) -> integer
+-- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
+-- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
+-- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: PT402 credits_insufficient; 23505 when a row's id was a session of this table before.
-create function listener.register_sessions()
-returns trigger
-language plpgsql volatile security definer
+-- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
+--         of this table before.
+create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
+returns integer
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
@@ -1592,32 +3778,43 @@ declare
 begin
   select
     registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
+    registry.on_refund is not null as paid_by_app,
     registry.columns ->> 'status' as status_column,
     array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
   into strict v_table
   from listener.session_tables as registry
-  where registry.relation = tg_relid;
+  where registry.relation = p_relation;
 
   v_rows := array(
     select arriving.fields
-    from (select to_jsonb(new_rows) as fields from new_rows) as arriving
+    from unnest(p_rows) with ordinality as arriving (fields, ordinal)
     where arriving.fields ->> v_table.status_column = 'queued'
+    order by arriving.ordinal
   );
   if cardinality(v_rows) = 0 then
-    return null;
+    return 0;
   end if;
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
+  if array_position(v_owners, null) is not null then
+    raise exception 'a queued row needs an owner' using errcode = '23502', column = v_table.owner_column;
+  end if;
   perform listener.open_accounts(v_owners);
+  if p_is_limited then
+    perform listener.check_rates(v_owners);
+  end if;
+  if v_table.credits > 0 then
+    perform listener.welcome_accounts(v_owners);
+  end if;
 
   with registered as (
     insert into listener.sessions as session (
-      table_id, row_id, kind, owner, params, cost, work, start_tag, fair_tag, max_attempts, time_limit_s,
+      table_id, row_id, kind, owner, params, cost, paid_by_app, work, start_tag, fair_tag, max_attempts, time_limit_s,
       request_id, traceparent, created_at, updated_at
     )
     select
       v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
       (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
-      kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
       stamp.clock, stamp.clock
     from unnest(v_rows) with ordinality as arriving (fields, ordinal)
@@ -1629,6 +3826,24 @@ begin
   )
   select array_agg(registered.id) into v_sessions from registered;
   perform listener.charge(v_sessions);
+  perform listener.record_events(v_sessions, 'generation_queued');
+  return cardinality(v_sessions);
+end
+$$;
+
+revoke all on function listener.register_rows(oid, jsonb[], boolean) from public, anon, authenticated, service_role;
+
+-- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
+-- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
+-- Security definer: users insert rows but never touch the private schema.
+-- Locks:  accounts, ascending owner.
+create function listener.register_sessions()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
   return null;
 end
 $$;
@@ -1636,7 +3851,7 @@ $$;
 revoke all on function listener.register_sessions() from public, anon, authenticated;
 
 -- public.register_worker(worker, name, kinds, slots, devices, version, lease_s) -> jsonb
--- Starts a worker's lease, or starts it again after it was lost. Answers {"schema_version", "lease_s", "tables"}.
+-- Starts a worker's lease, or starts it again after it was lost. Answers {"schema_version", "oldest_worker", "lease_s", "tables"}.
 -- Units: lease_s is seconds, bounded to 2..300.
 -- Locks:  the worker's row.
 create function public.register_worker(
@@ -1649,6 +3864,7 @@ as $$
 begin
   return jsonb_build_object(
     'schema_version', listener.schema_version(),
+    'oldest_worker', listener.oldest_worker(),
     'lease_s', listener.enlist_worker(p_worker, p_name, p_kinds, p_slots, p_devices, p_version, p_lease_s),
     'tables', listener.served_tables(p_kinds)
   );
@@ -1658,6 +3874,56 @@ $$;
 revoke all on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer)
 from public, anon, authenticated;
 grant execute on function public.register_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- listener.relation_misfits(table) -> setof misfit
+-- What about the relation itself and its key cannot be watched.
+create function listener.relation_misfits(p_table listener.session_tables)
+returns setof listener.misfit
+language sql stable security invoker
+set search_path = ''
+as $$
+  select misfit.name, misfit.detail, misfit.hint
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  left join pg_catalog.pg_constraint as pk on pk.conrelid = class.oid and pk.contype = 'p'
+  left join pg_catalog.pg_attribute as id on id.attrelid = class.oid and id.attnum = pk.conkey[1]
+  cross join lateral (
+    values
+      (class.relkind not in ('r', 'p'), 'not_a_table', 'It is a view, a foreign table or no table at all.',
+        'Watch the table behind it.'),
+      (class.relkind = 'p' or class.relispartition, 'partitioned_table',
+        'It is partitioned, or a partition: its triggers would see the partition in place of the table.',
+        'Keep the session rows in an ordinary table.'),
+      (not class.relispartition and exists (
+          select from pg_catalog.pg_inherits as inherits where class.oid in (inherits.inhrelid, inherits.inhparent)
+        ), 'inherited_table', 'It inherits from a table, or a table inherits from it.',
+        'Keep the session rows in a table of their own.'),
+      (class.relpersistence <> 'p', 'table_is_not_permanent',
+        'It is temporary or unlogged: its rows are not replicated, so nobody would hear of them.',
+        'Use a permanent, logged table.'),
+      (namespace.nspname in ('listener', 'information_schema') or namespace.nspname like 'pg\_%', 'reserved_schema',
+        format('The schema %I is not the app''s.', namespace.nspname), 'Watch a table of the app''s own schema.'),
+      (not pg_has_role(current_user, class.relowner, 'usage'), 'not_the_owner',
+        format('The table belongs to %I, not to %I.', pg_get_userbyid(class.relowner), current_user),
+        'Watch it as its owner, or as a member of that role.'),
+      (exists (select from listener.session_tables as known where known.relation = class.oid), 'already_watched',
+        'The table is watched.', 'Call listener.unwatch first, or listener.mend when it is broken.'),
+      (exists (select from pg_catalog.pg_rewrite as rule where rule.ev_class = class.oid) and class.relkind = 'r',
+        'table_with_rules', 'Rules rewrite what is written to it.', 'Drop the rules; use triggers.'),
+      (class.relkind = 'r' and pk.oid is null, 'no_primary_key', 'It has no primary key.',
+        'Add one: id uuid primary key default gen_random_uuid().'),
+      (cardinality(pk.conkey) > 1, 'composite_primary_key', 'Its primary key has several columns.',
+        'A session is named by one uuid: make that the primary key and the rest a unique constraint.'),
+      (cardinality(pk.conkey) = 1 and id.atttypid <> 'uuid'::regtype, 'primary_key_is_not_uuid',
+        format('Its primary key %s is of type %s.', quote_ident(id.attname), format_type(id.atttypid, id.atttypmod)),
+        'Make a uuid column the primary key.'),
+      (cardinality(pk.conkey) = 1 and id.attname <> p_table.id_column, 'id_column_is_not_the_key',
+        format('The primary key is %s, not %s.', quote_ident(id.attname), quote_ident(p_table.id_column)), 'Leave id_column out.')
+  ) as misfit (applies, name, detail, hint)
+  where class.oid = p_table.relation and misfit.applies
+$$;
+
+revoke all on function listener.relation_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- public.release_sessions(worker, items) -> setof attempt_outcome
 -- Gives attempts back to the queue without counting a failure (drain); items are [{"session", "attempt"}].
@@ -1821,6 +4087,7 @@ begin
   ) as next
   where session.id = next.id;
   perform listener.refund(p_sessions);
+  perform listener.record_events(p_sessions, 'generation_failed');
   perform listener.project(p_sessions);
 end
 $$;
@@ -1951,7 +4218,7 @@ revoke all on function listener.save_artifacts(listener.attempt_outcome[], jsonb
 grant execute on function listener.save_artifacts(listener.attempt_outcome[], jsonb) to service_role;
 
 -- listener.schema_version() -> integer
--- Grows when a worker must know more than the version before; workers compare it with what they were built for.
+-- Grows with whatever a new worker relies on; a worker that was built for a higher one asks for `listener migrate`.
 create function listener.schema_version()
 returns integer
 language sql immutable security invoker
@@ -1985,6 +4252,209 @@ $$;
 
 revoke all on function listener.served_tables(text[]) from public, anon, authenticated;
 grant execute on function listener.served_tables(text[]) to service_role;
+
+-- public.service_status() -> jsonb
+-- What an operator asks first. Answers {"schema_version", "workers", "kinds", "broken_tables"}: the workers that are alive,
+-- open sessions of each kind, and tables whose rows can no longer be written, with the reason.
+-- One branch for each partial index of listener.sessions: finished sessions cost nothing.
+-- Units: oldest_wait_s and lease_left_s are seconds.
+create function public.service_status()
+returns jsonb
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'schema_version', listener.schema_version(),
+    'workers', (
+      select coalesce(jsonb_agg(to_jsonb(worker) order by worker.started_at, worker.name), '[]')
+      from listener.read_workers() as worker
+    ),
+    'kinds', (
+      select coalesce(jsonb_agg(to_jsonb(backlog) order by backlog.kind), '[]')
+      from (
+        select
+          kinds.kind,
+          count(*) filter (where still_open.status = 'queued') as queued,
+          count(*) filter (where still_open.status = 'delayed') as delayed,
+          count(*) filter (where still_open.status = 'processing') as processing,
+          coalesce(extract(epoch from listener.clock() - min(still_open.waiting_since)), 0)::integer as oldest_wait_s
+        from listener.kinds as kinds
+        left join (
+          select session.kind, session.status, session.created_at as waiting_since
+          from listener.sessions as session where session.status = 'queued'
+          union all
+          select session.kind, session.status, null from listener.sessions as session where session.status = 'delayed'
+          union all
+          select session.kind, session.status, null from listener.sessions as session where session.status = 'processing'
+        ) as still_open on kinds.kind = still_open.kind
+        group by kinds.kind
+      ) as backlog
+    ),
+    'broken_tables', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('table', registry.relation::text, 'reason', registry.broken_reason)
+            order by registry.id
+          ),
+          '[]'
+        )
+      from listener.session_tables as registry
+      where registry.broken_at is not null
+    )
+  )
+$$;
+
+revoke all on function public.service_status() from public, anon, authenticated;
+grant execute on function public.service_status() to service_role;
+
+-- listener.set_kind(kind, max_attempts, time_limit_s, bucket)
+-- Makes a kind, or gives it the policy that is not null; kind_misfits has seen that no other table minds.
+-- Units: time_limit_s is seconds.
+create function listener.set_kind(p_kind text, p_max_attempts integer, p_time_limit_s integer, p_bucket text)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  insert into listener.kinds as known (kind, max_attempts, time_limit_s, bucket)
+  values (p_kind, coalesce(p_max_attempts, 3), coalesce(p_time_limit_s, 300), coalesce(p_bucket, 'generated'))
+  on conflict (kind) do update set
+    max_attempts = coalesce(p_max_attempts, known.max_attempts),
+    time_limit_s = coalesce(p_time_limit_s, known.time_limit_s),
+    bucket = coalesce(p_bucket, known.bucket)
+  where
+    (known.max_attempts, known.time_limit_s, known.bucket) is distinct from (
+      coalesce(p_max_attempts, known.max_attempts), coalesce(p_time_limit_s, known.time_limit_s),
+      coalesce(p_bucket, known.bucket)
+    );
+end
+$$;
+
+revoke all on function listener.set_kind(text, integer, integer, text) from public, anon, authenticated, service_role;
+
+-- public.set_plan(owner, plan) -> jsonb
+-- Puts an account on a plan: what the app calls when somebody subscribes or leaves. Sessions that wait keep their place. Answers
+-- {"plan", "outcome"}.
+-- Locks:  the account.
+-- Raises: 22023 for a plan that does not exist.
+create function public.set_plan(p_owner uuid, p_plan text)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_is_new boolean;
+begin
+  if not exists (select from listener.plans as plan where plan.plan = p_plan) then
+    raise exception 'there is no such plan' using errcode = '22023';
+  end if;
+  perform listener.open_accounts(array[p_owner]);
+  update listener.accounts as account
+  set plan = p_plan
+  where account.owner = p_owner and account.plan <> p_plan
+  returning true into v_is_new;
+  return jsonb_build_object('plan', p_plan, 'outcome', case when v_is_new then 'applied' else 'already' end);
+end
+$$;
+
+revoke all on function public.set_plan(uuid, text) from public, anon, authenticated;
+grant execute on function public.set_plan(uuid, text) to service_role;
+
+-- listener.show_states(table, states) -> uuid[]
+-- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
+-- or turns out to be. An error of the moment is raised as it is.
+-- Locks:  visible rows, which the caller has locked before.
+create function listener.show_states(p_table_id integer, p_states listener.visible_state[])
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if (select registry.broken_at is not null from listener.session_tables as registry where registry.id = p_table_id) then
+    return '{}'::uuid[];
+  end if;
+  return listener.write_visible(p_table_id, p_states);
+exception when others then
+  if listener.is_transient(sqlstate) then
+    raise;
+  end if;
+  perform listener.mark_broken(p_table_id, sqlstate || ' ' || sqlerrm);
+  return '{}'::uuid[];
+end
+$$;
+
+revoke all on function listener.show_states(integer, listener.visible_state[]) from public, anon, authenticated;
+grant execute on function listener.show_states(integer, listener.visible_state[]) to service_role;
+
+-- listener.show_taken(due, now) -> uuid[]
+-- Shows sessions as processing on those of their visible rows that are there and free, and returns those sessions.
+-- An error that lies in a table marks it broken.
+-- Locks:  visible rows by table, skip locked; never waits.
+create function listener.show_taken(p_due listener.due_session[], p_now timestamptz)
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_shown uuid[];
+  v_all uuid[] := '{}'::uuid[];
+begin
+  for v_table in
+    select due.table_id, array_agg(due.session) as sessions, array_agg(due.row_id) as row_ids
+    from unnest(p_due) as due
+    group by due.table_id
+    order by due.table_id
+  loop
+    begin
+      v_shown := listener.take_visible(v_table.table_id, v_table.row_ids, p_now);
+    exception when others then
+      if listener.is_transient(sqlstate) then
+        raise;
+      end if;
+      perform listener.mark_broken(v_table.table_id, sqlstate || ' ' || sqlerrm);
+      continue;
+    end;
+    if cardinality(v_shown) = cardinality(v_table.row_ids) then
+      v_all := v_all || v_table.sessions;
+    else
+      v_all := v_all || array(
+        select pair.session
+        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
+        where pair.row_id = any(v_shown)
+      );
+    end if;
+  end loop;
+  return v_all;
+end
+$$;
+
+revoke all on function listener.show_taken(listener.due_session[], timestamptz) from public, anon, authenticated;
+grant execute on function listener.show_taken(listener.due_session[], timestamptz) to service_role;
+
+-- listener.stale_sessions(table) -> uuid[]
+-- The sessions of a table whose visible rows do not show their state, and those that run, whose progress may have moved.
+create function listener.stale_sessions(p_table listener.session_tables)
+returns uuid[]
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_stale uuid[];
+begin
+  execute format(
+    'select array(select session.id from listener.sessions as session '
+    'inner join %1$s as visible on visible.%2$I = session.row_id where session.table_id = $1 and ('
+    'session.status = ''processing'' or visible.%3$I is distinct from '
+    'case session.status when ''delayed'' then ''queued'' else session.status end))',
+    p_table.relation, p_table.id_column, p_table.columns ->> 'status'
+  ) into v_stale using p_table.id;
+  return v_stale;
+end
+$$;
+
+revoke all on function listener.stale_sessions(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
@@ -2020,9 +4490,38 @@ $$;
 revoke all on function listener.stop_overdue(integer) from public, anon, authenticated;
 grant execute on function listener.stop_overdue(integer) to service_role;
 
+-- listener.strip_table(table)
+-- Takes the triggers from a table that watch gave it, and the place in the publication if watch gave it that.
+-- Locks:  the table, which the caller holds.
+create function listener.strip_table(p_table listener.session_tables)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_trigger text;
+begin
+  foreach v_trigger in array
+    array['zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate']
+  loop
+    execute format('drop trigger if exists %I on %s', v_trigger, p_table.relation);
+  end loop;
+  if p_table.is_published_here and exists (
+    select from pg_catalog.pg_publication_rel as published
+    inner join pg_catalog.pg_publication as publication on published.prpubid = publication.oid
+    where publication.pubname = 'supabase_realtime' and published.prrelid = p_table.relation
+  ) then
+    execute format('alter publication supabase_realtime drop table %s', p_table.relation);
+  end if;
+end
+$$;
+
+revoke all on function listener.strip_table(listener.session_tables) from public, anon, authenticated, service_role;
+
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
--- its time limit, promotes due retries. Answers {"rescued", "failed", "promoted", "expired_workers"}.
+-- its time limit, promotes due retries, calls again for refunds that apps owe. Answers {"rescued", "failed", "promoted",
+-- "expired_workers", "app_refunds"}.
 -- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
 create function public.sweep_sessions(p_limit integer default 100)
 returns jsonb
@@ -2043,7 +4542,8 @@ begin
     'rescued', cardinality(v_rescued) + cardinality(v_overdue) - v_failed,
     'failed', v_failed,
     'promoted', listener.promote_delayed(v_limit),
-    'expired_workers', cardinality(v_expired)
+    'expired_workers', cardinality(v_expired),
+    'app_refunds', listener.pay_owed_refunds(v_limit)
   );
 end
 $$;
@@ -2051,9 +4551,75 @@ $$;
 revoke all on function public.sweep_sessions(integer) from public, anon, authenticated;
 grant execute on function public.sweep_sessions(integer) to service_role;
 
+-- listener.switch_triggers(relation, triggers, is_on)
+-- Switches triggers of a table off and on again. For the dry run alone, which rolls it back.
+-- Locks:  the table, which the caller holds.
+create function listener.switch_triggers(p_relation regclass, p_triggers text[], p_is_on boolean)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_trigger text;
+begin
+  foreach v_trigger in array p_triggers loop
+    execute format(
+      'alter table %s %s trigger %I', p_relation, case when p_is_on then 'enable' else 'disable' end, v_trigger
+    );
+  end loop;
+end
+$$;
+
+revoke all on function listener.switch_triggers(regclass, text[], boolean) from public, anon, authenticated, service_role;
+
+-- listener.take_branch(table, relation, id_column, columns) -> text
+-- One watched table's branch of listener.take_visible: what a claim shows is the same for every session.
+create function listener.take_branch(p_table_id integer, p_relation regclass, p_id_column text, p_columns jsonb)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      with shown as (
+        update %2$s as visible
+        set %4$s, %5$I = visible.%5$I + 1
+        where visible.%3$I = any(array(
+          select free.%3$I from %2$s as free where free.%3$I = any(p_rows) for no key update skip locked
+        ))
+        returning visible.%3$I as id
+      )
+      select array_agg(shown.id) into v_shown from shown;
+    $branch$,
+    p_table_id, p_relation, p_id_column,
+    (
+      select string_agg(
+        format(
+          '%I = %s', pair.value,
+          case pair.key
+            when 'status' then '''processing'''
+            when 'progress' then '0'
+            when 'started_at' then 'p_now'
+            when 'updated_at' then 'p_now'
+            else 'null'
+          end
+        ),
+        ', ' order by pair.key
+      )
+      from jsonb_each_text(p_columns) as pair
+      where pair.key <> 'version'
+    ),
+    p_columns ->> 'version'
+  )
+$$;
+
+revoke all on function listener.take_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
+
 -- listener.take_due(worker, claim_id, kinds, limit) -> uuid[]
 -- Turns the next due sessions into attempts of the worker. Nothing for a worker that is unknown or whose lease has run out.
--- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock.
+-- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock. One whose row is gone
+-- fails, and one whose table is broken stays queued.
 -- Locks:  sessions and visible rows, both skip locked; then kinds.
 create function listener.take_due(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
 returns uuid[]
@@ -2062,39 +4628,39 @@ set search_path = ''
 as $$
 declare
   v_beat bigint := listener.live_beat(p_worker);
-  v_due uuid[];
+  v_now timestamptz := listener.clock();
+  v_due listener.due_session[];
   v_taken uuid[];
-  v_hidden uuid[];
 begin
   if v_beat is null then
-    return '{}';
+    return '{}'::uuid[];
   end if;
-  v_due := array(select due from listener.due_sessions(p_kinds, p_limit) as due);
+  if
+    exists (select from listener.plans as plan where plan.running_at_once is not null)
+    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
+  then
+    v_due := listener.read_due(listener.due_within_limits(p_kinds, p_limit));
+  else
+    v_due := listener.due_sessions(p_kinds, p_limit);
+  end if;
   if cardinality(v_due) = 0 then
-    return '{}';
+    return '{}'::uuid[];
   end if;
-  v_taken := listener.hold_rows(v_due, true);
+  v_taken := listener.show_taken(v_due, v_now);
+  if cardinality(v_taken) < cardinality(v_due) then
+    perform listener.hold_rows(array(select due.session from unnest(v_due) as due where due.session <> all(v_taken)), true);
+    v_due := array(select due from unnest(v_due) as due where due.session = any(v_taken));
+  end if;
+  v_taken := array(select due.session from unnest(v_due) as due);
 
   update listener.sessions as session
   set
     status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
-    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = stamp.clock, updated_at = stamp.clock
-  from (select listener.clock() as clock) as stamp
+    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
   where session.id = any(v_taken);
 
-  v_hidden := listener.project(v_taken);
-  if cardinality(v_hidden) > 0 then
-    update listener.sessions as session
-    set status = 'queued', worker = null, claim_id = null
-    where session.id = any(v_hidden);
-  end if;
-  v_taken := array(
-    select due.session
-    from unnest(v_due) with ordinality as due (session, ordinal)
-    where due.session = any(v_taken) and not due.session = any(v_hidden)
-    order by due.ordinal
-  );
-  perform listener.advance_virtual_time(v_taken);
+  perform listener.record_started(v_taken);
+  perform listener.advance_virtual_time(v_due, p_kinds);
   return v_taken;
 end
 $$;
@@ -2147,8 +4713,273 @@ $$;
 revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
 grant execute on function listener.take_turns(text, uuid[]) to service_role;
 
+-- listener.unwatch(relation, cancel_open) -> jsonb
+-- Leaves a table to itself: no triggers, no place in the publication (unless it had one before), no entry in the registry. Its
+-- columns, rows and grants stay, and so do the sessions and the ledger. Open sessions refuse it, or are cancelled and refunded
+-- with cancel_open. A table that was dropped is named by its oid. Answers {"cancelled", "refunded"}.
+-- Locks:  the table, then its open sessions ascending, then accounts.
+-- Raises: 55000 not_watched, sessions_open.
+create function listener.unwatch(relation regclass, cancel_open boolean default false)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_open uuid[];
+  v_refunded integer := 0;
+  v_misfit listener.misfit;
+  v_exists boolean := exists (select from pg_catalog.pg_class as class where class.oid = unwatch.relation);
+begin
+  if v_exists then
+    perform listener.hold_table(unwatch.relation);
+  end if;
+  select known.* into v_table from listener.session_tables as known where known.relation = unwatch.relation for update;
+  v_open := array(
+    select session.id from listener.sessions as session
+    where session.table_id = v_table.id and session.status in ('queued', 'delayed', 'processing')
+    order by session.id
+    for no key update
+  );
+  if v_table.id is null then
+    v_misfit := row('not_watched', 'The table is not watched.', 'select relation from listener.session_tables;');
+  elsif cardinality(v_open) > 0 and not unwatch.cancel_open then
+    v_misfit := row(
+      'sessions_open', format('%s sessions are waiting or running.', cardinality(v_open)),
+      'Let them end, or cancel and refund them: cancel_open => true.'
+    );
+  end if;
+  if v_misfit.name is not null then
+    raise exception using
+      errcode = '55000', message = format('%s cannot be unwatched: %s', unwatch.relation, v_misfit.name),
+      detail = v_misfit.detail, hint = v_misfit.hint;
+  end if;
+
+  if cardinality(v_open) > 0 then
+    v_refunded := listener.cancel_here(v_open);
+  end if;
+  if v_exists then
+    perform listener.strip_table(v_table);
+  end if;
+  delete from listener.session_tables as known where known.id = v_table.id;
+  return jsonb_build_object('cancelled', cardinality(v_open), 'refunded', v_refunded);
+end
+$$;
+
+revoke all on function listener.unwatch(regclass, boolean) from public, anon, authenticated, service_role;
+
+-- listener.update_rights(relation) -> (role, attname)
+-- Which columns of a table each role was granted to update, by the table or by column; public is a role here.
+create function listener.update_rights(p_relation regclass)
+returns table (role text, attname name)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select distinct
+    case entry.grantee when 0 then 'public' else pg_get_userbyid(entry.grantee)::text end,
+    field.attname
+  from pg_catalog.pg_class as class
+  inner join pg_catalog.pg_attribute as field
+    on field.attrelid = class.oid and field.attnum > 0 and not field.attisdropped
+  cross join lateral (
+    select granted.grantee, granted.privilege_type from aclexplode(class.relacl) as granted
+    union all
+    select granted.grantee, granted.privilege_type from aclexplode(field.attacl) as granted
+  ) as entry
+  where class.oid = p_relation and entry.privilege_type = 'UPDATE'
+$$;
+
+revoke all on function listener.update_rights(regclass) from public, anon, authenticated, service_role;
+
+-- listener.walk_states(table, row_id, states, role) -> text
+-- Takes a session of a probe row through states, each shown by listener.project as the role; returns what went wrong, or null.
+create function listener.walk_states(p_table listener.session_tables, p_row_id uuid, p_states text[], p_role name)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_session uuid;
+  v_state text;
+  v_misfit text;
+  v_missed uuid[];
+  v_version numeric;
+  v_last_version numeric;
+  v_caller text := current_setting('role');
+begin
+  v_session := listener.probe_session(p_table, p_row_id);
+  foreach v_state in array p_states loop
+    perform listener.pose_probe(v_session, v_state);
+    perform set_config('client_min_messages', 'error', true), set_config('role', p_role, true);
+    v_missed := listener.project(array[v_session]);
+    perform set_config('role', v_caller, true);
+    set constraints all immediate;
+    v_misfit := coalesce(
+      (select known.broken_reason from listener.session_tables as known where known.id = p_table.id),
+      case when cardinality(v_missed) > 0 then 'the update reaches no row: a trigger or a policy swallows it' end
+    );
+    execute format(
+      'select coalesce($1, case when to_jsonb(visible) ->> %1$L is distinct from state.status '
+      'then ''something changes it to '' || coalesce(to_jsonb(visible) ->> %1$L, ''null'') end), visible.%2$I '
+      'from %3$s as visible left join listener.visible_states as state on state.session = $2 where visible.%4$I = $3',
+      p_table.columns ->> 'status', p_table.columns ->> 'version', p_table.relation, p_table.id_column
+    ) into v_misfit, v_version using v_misfit, v_session, p_row_id;
+    if v_misfit is null and not v_version > v_last_version then
+      v_misfit := 'its version does not grow';
+    end if;
+    if v_misfit is not null then
+      return format('%s (as %s): %s', v_state, p_role, v_misfit);
+    end if;
+    v_last_version := v_version;
+  end loop;
+  return null;
+exception when others then
+  return format('%s (as %s): %s', v_state, p_role, sqlerrm);
+end
+$$;
+
+revoke all on function listener.walk_states(listener.session_tables, uuid, text[], name)
+from public, anon, authenticated, service_role;
+
+-- listener.watch(relation, kind, owner_column, credits, max_attempts, time_limit_s, bucket, id_column, columns, backfill, ...) -> jsonb
+-- Makes the rows of any table sessions: adds what is missing, then tries every state on a probe row, and refuses by name what
+-- cannot work; then nothing has changed. docs/adopting-a-table.md describes each argument and each refusal.
+-- Its arguments bear no p_: people type their names. Left out: max_attempts, time_limit_s, bucket (the kind keeps its own, or
+-- gets 3, 300, generated), id_column (the primary key), insert_columns (authenticated may insert all but state).
+-- Answers {"id", "added", "published", "backfilled"}.
+-- Locks:  the table, exclusively, until the transaction ends.
+-- Raises: 55000 when the table is refused; PT402 is told as backfill_unpayable.
+create function listener.watch(
+  relation regclass, kind text, owner_column text default 'user_id', credits integer default 1,
+  max_attempts integer default null, time_limit_s integer default null, bucket text default null,
+  id_column text default null, columns jsonb default '{}', backfill boolean default false,
+  rls_off_is_fine boolean default false, on_refund text default null,
+  grant_select boolean default true, insert_columns text[] default null
+)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_added text[];
+  v_backfilled integer := 0;
+begin
+  v_table.relation := watch.relation;
+  v_table.kind := watch.kind;
+  v_table.id_column := coalesce(watch.id_column, listener.key_column(watch.relation));
+  v_table.owner_column := watch.owner_column;
+  v_table.columns := listener.map_columns(watch.columns);
+  v_table.credits := watch.credits;
+  v_table.on_refund := watch.on_refund;
+  perform listener.refuse_table(watch.relation, array(select listener.relation_misfits(v_table)));
+  perform listener.hold_table(watch.relation);
+  perform listener.refuse_table(watch.relation, array(
+    select listener.column_misfits(v_table)
+    union all select listener.index_misfits(v_table)
+    union all select listener.access_misfits(v_table, watch.rls_off_is_fine, watch.grant_select)
+    union all select listener.refund_misfits(v_table)
+    union all select listener.kind_misfits(v_table, watch.max_attempts, watch.time_limit_s, watch.bucket)
+  ));
+
+  perform listener.set_kind(v_table.kind, watch.max_attempts, watch.time_limit_s, watch.bucket);
+  v_added := listener.add_state_columns(v_table);
+  v_table.id := listener.enter_table(v_table);
+  perform listener.add_triggers(v_table);
+  perform listener.grant_access(v_table, watch.grant_select, watch.insert_columns);
+  perform listener.publish_table(v_table);
+  perform listener.dry_run(v_table);
+  if watch.backfill then
+    v_backfilled := listener.backfill_rows(v_table);
+  end if;
+  return jsonb_build_object(
+    'id', v_table.id,
+    'added', v_added,
+    'published', (select known.is_published_here from listener.session_tables as known where known.id = v_table.id),
+    'backfilled', v_backfilled
+  );
+end
+$$;
+
+revoke all on function listener.watch(
+  regclass, text, text, integer, integer, integer, text, text, jsonb, boolean, boolean, text, boolean, text[]
+) from public, anon, authenticated, service_role;
+
+-- listener.welcome_accounts(owners)
+-- Gives the welcome grant of their plan to accounts that have not had it. Beyond the plan's welcomes_per_hour an account gets none
+-- now; its next paid insert asks again. So somebody who opens accounts by the hundred cannot draw credits without end.
+-- Locks:  plans with such a limit, lock before count; the caller has locked the accounts.
+create function listener.welcome_accounts(p_owners uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_guests uuid[];
+begin
+  v_guests := array(
+    select account.owner
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    where account.owner = any(p_owners) and account.welcomed_at is null and plan.welcome_credits > 0
+  );
+  if cardinality(v_guests) = 0 then
+    return;
+  end if;
+  perform listener.lock_plans(v_guests);
+
+  with guest as (
+    select
+      account.owner, plan.welcome_credits, listener.welcomes_left(plan.plan) as places,
+      row_number() over (partition by plan.plan order by account.owner) as nth
+    from listener.accounts as account
+    inner join listener.plans as plan on account.plan = plan.plan
+    where account.owner = any(v_guests)
+  ),
+  welcomed as (
+    update listener.accounts as account
+    set balance = account.balance + guest.welcome_credits, welcomed_at = v_now
+    from guest
+    where account.owner = guest.owner and guest.nth <= guest.places
+    returning account.owner, guest.welcome_credits
+  )
+  insert into listener.ledger (key, entry, owner, amount, reason, created_at)
+  select 'welcome:' || welcomed.owner::text, 'grant', welcomed.owner, welcomed.welcome_credits, 'welcome', v_now
+  from welcomed;
+end
+$$;
+
+revoke all on function listener.welcome_accounts(uuid[]) from public, anon, authenticated;
+grant execute on function listener.welcome_accounts(uuid[]) to service_role;
+
+-- listener.welcomes_left(plan) -> integer
+-- How many more welcome grants the plan gives now; without a limit, as many as there are integers.
+create function listener.welcomes_left(p_plan text)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := (select plan.welcomes_per_hour from listener.plans as plan where plan.plan = p_plan);
+begin
+  if v_limit is null then
+    return 2147483647;
+  end if;
+  return v_limit - (
+    select count(*)
+    from listener.accounts as account
+    where account.plan = p_plan and account.welcomed_at > listener.clock() - interval '1 hour'
+  );
+end
+$$;
+
+revoke all on function listener.welcomes_left(text) from public, anon, authenticated;
+grant execute on function listener.welcomes_left(text) to service_role;
+
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
--- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat.
+-- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
+-- gives back what a cancel would: deleting the row is no way around the kind's policy.
 -- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
 -- Locks:  sessions ascending, then accounts.
 create function listener.withdraw_sessions()
@@ -2182,7 +5013,8 @@ begin
   update listener.sessions as session
   set
     status = 'cancelled', worker = null, run_at = null, finished_at = v_now, updated_at = v_now,
-    cancel_requested_at = coalesce(session.cancel_requested_at, v_now)
+    cancel_requested_at = coalesce(session.cancel_requested_at, v_now),
+    refund_due = case when session.status = 'processing' then listener.cancel_share(session.id) end
   where session.id = any(v_open);
   perform listener.refund(v_open);
   return null;
@@ -2192,51 +5024,110 @@ $$;
 revoke all on function listener.withdraw_sessions() from public, anon, authenticated;
 
 -- public.worker_demand() -> integer
--- Sessions that need a worker now, for autoscalers: waiting and due, or running. Never null.
+-- Sessions that need a worker now, for autoscalers: running, or waiting and due as far as the limits would let them run.
+-- Never null.
 create function public.worker_demand()
 returns integer
 language sql volatile security invoker
 set search_path = ''
 as $$
-  select count(*)::integer
-  from listener.sessions as session
-  where
-    session.status = 'queued'
-    or session.status = 'processing'
-    or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+  with open as (
+    select
+      session.owner, session.kind,
+      count(*) filter (where session.status = 'processing') as running,
+      count(*) filter (where session.status <> 'processing') as waiting
+    from listener.sessions as session
+    where
+      session.status in ('queued', 'processing')
+      or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+    group by session.owner, session.kind
+  ),
+  owned as (
+    select
+      open.kind, open.running, open.waiting, plan.running_at_once,
+      plan.running_at_once - sum(open.running) over (partition by open.owner)
+      - coalesce(
+        sum(open.waiting) over (partition by open.owner order by open.kind rows between unbounded preceding and 1 preceding), 0
+      ) as places
+    from open
+    inner join listener.accounts as account on open.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+  ),
+  wanted as (
+    select
+      owned.kind, sum(owned.running) as running,
+      sum(case when owned.running_at_once is null then owned.waiting else least(owned.waiting, greatest(owned.places, 0)) end)
+        as waiting
+    from owned
+    group by owned.kind
+  )
+  select coalesce(sum(
+    wanted.running + case
+      when policy.running_at_once is null then wanted.waiting
+      else least(wanted.waiting, greatest(policy.running_at_once - wanted.running, 0))
+    end
+  ), 0)::integer
+  from wanted
+  inner join listener.kinds as policy on wanted.kind = policy.kind
 $$;
 
 revoke all on function public.worker_demand() from public, anon, authenticated;
 grant execute on function public.worker_demand() to service_role;
 
--- triggers of public.headshot_sessions
--- For each statement wherever money moves: per row, one owner's bulk insert costs quadratic time.
-create trigger headshot_sessions_reset before insert on public.headshot_sessions
-for each row execute function listener.reset_state('{
-  "status": "queued", "progress": 0, "message": null, "error_code": null, "error_message": null, "error_details": null,
-  "result": null, "version": 0, "started_at": null, "finished_at": null
-}');
+-- listener.write_branch(table, relation, id_column, columns) -> text
+-- One watched table's branch of listener.write_visible: every state column that the table has, and its version.
+create function listener.write_branch(p_table_id integer, p_relation regclass, p_id_column text, p_columns jsonb)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select format(
+    $branch$
+    when %1$s then
+      with shown as (
+        update %2$s as visible
+        set %4$s, %5$I = visible.%5$I + 1
+        from unnest(p_states) as state
+        where visible.%3$I = state.row_id
+        returning state.row_id
+      )
+      select array_agg(shown.row_id) into v_shown from shown;
+    $branch$,
+    p_table_id, p_relation, p_id_column,
+    (
+      select string_agg(format('%I = state.%I', pair.value, pair.key), ', ' order by pair.key)
+      from jsonb_each_text(p_columns) as pair
+      where pair.key <> 'version'
+    ),
+    p_columns ->> 'version'
+  )
+$$;
 
-create trigger headshot_sessions_register after insert on public.headshot_sessions
-referencing new table as new_rows
-for each statement execute function listener.register_sessions();
+revoke all on function listener.write_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
 
-create trigger headshot_sessions_withdraw after delete on public.headshot_sessions
-referencing old table as old_rows
-for each statement execute function listener.withdraw_sessions();
-
-create trigger headshot_sessions_refuse_truncate before truncate on public.headshot_sessions
-for each statement execute function listener.refuse_truncate();
+-- triggers of listener.artifacts
+create trigger artifacts_stored after insert on listener.artifacts
+referencing new table as new_artifacts
+for each statement execute function listener.record_stored();
 
 -- triggers of listener.ledger
 create trigger ledger_guard before update or delete or truncate on listener.ledger
 for each statement execute function listener.guard_ledger();
 
+-- triggers of listener.session_tables
+create trigger session_tables_bind after insert or delete or update of relation, id_column, columns on listener.session_tables
+for each statement execute function listener.rebind_tables();
+
+create trigger session_tables_mended after update of broken_at on listener.session_tables
+for each row
+when (old.broken_at is not null and new.broken_at is null)
+execute function listener.rebind_tables();
+
 -- triggers of listener.sessions
 create trigger sessions_guard before update on listener.sessions
 for each row
 when (
-  (old.status in ('completed', 'failed', 'cancelled') and new.status is distinct from old.status)
+  (old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
   or new.attempt < old.attempt
   or new.failures < old.failures
   or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)
@@ -2253,18 +5144,19 @@ create policy headshot_sessions_owner_inserts on public.headshot_sessions
 for insert to authenticated with check ((select auth.uid()) = user_id);
 
 -- policies of storage.objects
--- The bucket is private: an owner reads what lies in the folder that bears his id, and writes nothing.
-create policy headshots_owner_reads on storage.objects
+-- The buckets are private: an owner reads what lies in the folder that bears his id, and writes nothing.
+create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id = 'headshots' and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated') and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 -- rows of storage.buckets
--- Private; what workers save for headshot sessions.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
-('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp'])
+('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
 on conflict (id) do update
   set
     public = excluded.public,
@@ -2284,10 +5176,10 @@ values
 ('paid', 2, 1000, 0);
 
 -- rows of listener.session_tables
-insert into listener.session_tables (relation, kind, owner_column, credits)
-values
-('public.headshot_sessions', 'headshot', 'user_id', 1);
+-- Our own table comes in by the same door as everybody's; its file names what users may insert.
+select listener.watch('public.headshot_sessions', kind => 'headshot', credits => 1, insert_columns => '{}');
 
 -- publication supabase_realtime
--- Last, after schema usage and column grants: see schemas/listener.sql.
-alter publication supabase_realtime add table public.headshot_sessions, listener.workers;
+-- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see
+-- schemas/listener.sql.
+alter publication supabase_realtime add table listener.workers;

@@ -58,6 +58,14 @@ async def test_a_worker_killed_mid_generation_ends_in_one_finished_session(
         assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
         assert alive.process.returncode is None
     await expect_money(connection, balance=9, charges=1, refunds=0)
+    events = await connection.fetch("select event, occurrence, properties ->> 'model' as model from listener.events")
+    assert sorted(tuple(event) for event in events) == [
+        ("generation_completed", "", None),
+        ("generation_queued", "", None),
+        ("generation_started", "1", "embedded"),
+        ("generation_started", "2", "embedded"),
+        ("image_stored", "2/image.png", None),
+    ]
 
 
 async def test_a_killed_gpu_child_does_not_take_the_daemon_down(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from listener.access import DatabaseSettings
 from listener.errors import ConfigError
 from listener.settings import Settings, load_settings, names_of
 
@@ -110,6 +111,7 @@ def test_the_generator_is_built_from_the_settings(complete: pytest.MonkeyPatch) 
 def test_the_example_names_every_variable_once_with_its_description_and_nothing_else() -> None:
     pairs = re.findall(r"^# (.+)\n#?\s?([A-Z0-9_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
     expected = {names_of(name)[0]: field.description for name, field in Settings.model_fields.items()}
+    expected |= {str(field.validation_alias): field.description for field in DatabaseSettings.model_fields.values()}
     assert {name: comment for comment, name in pairs} == expected
     assert len(pairs) == len(expected)
 

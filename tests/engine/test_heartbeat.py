@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from listener.engine.heartbeat import Heartbeat, Listeners
+from listener.engine.heartbeat import SCHEMA_VERSION, Heartbeat, Listeners
 from listener.engine.slots import Running, Slots
-from listener.errors import AttemptInterrupted, Cancelled, ConfigError, LeaseLost, StoreUnavailable
+from listener.errors import AttemptInterrupted, Cancelled, ConfigError, LeaseLost, SchemaTooNew, StoreUnavailable
 from listener.ports import Attempt, Pulse, Registered, Registration, WatchedTable
 from listener.telemetry import log
 from tests.engine.engine_support import TABLES, HandClock, MemoryStore, running_of
@@ -156,7 +156,39 @@ async def test_a_schema_that_is_too_old_ends_the_daemon_with_the_reason() -> Non
         return Registered(0, LEASE_S)
 
     beating.store.register = old  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match="supabase/migrations"):
+    with pytest.raises(ConfigError, match="listener migrate"):
+        await beating.heartbeat.turn()
+
+
+async def test_a_newer_schema_that_still_serves_this_worker_is_no_reason_to_end() -> None:
+    beating = Beating()
+
+    async def newer(_registration: Registration) -> Registered:
+        return Registered(SCHEMA_VERSION + 5, LEASE_S, TABLES, oldest_worker=SCHEMA_VERSION)
+
+    beating.store.register = newer  # type: ignore[method-assign]
+    beating.store.pulse = Pulse(schema_version=SCHEMA_VERSION + 5, oldest_worker=SCHEMA_VERSION)
+    await beating.heartbeat.turn()
+    await beating.heartbeat.turn()
+    assert beating.heartbeat.refusal() is None
+
+
+async def test_a_schema_that_no_longer_serves_this_worker_ends_it_at_the_start() -> None:
+    beating = Beating()
+
+    async def newer(_registration: Registration) -> Registered:
+        return Registered(SCHEMA_VERSION + 1, LEASE_S, TABLES, oldest_worker=SCHEMA_VERSION + 1)
+
+    beating.store.register = newer  # type: ignore[method-assign]
+    with pytest.raises(SchemaTooNew, match="install a newer version"):
+        await beating.heartbeat.turn()
+
+
+async def test_a_schema_that_stops_serving_a_running_worker_ends_it_at_its_next_heartbeat() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    beating.store.pulse = Pulse(tables=TABLES, oldest_worker=SCHEMA_VERSION + 1)
+    with pytest.raises(SchemaTooNew):
         await beating.heartbeat.turn()
 
 

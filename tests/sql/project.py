@@ -215,9 +215,35 @@ async def expect_invariants(project: Project) -> None:
         select
           coalesce(-sum(amount) filter (where entry = 'charge'), 0) as charged,
           coalesce(sum(amount) filter (where entry = 'refund'), 0) as refunded,
-          (select coalesce(sum(cost), 0) from listener.sessions where status = 'completed') as kept,
-          (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null) as still_open
+          (
+            select coalesce(sum(case status when 'completed' then cost - coalesce(refund_due, 0)
+              when 'cancelled' then cost - coalesce(refund_due, cost) else 0 end), 0)
+            from listener.sessions where not paid_by_app
+          ) as kept,
+          (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null and not paid_by_app)
+            as still_open
         from listener.ledger
         """
     )
     assert money[0]["charged"] == money[0]["kept"] + money[0]["refunded"] + money[0]["still_open"]
+    untold = await project.rows(
+        """
+        select session.id, session.status, session.attempt, told.events
+        from listener.sessions as session
+        inner join listener.kinds as kind on kind.kind = session.kind and kind.records_events
+        cross join lateral (
+          select
+            coalesce(array_agg(event.event order by event.event), '{}') as events,
+            count(*) filter (where event.event = 'generation_queued') as queued,
+            count(*) filter (where event.event = 'generation_started') as started,
+            count(*) filter (where event.event = 'generation_completed') as completed,
+            count(*) filter (where event.event = 'generation_failed') as failed
+          from listener.events as event where event.session = session.id
+        ) as told
+        where told.queued <> 1
+          or told.started > session.attempt
+          or told.completed <> (session.status = 'completed')::integer
+          or told.failed <> (session.status = 'failed')::integer
+        """
+    )
+    assert untold == []

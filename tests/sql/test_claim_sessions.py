@@ -12,7 +12,7 @@ import pytest
 from tests.sql.conftest import Opener
 from tests.sql.project import Project
 
-DUE = Path(__file__).parents[2] / "sql" / "functions" / "due_sessions.sql"
+DUE = Path(__file__).parents[2] / "sql" / "functions" / "due_of_kind.sql"
 
 
 async def test_a_claim_starts_an_attempt_and_shows_it(project: Project, owner: UUID) -> None:
@@ -161,13 +161,15 @@ async def test_the_claim_reads_one_index_in_order_whatever_the_backlog(project: 
         analyze listener.sessions;
         """
     )
-    body = DUE.read_text().split("$$")[1].replace("p_kinds", "$1").replace("p_limit", "$2")
+    body = DUE.read_text().split("array(")[1].split("limit 10")[0] + "limit 10 for no key update of session skip locked"
+    for name, number in (("p_kind", "$1"), ("v_tag", "$2"), ("v_seq", "$3")):
+        body = body.replace(name, number)
     await project.connection.execute(f"set plan_cache_mode = {plan_mode}")
-    await project.connection.execute(f"prepare due (text[], integer) as {body}")
-    explained = await project.connection.fetch("explain (analyze, buffers) execute due(array['headshot', 'tryon'], 10)")
+    await project.connection.execute(f"prepare due (text, double precision, bigint) as {body}")
+    explained = await project.connection.fetch("explain (analyze, buffers) execute due('headshot', '-infinity', 0)")
     plan = "\n".join(line[0] for line in explained)
     assert "Index Scan using sessions_claimable" in plan
     assert "Seq Scan on sessions" not in plan
     scanned = [line for line in plan.splitlines() if "sessions_claimable" in line]
-    assert [line.split("actual ")[1].split("rows=")[1].split(" ")[0].split(".")[0] for line in scanned] == ["5"], plan
+    assert [line.split("actual ")[1].split("rows=")[1].split(" ")[0].split(".")[0] for line in scanned] == ["10"], plan
     await project.connection.execute("delete from listener.sessions")

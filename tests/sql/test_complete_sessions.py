@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 from tests.sql.conftest import Opener
-from tests.sql.project import Project
+from tests.sql.project import Project, until_blocked
 
 
 async def test_a_completed_session_is_shown_and_its_credits_are_kept(project: Project, owner: UUID) -> None:
@@ -70,3 +70,16 @@ async def test_a_batch_settles_many(project: Project, owner: UUID) -> None:
     assert await project.outcomes("complete_sessions", worker, *items) == [("applied", None)] * 5
     shown = {row["n"] for row in await project.rows("select (result ->> 'n')::int as n from public.headshot_sessions")}
     assert shown == {0, 1, 2, 3, 4}
+
+
+async def test_a_completion_that_waited_for_a_rescue_is_refused(project: Project, another: Opener) -> None:
+    held, sweeper, watcher = await project.held(), await another(), await another()
+    await sweeper.connection.execute("begin")
+    await sweeper.connection.execute("select from public.headshot_sessions where id = $1 for update", held.row)
+    async with asyncio.TaskGroup() as group:
+        completed = group.create_task(project.settle("complete_sessions", held, result={}))
+        await until_blocked(watcher.connection, project.connection)
+        await sweeper.connection.execute("select listener.rescue_sessions(array[$1::uuid], 10)", held.worker)
+        await sweeper.connection.execute("commit")
+    assert completed.result() == ("refused", "SL001")
+    assert (await project.session(held))["status"] == (await project.row(held))["status"] == "queued"

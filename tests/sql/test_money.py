@@ -82,7 +82,9 @@ async def test_a_refund_that_was_missing_is_made(project: Project, owner: UUID) 
     assert broken == {"failed_and_cancelled_are_refunded"}
     answer = await project.answer("refund_session", p_session=held.session)
     assert answer == {"refunded": 1, "outcome": "applied"}
-    await project.connection.execute("select listener.project(array[$1::uuid])", held.session)
+    await project.connection.execute(
+        "select listener.project(array[$1::uuid]), listener.record_events(array[$1], 'generation_failed')", held.session
+    )
 
 
 async def test_open_and_completed_sessions_are_not_refunded(project: Project, owner: UUID) -> None:

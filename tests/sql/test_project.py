@@ -93,10 +93,32 @@ async def test_only_what_a_table_has_is_written(project: Project, owner: UUID) -
     )
 
 
-async def test_dynamic_sql_is_in_two_functions(project: Project) -> None:
+ADOPTION = {
+    "add_state_columns",
+    "add_triggers",
+    "backfill_rows",
+    "bind_tables",
+    "grant_access",
+    "hold_table",
+    "insert_probe",
+    "loosen_table",
+    "narrow_updates",
+    "pay_app_refunds",
+    "publish_table",
+    "stale_sessions",
+    "strip_table",
+    "switch_triggers",
+    "walk_states",
+}
+
+
+async def test_dynamic_sql_is_only_where_tables_are_adopted_and_where_an_app_refunds(project: Project) -> None:
     found = await project.rows(
-        "select proname from pg_catalog.pg_proc as routine "
+        "select proname, prosecdef, has_function_privilege('service_role', routine.oid, 'execute') as is_open "
+        "from pg_catalog.pg_proc as routine "
         "join pg_catalog.pg_namespace as namespace on namespace.oid = routine.pronamespace "
-        "where nspname in ('listener', 'public') and prosrc ~* '\\mexecute\\M' order by proname"
+        "where nspname in ('listener', 'public') and prosrc ~* '(?n)(^|;|then|else|loop|begin)\\s*execute\\M'"
     )
-    assert [row["proname"] for row in found] == ["lock_rows", "project"]
+    assert {row["proname"] for row in found} == ADOPTION
+    assert [row["proname"] for row in found if row["is_open"]] == ["pay_app_refunds"]
+    assert not [row["proname"] for row in found if row["prosecdef"]]

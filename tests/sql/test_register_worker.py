@@ -28,6 +28,7 @@ async def register(project: Project, worker: UUID, lease_s: int) -> Any:
 async def test_a_lease_is_bounded(project: Project, asked: int, given: int) -> None:
     assert await register(project, uuid4(), asked) == {
         "schema_version": 1,
+        "oldest_worker": 1,
         "lease_s": given,
         "tables": [{"schema": "public", "table": "headshot_sessions", "kind": "headshot"}],
     }

@@ -11,6 +11,8 @@ from tests.sql.project import Project
 
 OURS = "('listener', 'public')"
 WORKER_RPCS = {
+    "acquire_permits",
+    "account_ledger",
     "add_artifacts",
     "cancel_sessions",
     "claim_sessions",
@@ -23,10 +25,19 @@ WORKER_RPCS = {
     "release_sessions",
     "report_progress",
     "retry_sessions",
+    "set_plan",
+    "service_status",
     "sweep_sessions",
     "worker_demand",
 }
-USER_DOORS = {"public.cancel_session", "public.credit_balance", "listener.cancel_own_session", "listener.own_balance"}
+USER_DOORS = {
+    "public.cancel_session",
+    "public.credit_balance",
+    "public.queue_status",
+    "listener.cancel_own_session",
+    "listener.own_balance",
+    "listener.own_queue_status",
+}
 INPUTS = {
     "id",
     "user_id",
@@ -123,8 +134,12 @@ async def test_a_user_sees_only_his_own_rows(project: Project, owner: UUID) -> N
 
 
 async def test_a_user_cannot_insert_for_another(project: Project, owner: UUID) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await project.insert(owner, user_id=uuid4())
+    for returning in ("", "returning id"):  # what comes back must be readable, too: the policy on inserts stands alone
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with project.acting("authenticated", owner) as connection:
+                await connection.execute(
+                    f"insert into public.headshot_sessions (user_id, prompt) values ($1, 'p') {returning}", uuid4()
+                )
 
 
 @pytest.mark.parametrize(

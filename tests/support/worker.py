@@ -84,8 +84,8 @@ def worker_environment(stack: Stack, **settings: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_worker(stack: Stack, **settings: str) -> AsyncIterator[Worker]:
-    """Start a worker, wait until it can claim, end it."""
+async def running_worker(stack: Stack, waits_until: str = "worker_ready", **settings: str) -> AsyncIterator[Worker]:
+    """Start a worker, wait for a line of its log (by default until it can claim), end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -100,7 +100,7 @@ async def running_worker(stack: Stack, **settings: str) -> AsyncIterator[Worker]
     worker = Worker(process)
     reading = asyncio.create_task(worker.read())
     try:
-        await worker.until_logged("worker_ready", READY_WITHIN_S)
+        await worker.until_logged(waits_until, READY_WITHIN_S)
         yield worker
     finally:
         worker.send(signal.SIGTERM)

@@ -1,0 +1,45 @@
+"""The bare loop: one plain table, claimed by skip locked and completed, two updates a batch."""
+
+import asyncio
+from uuid import uuid4
+
+import asyncpg
+from phases import Drain, arguments
+
+TABLE = """
+create table if not exists public.bare (
+  id bigint generated always as identity primary key, status text not null default 'queued', params jsonb not null,
+  worker uuid, started_at timestamptz, finished_at timestamptz
+) with (fillfactor = 70);
+create index if not exists bare_queued on public.bare (id) where status = 'queued';
+"""
+FILL = """
+insert into public.bare (params)
+select jsonb_build_object('prompt', 'a portrait in an office ' || n, 'width', 512, 'seed', n)
+from generate_series(1, $1::int) as n
+"""
+CLAIM = """
+update public.bare set status = 'processing', worker = $1, started_at = now()
+where id = any(array(select id from public.bare where status = 'queued' order by id limit $2 for update skip locked))
+returning id, params
+"""
+COMPLETE = "update public.bare set status = 'completed', finished_at = now() where id = any($1::bigint[])"
+
+
+async def main() -> None:
+    dsn, count, batch = arguments()
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(TABLE)
+    await connection.execute(FILL, count)
+    await connection.execute("vacuum analyze public.bare")
+    claim, complete, worker = await connection.prepare(CLAIM), await connection.prepare(COMPLETE), uuid4()
+    drain, left = Drain(), count
+    while left:
+        rows = await claim.fetch(worker, batch)
+        await complete.fetch([row["id"] for row in rows])
+        left -= len(rows)
+    drain.done(count)
+    await connection.close()
+
+
+asyncio.run(main())

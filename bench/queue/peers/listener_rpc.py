@@ -1,0 +1,46 @@
+"""Listener: what a worker calls, claim_sessions and complete_sessions, on one connection."""
+
+import asyncio
+import json
+from uuid import UUID, uuid4
+
+import asyncpg
+from phases import Drain, arguments
+
+OWNERS = "select coalesce(array_agg(id), $1) from (select id from auth.users order by id limit 50) as known"
+FILL = """
+insert into public.headshot_sessions (user_id, prompt, width, height, seed)
+select ($1::uuid[])[1 + n % cardinality($1)], 'a portrait in an office ' || n, 512, 512, n
+from generate_series(1, $2::int) as n
+"""
+
+
+async def main() -> None:
+    dsn, count, batch = arguments()
+    connection = await asyncpg.connect(dsn)
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    owners = await connection.fetchval(OWNERS, [UUID(int=n) for n in range(1, 21)])
+    for owner in owners:
+        await connection.execute("select public.grant_credits($1, $2, $3, 'bench')", owner, count, str(uuid4()))
+    await connection.execute(FILL, owners, count)
+    await connection.execute("vacuum analyze listener.sessions, public.headshot_sessions, listener.events")
+    worker = uuid4()
+    await connection.execute(
+        "select public.register_worker($1, 'bench', '{headshot}', $2, '{}', '0', 300)", worker, batch
+    )
+    await connection.execute("set role service_role")
+    claim = await connection.prepare("select * from public.claim_sessions($1, $2, '{headshot}', $3)")
+    complete = await connection.prepare("select * from public.complete_sessions($1, $2)")
+    drain, left = Drain(), count
+    while left:
+        rows = await claim.fetch(worker, uuid4(), batch)
+        items = [{"session": str(row["session"]), "attempt": row["attempt"], "result": {"seed": 7}} for row in rows]
+        answers = await complete.fetch(worker, items)
+        if not rows or any(answer["outcome"] != "applied" for answer in answers):
+            raise AssertionError("a session was not applied")
+        left -= len(rows)
+    drain.done(count)
+    await connection.close()
+
+
+asyncio.run(main())

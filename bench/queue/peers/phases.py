@@ -1,0 +1,39 @@
+"""The two phases of every contender: fill, then drain when told; says what the drain took.
+
+Runs under the contender's own Python: standard library only.
+"""
+
+import json
+import resource
+import sys
+import time
+
+
+def arguments() -> tuple[str, int, int]:
+    """Where the database is, how many jobs, how many at once."""
+    return sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+
+def say(**facts: object) -> None:
+    """One line for the driver."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def cpu_s() -> float:
+    """What this process and its children have used so far."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+class Drain:
+    """The measured phase: waits for the driver's word, then measures until it is told the count."""
+
+    def __init__(self, **facts: object) -> None:
+        say(ready=True, **facts)
+        sys.stdin.readline()
+        self.started, self.cpu_s = time.perf_counter(), cpu_s()
+
+    def done(self, count: int) -> None:
+        """Say what the drain took."""
+        say(count=count, seconds=time.perf_counter() - self.started, cpu_s=cpu_s() - self.cpu_s)

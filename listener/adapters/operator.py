@@ -1,0 +1,122 @@
+"""What an operator asks of a project with its service key: grants, ledgers, the state of the queue.
+
+Knows names and shapes of these RPCs; does not know how their answers are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from postgrest.exceptions import APIError
+from pydantic import BaseModel, TypeAdapter
+from supabase import AsyncClient
+
+from listener.adapters.failures import translated
+from listener.adapters.supabase_clients import open_clients
+from listener.errors import StoreRejected
+
+KEY_WAS_USED = "SL003"
+
+
+class GrantAnswer(BaseModel):
+    """What grant_credits answers; `refused` stands for a key that was used for another grant."""
+
+    outcome: Literal["applied", "already", "refused"]
+    balance: int = 0
+
+
+class LedgerEntry(BaseModel):
+    """One row of account_ledger. Units: amount and balance are whole credits."""
+
+    at: datetime
+    entry: str
+    amount: int
+    balance: int
+    key: str
+    session: UUID | None
+    reason: str
+
+
+class WorkerStatus(BaseModel):
+    """A worker that is alive. Units: lease_left_s is seconds."""
+
+    name: str
+    kinds: list[str]
+    slots: int
+    running: int
+    version: str
+    started_at: datetime
+    lease_left_s: int
+
+
+class KindStatus(BaseModel):
+    """The open sessions of a kind. Units: oldest_wait_s is seconds."""
+
+    kind: str
+    queued: int
+    delayed: int
+    processing: int
+    oldest_wait_s: int
+
+
+class BrokenTable(BaseModel):
+    """A table whose rows can no longer be written."""
+
+    table: str
+    reason: str
+
+
+class ServiceStatus(BaseModel):
+    """What service_status answers."""
+
+    schema_version: int
+    workers: list[WorkerStatus]
+    kinds: list[KindStatus]
+    broken_tables: list[BrokenTable]
+
+
+_ENTRIES = TypeAdapter(list[LedgerEntry])
+
+
+class Operator:
+    """The operators' RPCs. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def grant(self, owner: UUID, amount: int, key: str, reason: str) -> GrantAnswer:
+        """Give an owner credits, once per key."""
+        try:
+            with translated("grant_credits"):
+                answer = await self._call(
+                    "grant_credits", p_owner=str(owner), p_amount=amount, p_key=key, p_reason=reason
+                )
+                return GrantAnswer.model_validate(answer)
+        except StoreRejected as error:
+            if isinstance(error.__cause__, APIError) and error.__cause__.code == KEY_WAS_USED:
+                return GrantAnswer(outcome="refused")
+            raise
+
+    async def ledger(self, owner: UUID, limit: int) -> list[LedgerEntry]:
+        """The newest entries of an owner, newest first."""
+        with translated("account_ledger"):
+            return _ENTRIES.validate_python(await self._call("account_ledger", p_owner=str(owner), p_limit=limit))
+
+    async def status(self) -> ServiceStatus:
+        """Workers that are alive, and what waits for them."""
+        with translated("service_status"):
+            return ServiceStatus.model_validate(await self._call("service_status"))
+
+    async def _call(self, function: str, **arguments: Any) -> Any:
+        return (await self._client.rpc(function, arguments).execute()).data
+
+
+@asynccontextmanager
+async def open_operator(url: str, key: str) -> AsyncIterator[Operator]:
+    """Open the connection; closed at the end of the block."""
+    async with open_clients(url, key, 1) as clients:
+        yield Operator(clients.calls)

@@ -1,0 +1,49 @@
+"""`listener status`: workers that are alive, what waits for them, tables that are broken."""
+
+from __future__ import annotations
+
+import click
+
+from listener.adapters.operator import Operator, ServiceStatus
+from listener.cli.operating import operate, table_of
+
+WORKERS = ("worker", "kinds", "slots", "running", "version", "up since", "lease left s")
+KINDS = ("kind", "queued", "delayed", "processing", "oldest wait s")
+
+
+@click.command()
+def status() -> None:
+    """Show the workers and the queue.
+
+    Exit status: 0, 1 refused or a table is broken, 69 the project does not answer, 78 settings.
+    """
+    seen = operate(Operator.status)
+    click.echo(_described(seen))
+    if seen.broken_tables:
+        raise SystemExit(1)
+
+
+def _described(seen: ServiceStatus) -> str:
+    workers: list[tuple[object, ...]] = [
+        (
+            worker.name,
+            ",".join(worker.kinds),
+            worker.slots,
+            worker.running,
+            worker.version,
+            worker.started_at.isoformat(sep=" ", timespec="seconds"),
+            worker.lease_left_s,
+        )
+        for worker in seen.workers
+    ]
+    kinds: list[tuple[object, ...]] = [
+        (kind.kind, kind.queued, kind.delayed, kind.processing, kind.oldest_wait_s) for kind in seen.kinds
+    ]
+    broken = [f"broken: {table.table}: {table.reason}" for table in seen.broken_tables]
+    parts = [
+        f"schema version {seen.schema_version}",
+        table_of(workers, WORKERS) if workers else "no worker is alive",
+        table_of(kinds, KINDS),
+        *broken,
+    ]
+    return "\n\n".join(parts)

@@ -1,0 +1,64 @@
+-- listener.complete_held(worker, items) -> attempt_outcome[]
+-- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- What was read before the rows were locked still holds if no session was written since, which xmin tells.
+-- Locks:  visible rows, then sessions; waits.
+create function listener.complete_held(p_worker uuid, p_items jsonb)
+returns listener.attempt_outcome[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer := jsonb_array_length(p_items);
+  v_now timestamptz := listener.clock();
+  v_held record;
+  v_done integer;
+begin
+  select
+    count(*) as count, bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
+    array_agg(
+      row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+    ) as outcomes,
+    array_agg(
+      row(
+        held.row_id, 'completed', 100, null, null, null, null,
+        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]')),
+        held.started_at, v_now, v_now
+      )::listener.visible_state
+    ) as states
+  into v_held
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  inner join listener.sessions as held
+    on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
+  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
+  left join lateral (
+    select list.artifacts
+    from listener.artifact_lists as list
+    where list.session = held.id and list.attempt = held.attempt
+  ) as saved on true;
+  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+    return null;
+  end if;
+
+  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  if v_done = v_count then
+    update listener.sessions as session
+    set
+      status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now, result = settled.result,
+      error_code = null, error_message = null, error_details = null
+    from unnest(v_held.sessions, v_held.versions, v_held.results) as settled (id, version, result)
+    where session.id = settled.id and session.xmin = settled.version;
+    get diagnostics v_done = row_count;
+  end if;
+  if v_done <> v_count then
+    raise exception 'held_no_longer' using errcode = 'SL000';
+  end if;
+  return v_held.outcomes;
+exception when sqlstate 'SL000' then
+  return null;
+end
+$$;
+
+revoke all on function listener.complete_held(uuid, jsonb) from public, anon, authenticated;
+grant execute on function listener.complete_held(uuid, jsonb) to service_role;

@@ -1,0 +1,77 @@
+"""An operator's commands against a real project: money once, numbers that add up, words for what went wrong."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from devstack.stack import Stack
+from tests.support.app import insert, signed_in
+from tests.support.commands import listener
+
+
+async def test_a_grant_is_given_once_and_says_so(stack: Stack) -> None:
+    owner = str(uuid4())
+    grant = ("grant", owner, "20", "--key", "invoice-4711", "--reason", "bought 20 credits")
+    first = await listener(*grant, stack=stack)
+    assert (first.status, first.said) == (0, "applied: balance 30\n")
+    again = await listener(*grant, stack=stack)
+    assert (again.status, again.said) == (0, "already: balance 30\n")
+    other = await listener("grant", owner, "21", "--key", "invoice-4711", "--reason", "x", stack=stack)
+    assert other.status == 1
+    assert other.complained == "refused: the key invoice-4711 was used for another owner or amount\n"
+
+
+@pytest.mark.parametrize("arguments", [("nobody", "5"), (str(uuid4()), "0"), (str(uuid4()), "1000001")])
+async def test_what_cannot_be_a_grant_is_not_even_sent(arguments: tuple[str, ...]) -> None:
+    ended = await listener("grant", *arguments, "--key", "k", "--reason", "r")
+    assert ended.status == 2
+    assert "Traceback" not in ended.complained
+
+
+async def test_a_ledger_reads_like_a_statement(stack: Stack) -> None:
+    client = await signed_in(stack)
+    session = await client.auth.get_session()
+    assert session is not None
+    owner = session.user.id
+    await insert(client)
+    await listener("grant", owner, "5", "--key", "gift-1", "--reason", "for your patience", stack=stack)
+    shown = await listener("ledger", owner, stack=stack)
+    assert shown.status == 0
+    heads, *lines = shown.said.splitlines()
+    assert heads.split()[:4] == ["at", "entry", "amount", "balance"]
+    assert [line.split()[2:5] for line in lines] == [["grant", "10", "10"], ["charge", "-1", "9"], ["grant", "5", "14"]]
+    assert "gift-1" in lines[-1]
+    assert lines[-1].endswith("for your patience")
+    newest = await listener("ledger", owner, "--limit", "1", stack=stack)
+    assert [line.split() for line in newest.said.splitlines()[1:]] == [lines[-1].split()]
+
+
+async def test_an_owner_without_an_account_is_no_error(stack: Stack) -> None:
+    shown = await listener("ledger", str(uuid4()), stack=stack)
+    assert (shown.status, shown.said.startswith("no account yet")) == (0, True)
+
+
+async def test_status_shows_the_queue_and_that_nobody_serves_it(stack: Stack) -> None:
+    await insert(await signed_in(stack))
+    shown = await listener("status", stack=stack)
+    assert shown.status == 0
+    assert "no worker is alive" in shown.said
+    (headshot,) = [line for line in shown.said.splitlines() if line.startswith("headshot")]
+    assert headshot.split()[:4] == ["headshot", "1", "0", "0"]
+
+
+async def test_the_public_key_is_refused_in_words_without_being_shown(stack: Stack) -> None:
+    ended = await listener("ledger", str(uuid4()), stack=stack, SUPABASE_SERVICE_ROLE_KEY=stack.keys.anon_key)
+    assert ended.status == 1
+    assert ended.complained.startswith(f"{stack.url} refused")
+    assert "42501" in ended.complained
+    assert stack.keys.anon_key not in ended.complained + ended.said
+
+
+async def test_a_project_that_is_away_ends_with_69(stack: Stack) -> None:
+    ended = await listener("status", stack=stack, SUPABASE_URL="http://127.0.0.1:1")
+    assert ended.status == 69
+    assert "http://127.0.0.1:1 does not answer" in ended.complained
+    assert "Traceback" not in ended.complained
