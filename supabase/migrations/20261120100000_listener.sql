@@ -83,8 +83,9 @@ grant select on table listener.plans to service_role;
 
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
--- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers; null is no
+-- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
+-- sessions of it were last claimed; a worker of several kinds takes them in turn.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -99,6 +100,7 @@ create table listener.kinds (
   running_at_once integer,
   requests_per_minute integer,
   cancel_refund text not null default 'all',
+  claimed_at timestamptz,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
@@ -951,8 +953,9 @@ $$;
 revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.advance_virtual_time(claimed, kinds)
--- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in any case,
--- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
+-- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in
+-- any case, without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
+-- claimed_at says whose turn it is among kinds; not by listener.clock(), since it only orders claims and must never stand still.
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
 -- Locks:  kinds, ascending.
 create function listener.advance_virtual_time(p_claimed listener.due_session[], p_kinds text[])
@@ -960,6 +963,8 @@ returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := clock_timestamp();
 begin
   if cardinality(p_kinds) > 1 then
     perform from listener.kinds as kind
@@ -969,10 +974,12 @@ begin
   end if;
 
   update listener.kinds as kind
-  set virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag)
+  set
+    virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag),
+    claimed_at = v_now + claimed.last_place * interval '1 us'
   from (
-    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag
-    from unnest(p_claimed) as due
+    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag, max(due.place) as last_place
+    from unnest(p_claimed) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     group by due.kind
   ) as claimed
   where kind.kind = claimed.kind;
@@ -1749,7 +1756,7 @@ begin
   ),
   fitting as (
     select
-      owned.id, owned.rank, owned.ord, policy.running_at_once,
+      owned.id, owned.rank, owned.ord, policy.running_at_once, policy.claimed_at,
       coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
       + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
     from owned
@@ -1759,7 +1766,7 @@ begin
   select fitting.id
   from fitting
   where fitting.running_at_once is null or fitting.nth_of_kind <= fitting.running_at_once
-  order by fitting.rank, fitting.ord
+  order by fitting.rank, fitting.claimed_at nulls first, fitting.ord
   limit p_limit;
 end
 $$;
@@ -1828,7 +1835,8 @@ revoke all on function listener.due_of_kind(text, integer) from public, anon, au
 grant execute on function listener.due_of_kind(text, integer) to service_role;
 
 -- listener.due_sessions(kinds, limit) -> due_session[]
--- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare; the
+-- kind that was claimed last comes last, else a worker with one free slot would take the first kind for ever.
 -- Locks:  sessions, skip locked; never waits.
 create function listener.due_sessions(p_kinds text[], p_limit integer)
 returns listener.due_session[]
@@ -1845,7 +1853,8 @@ begin
     from unnest(p_kinds) with ordinality as wanted (kind, ord)
     cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
       with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
-    order by due.rank, wanted.ord
+    left join listener.kinds as policy on wanted.kind = policy.kind
+    order by due.rank, policy.claimed_at nulls first, wanted.ord
     limit p_limit
   );
 end
@@ -3802,7 +3811,7 @@ begin
   if p_is_limited then
     perform listener.check_rates(v_owners);
   end if;
-  if v_table.credits > 0 then
+  if v_table.credits > 0 and not v_table.paid_by_app then
     perform listener.welcome_accounts(v_owners);
   end if;
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from tests.sql.project import Project
+from tests.sql.project import SECOND_TABLE, Project
 
 
 async def order(project: Project, worker: UUID, count: int) -> list[UUID]:
@@ -93,6 +93,21 @@ async def test_two_kinds_share_a_worker_whatever_their_tags(project: Project, ow
     worker = await project.worker(kinds=("headshot", "tryon"))
     kinds = [row["kind"] for row in await project.claim(worker, 6, None, "headshot", "tryon")]
     assert kinds == ["headshot", "tryon"] * 3
+
+
+async def test_a_worker_with_one_free_slot_takes_its_kinds_in_turn(project: Project, owner: UUID) -> None:
+    await project.connection.execute(SECOND_TABLE)
+    await project.grant(owner, 30)
+    await project.insert(owner, 10)
+    await project.connection.execute(
+        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
+    )
+    worker = await project.worker(kinds=("headshot", "tryon"))
+    kinds = [
+        [row["kind"] for row in await project.claim(worker, n, None, "headshot", "tryon")] for n in (1, 1, 1, 3, 1)
+    ]
+    h, t = "headshot", "tryon"
+    assert kinds == [[h], [t], [h], [t, h, t], [h]]
 
 
 async def test_a_retry_keeps_its_place(project: Project, owner: UUID) -> None:
