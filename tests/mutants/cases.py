@@ -325,9 +325,23 @@ CLAIM = (
     case(
         "kinds are merged by their names",
         "functions/due_sessions",
-        "order by due.rank, wanted.ord",
+        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
         "order by wanted.ord, due.rank",
         "turns",
+    ),
+    case(
+        "one free slot takes the first kind for ever",
+        "functions/due_sessions",
+        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
+        "order by due.rank, wanted.ord",
+        "turns",
+    ),
+    case(
+        "a limit that is not set is a limit of none",
+        "functions/check_rates",
+        "allowance.sessions is not null and (",
+        "(",
+        "check_rates",
     ),
     case(
         "a session is locked before its row",
