@@ -19,6 +19,7 @@ begin
     array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+      order by item.ordinal
     ) as outcomes,
     array_agg(
       row(
@@ -28,7 +29,9 @@ begin
       )::listener.visible_state
     ) as states
   into v_held
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  from rows from (
+    jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
+  ) with ordinality as item (session, attempt, result, refund, ordinal)
   inner join listener.sessions as held
     on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
