@@ -128,3 +128,14 @@ async def test_virtual_time_never_goes_back(project: Project, owner: UUID) -> No
         await project.claim(worker)
         times.append(await project.value("select virtual_time from listener.kinds where kind = 'headshot'"))
     assert times == sorted(set(times))
+
+
+async def test_the_turns_of_ten_thousand_owners_take_no_time_that_grows_with_their_square(project: Project) -> None:
+    await project.connection.execute(
+        "insert into listener.accounts (owner) select gen_random_uuid() from generate_series(1, 10000);"
+        "set statement_timeout = '3s'"
+    )
+    given = await project.value(
+        "select count(*) from listener.take_turns('headshot', array(select owner from listener.accounts))"
+    )
+    assert given == 10_000
