@@ -5159,19 +5159,35 @@ create policy headshot_sessions_owner_inserts on public.headshot_sessions
 for insert to authenticated with check ((select auth.uid()) = user_id);
 
 -- policies of storage.objects
--- The buckets are private: an owner reads what lies in the folder that bears his id, and writes nothing.
+-- The buckets are private: an owner reads what lies in the folder that bears his id. He writes only to uploads, and there
+-- replaces nothing: an upload that a session names must stay what it was.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_uploads on storage.objects
+for insert to authenticated with check (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_removes_uploads on storage.objects
+for delete to authenticated using (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 -- rows of storage.buckets
--- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
+-- uploads: what users give to be worked on.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
-('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
+(
+  'uploads', 'uploads', false, 52428800,
+  array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
+)
 on conflict (id) do update
   set
     public = excluded.public,
