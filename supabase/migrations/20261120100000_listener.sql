@@ -1499,7 +1499,8 @@ grant execute on function listener.complete_applied(uuid[], jsonb) to service_ro
 
 -- listener.complete_held(worker, items) -> attempt_outcome[]
 -- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
--- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
+-- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
@@ -1539,11 +1540,14 @@ begin
     from listener.artifact_lists as list
     where list.session = held.id and list.attempt = held.attempt
   ) as saved on true;
-  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+  if
+    v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id
+    or (select broken_at is not null from listener.session_tables as registry where registry.id = v_held.table_id)
+  then
     return null;
   end if;
 
-  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
     update listener.sessions as session
     set
@@ -1557,7 +1561,10 @@ begin
     raise exception 'held_no_longer' using errcode = 'SL000';
   end if;
   return v_held.outcomes;
-exception when sqlstate 'SL000' then
+exception when others then
+  if listener.is_transient(sqlstate) then
+    raise;
+  end if;
   return null;
 end
 $$;
@@ -3429,20 +3436,26 @@ returns void
 language plpgsql volatile security definer
 set search_path = ''
 as $$
+declare
+  v_has_pack boolean;
 begin
-  insert into listener.events (session, event, kind, owner, properties, at)
-  select
-    session.id, 'generation_completed', session.kind, session.owner,
-    jsonb_build_object(
-      'character_id', session.params ->> 'character_id',
-      'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
-    ),
-    session.finished_at
-  from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
-  where session.id = any(p_sessions) and kind.records_events;
-
-  if exists (select from listener.sessions as session where session.id = any(p_sessions) and session.kind = 'pack') then
+  with told as (
+    insert into listener.events as event (session, event, kind, owner, properties, at)
+    select
+      session.id, 'generation_completed', session.kind, session.owner,
+      jsonb_build_object(
+        'character_id', session.params ->> 'character_id',
+        'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
+      ),
+      session.finished_at
+    from listener.sessions as session
+    where
+      session.id = any(p_sessions)
+      and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+    returning event.kind
+  )
+  select bool_or(told.kind = 'pack') into v_has_pack from told;
+  if v_has_pack then
     perform listener.record_events(p_sessions, 'pack_completed');
   end if;
 end
@@ -3528,9 +3541,10 @@ begin
     ),
     session.started_at
   from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
   left join listener.workers as worker on session.worker = worker.id
-  where session.id = any(p_sessions) and kind.records_events;
+  where
+    session.id = any(p_sessions)
+    and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));
 end
 $$;
 
