@@ -62,10 +62,18 @@ async def sweep(project: Project, _: random.Random) -> None:
     await project.answer("sweep_sessions", p_limit=5)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+LIMITS = """
+update listener.plans
+set inserts_per_minute = 100000, inserts_per_day = 100000, running_at_once = 3, welcomes_per_hour = 100;
+update listener.kinds set running_at_once = 6, requests_per_minute = 10, cancel_refund = 'none';
+"""
+
+
+@pytest.mark.parametrize(("seed", "limits"), [(1, "select"), (2, "select"), (3, LIMITS)], ids=["1", "2", "limits"])
 async def test_everything_at_once_neither_deadlocks_nor_loses_a_credit(
-    project: Project, another: Opener, seed: int
+    project: Project, another: Opener, seed: int, limits: str
 ) -> None:
+    await project.connection.execute(limits)
     for owner in OWNERS:
         await project.grant(owner, 10_000)
 
