@@ -539,9 +539,31 @@ DOORS = (
     case(
         "a user reads the files of others",
         "policies/storage_objects",
-        " and split_part(name, '/', 1) = (select auth.uid())::text",
-        "",
+        "bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text",
+        "bucket_id in ('headshots', 'generated', 'uploads')",
         "roles",
+    ),
+    case(
+        "a user uploads into the folders of others",
+        "policies/storage_objects",
+        "with check (\n  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text\n)",
+        "with check (\n  bucket_id = 'uploads'\n)",
+        "roles",
+    ),
+    case(
+        "a user uploads among the results",
+        "policies/storage_objects",
+        "with check (\n  bucket_id = 'uploads' and",
+        "with check (\n  bucket_id in ('uploads', 'generated', 'headshots') and",
+        "roles",
+    ),
+    case(
+        "a user removes the uploads of others",
+        "policies/storage_objects",
+        "for delete to authenticated using (\n"
+        "  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text\n)",
+        "for delete to authenticated using (bucket_id = 'uploads')",
+        "strangers",
     ),
     case(
         "a user cancels the sessions of others",
