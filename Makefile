@@ -65,7 +65,7 @@ advisors: setup $(ADVISORS)/node_modules/.installed ## Supabase's own db lint an
 	@$(PY) -m pytest $(ADVISORS) $(ARGS)
 
 soak: setup ## the state machine of the SQL contract, for longer (EXAMPLES=2000)
-	@LISTENER_SOAK=$(or $(EXAMPLES),2000) $(PY) -m pytest -q --timeout=86400 tests/sql/test_state_machine.py $(ARGS)
+	@LISTENER_SOAK=$(or $(EXAMPLES),2000) $(PY) -m pytest -q tests/sql/test_state_machine.py $(ARGS)
 
 mutants: setup ## seeded defects of the SQL, each against the tests that must see it
 	@$(PY) -m tests.mutants $(ARGS)

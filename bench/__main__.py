@@ -27,9 +27,9 @@ def main() -> None:
     if "pickup" in names:
         asyncio.run(measure_pickup())
     if "queue" in names and asked.full:
-        measure_queue(count=8000, rounds=5, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
+        measure_queue(count=4000, rounds=3, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
     elif "queue" in names:
-        measure_queue(count=3000, rounds=3, batch=10, sizes=(1_000, 100_000), watchers=50)
+        measure_queue(count=2000, rounds=3, batch=10, sizes=(1_000, 100_000), watchers=50)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def measure_queue(count: int, rounds: int, batch: int, sizes: tuple[int, ...], w
     place_node_scripts()
     with durable_server() as server:
         sys.stdout.write(f"{server.version}, fsync on, {rounds} interleaved rounds, batch {batch}, medians\n")
+        sys.stdout.flush()
         against_peers(server, count, rounds, batch)
         against_size(server, count, rounds, batch, sizes)
         against_watchers(server, count, rounds, batch, watchers)
@@ -104,6 +105,7 @@ def print_table(title: str, samples: Samples, base: str) -> None:
             sys.stdout.write(
                 f"| {name} | {rate[name]:,.0f} | {cost[name]:.3f} | {rates:.2f} | {cost[name] / cost[base]:.2f} |\n"
             )
+    sys.stdout.flush()
 
 
 async def make_database(server: DurableServer, name: str, *, migrate: bool, finished: int = 0) -> None:

@@ -1,10 +1,15 @@
 -- rows of storage.buckets
--- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
+-- uploads: what users give to be worked on.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
-('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
+(
+  'uploads', 'uploads', false, 52428800,
+  array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
+)
 on conflict (id) do update
   set
     public = excluded.public,

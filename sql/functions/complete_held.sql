@@ -1,6 +1,7 @@
 -- listener.complete_held(worker, items) -> attempt_outcome[]
 -- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
--- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
+-- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
@@ -19,6 +20,7 @@ begin
     array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+      order by item.ordinal
     ) as outcomes,
     array_agg(
       row(
@@ -28,7 +30,9 @@ begin
       )::listener.visible_state
     ) as states
   into v_held
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  from rows from (
+    jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
+  ) with ordinality as item (session, attempt, result, refund, ordinal)
   inner join listener.sessions as held
     on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
@@ -37,11 +41,14 @@ begin
     from listener.artifact_lists as list
     where list.session = held.id and list.attempt = held.attempt
   ) as saved on true;
-  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+  if
+    v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id
+    or (select broken_at is not null from listener.session_tables as registry where registry.id = v_held.table_id)
+  then
     return null;
   end if;
 
-  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
     update listener.sessions as session
     set
@@ -55,7 +62,10 @@ begin
     raise exception 'held_no_longer' using errcode = 'SL000';
   end if;
   return v_held.outcomes;
-exception when sqlstate 'SL000' then
+exception when others then
+  if listener.is_transient(sqlstate) then
+    raise;
+  end if;
   return null;
 end
 $$;

@@ -49,7 +49,7 @@ begin
   ),
   fitting as (
     select
-      owned.id, owned.rank, owned.ord, policy.running_at_once,
+      owned.id, owned.rank, owned.ord, policy.running_at_once, policy.claimed_at,
       coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
       + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
     from owned
@@ -59,7 +59,7 @@ begin
   select fitting.id
   from fitting
   where fitting.running_at_once is null or fitting.nth_of_kind <= fitting.running_at_once
-  order by fitting.rank, fitting.ord
+  order by fitting.rank, fitting.claimed_at nulls first, fitting.ord
   limit p_limit;
 end
 $$;

@@ -1,5 +1,6 @@
 -- listener.due_sessions(kinds, limit) -> due_session[]
--- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare; the
+-- kind that was claimed last comes last, else a worker with one free slot would take the first kind for ever.
 -- Locks:  sessions, skip locked; never waits.
 create function listener.due_sessions(p_kinds text[], p_limit integer)
 returns listener.due_session[]
@@ -16,7 +17,8 @@ begin
     from unnest(p_kinds) with ordinality as wanted (kind, ord)
     cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
       with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
-    order by due.rank, wanted.ord
+    left join listener.kinds as policy on wanted.kind = policy.kind
+    order by due.rank, policy.claimed_at nulls first, wanted.ord
     limit p_limit
   );
 end

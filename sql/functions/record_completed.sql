@@ -6,20 +6,26 @@ returns void
 language plpgsql volatile security definer
 set search_path = ''
 as $$
+declare
+  v_has_pack boolean;
 begin
-  insert into listener.events (session, event, kind, owner, properties, at)
-  select
-    session.id, 'generation_completed', session.kind, session.owner,
-    jsonb_build_object(
-      'character_id', session.params ->> 'character_id',
-      'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
-    ),
-    session.finished_at
-  from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
-  where session.id = any(p_sessions) and kind.records_events;
-
-  if exists (select from listener.sessions as session where session.id = any(p_sessions) and session.kind = 'pack') then
+  with told as (
+    insert into listener.events as event (session, event, kind, owner, properties, at)
+    select
+      session.id, 'generation_completed', session.kind, session.owner,
+      jsonb_build_object(
+        'character_id', session.params ->> 'character_id',
+        'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
+      ),
+      session.finished_at
+    from listener.sessions as session
+    where
+      session.id = any(p_sessions)
+      and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+    returning event.kind
+  )
+  select bool_or(told.kind = 'pack') into v_has_pack from told;
+  if v_has_pack then
     perform listener.record_events(p_sessions, 'pack_completed');
   end if;
 end

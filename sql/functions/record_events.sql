@@ -2,8 +2,8 @@
 -- Writes an event of each session; generation_failed of those that failed, generation_completed of a pack with pack_completed.
 -- What every claim and completion tells is in record_started and record_completed, which need half the time of this statement.
 -- Called where a session is registered, claimed and settled, by that transaction: a second time would break the key.
--- One call for all sessions, not a trigger: at batch 10 claim and settlement cost 8 % more CPU with it, 12 % with a statement
--- trigger and 19 % with a row trigger; for kinds without events 2 % and 4 % (listener.kinds.records_events).
+-- One call for all sessions, not a trigger. Measured at batch 10, CPU of claim and settlement per session: 22 us more, against 32
+-- with a statement trigger and 50 with a row trigger; where listener.kinds.records_events is false 6, against 11.
 -- Security definer: nobody but these functions writes events.
 create function listener.record_events(p_sessions uuid[], p_event text)
 returns void

@@ -16,9 +16,10 @@ begin
     ),
     session.started_at
   from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
   left join listener.workers as worker on session.worker = worker.id
-  where session.id = any(p_sessions) and kind.records_events;
+  where
+    session.id = any(p_sessions)
+    and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));
 end
 $$;
 

@@ -43,7 +43,7 @@ begin
   if p_is_limited then
     perform listener.check_rates(v_owners);
   end if;
-  if v_table.credits > 0 then
+  if v_table.credits > 0 and not v_table.paid_by_app then
     perform listener.welcome_accounts(v_owners);
   end if;
 

@@ -13,18 +13,21 @@ begin
     select given.owner, given.ordinal, row_number() over (partition by given.owner order by given.ordinal) as nth
     from unnest(p_owners) with ordinality as given (owner, ordinal)
   ),
+  burst as (
+    select arrival.owner, count(*) as arrivals from arrival group by arrival.owner
+  ),
   place as (
     select
       account.owner,
       greatest(kind.virtual_time, turn.last_tag) as first_tag,
       kind.work / plan.weight as step,
       plan.head_start,
-      (select count(*) from arrival where arrival.owner = account.owner) as arrivals
-    from listener.accounts as account
+      burst.arrivals
+    from burst
+    inner join listener.accounts as account on burst.owner = account.owner
     inner join listener.plans as plan on account.plan = plan.plan
     inner join listener.kinds as kind on kind.kind = p_kind
     left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
-    where account.owner = any(p_owners)
   ),
   advanced as (
     insert into listener.turns (owner, kind, last_tag)

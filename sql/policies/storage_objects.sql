@@ -1,6 +1,17 @@
 -- policies of storage.objects
--- The buckets are private: an owner reads what lies in the folder that bears his id, and writes nothing.
+-- The buckets are private: an owner reads what lies in the folder that bears his id. He writes only to uploads, and there
+-- replaces nothing: an upload that a session names must stay what it was.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_uploads on storage.objects
+for insert to authenticated with check (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_removes_uploads on storage.objects
+for delete to authenticated using (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
 );

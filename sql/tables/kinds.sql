@@ -1,7 +1,8 @@
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
--- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers; null is no
+-- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
+-- sessions of it were last claimed; a worker of several kinds takes them in turn.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -16,6 +17,7 @@ create table listener.kinds (
   running_at_once integer,
   requests_per_minute integer,
   cancel_refund text not null default 'all',
+  claimed_at timestamptz,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),

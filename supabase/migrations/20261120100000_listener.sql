@@ -83,8 +83,9 @@ grant select on table listener.plans to service_role;
 
 -- listener.kinds
 -- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers;
--- null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered.
+-- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers; null is no
+-- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
+-- sessions of it were last claimed; a worker of several kinds takes them in turn.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
@@ -99,6 +100,7 @@ create table listener.kinds (
   running_at_once integer,
   requests_per_minute integer,
   cancel_refund text not null default 'all',
+  claimed_at timestamptz,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
@@ -951,8 +953,9 @@ $$;
 revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.advance_virtual_time(claimed, kinds)
--- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in any case,
--- without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
+-- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in
+-- any case, without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
+-- claimed_at says whose turn it is among kinds; not by listener.clock(), since it only orders claims and must never stand still.
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
 -- Locks:  kinds, ascending.
 create function listener.advance_virtual_time(p_claimed listener.due_session[], p_kinds text[])
@@ -960,6 +963,8 @@ returns void
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
+declare
+  v_now timestamptz := clock_timestamp();
 begin
   if cardinality(p_kinds) > 1 then
     perform from listener.kinds as kind
@@ -969,10 +974,12 @@ begin
   end if;
 
   update listener.kinds as kind
-  set virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag)
+  set
+    virtual_time = greatest(kind.virtual_time + 0.05 * claimed.work, claimed.furthest_tag),
+    claimed_at = v_now + claimed.last_place * interval '1 us'
   from (
-    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag
-    from unnest(p_claimed) as due
+    select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag, max(due.place) as last_place
+    from unnest(p_claimed) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     group by due.kind
   ) as claimed
   where kind.kind = claimed.kind;
@@ -1492,7 +1499,8 @@ grant execute on function listener.complete_applied(uuid[], jsonb) to service_ro
 
 -- listener.complete_held(worker, items) -> attempt_outcome[]
 -- Settles as completed what the worker plainly holds, without locking first. Null, and nothing written, as soon as one item is
--- stale, doubled, settled or to be refunded, its row out of reach, or of another table: then the fence decides item by item.
+-- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
+-- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
@@ -1511,6 +1519,7 @@ begin
     array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
+      order by item.ordinal
     ) as outcomes,
     array_agg(
       row(
@@ -1520,7 +1529,9 @@ begin
       )::listener.visible_state
     ) as states
   into v_held
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  from rows from (
+    jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
+  ) with ordinality as item (session, attempt, result, refund, ordinal)
   inner join listener.sessions as held
     on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
@@ -1529,11 +1540,14 @@ begin
     from listener.artifact_lists as list
     where list.session = held.id and list.attempt = held.attempt
   ) as saved on true;
-  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
+  if
+    v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id
+    or (select broken_at is not null from listener.session_tables as registry where registry.id = v_held.table_id)
+  then
     return null;
   end if;
 
-  v_done := cardinality(listener.show_states(v_held.table_id, v_held.states));
+  v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
     update listener.sessions as session
     set
@@ -1547,7 +1561,10 @@ begin
     raise exception 'held_no_longer' using errcode = 'SL000';
   end if;
   return v_held.outcomes;
-exception when sqlstate 'SL000' then
+exception when others then
+  if listener.is_transient(sqlstate) then
+    raise;
+  end if;
   return null;
 end
 $$;
@@ -1749,7 +1766,7 @@ begin
   ),
   fitting as (
     select
-      owned.id, owned.rank, owned.ord, policy.running_at_once,
+      owned.id, owned.rank, owned.ord, policy.running_at_once, policy.claimed_at,
       coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
       + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
     from owned
@@ -1759,7 +1776,7 @@ begin
   select fitting.id
   from fitting
   where fitting.running_at_once is null or fitting.nth_of_kind <= fitting.running_at_once
-  order by fitting.rank, fitting.ord
+  order by fitting.rank, fitting.claimed_at nulls first, fitting.ord
   limit p_limit;
 end
 $$;
@@ -1828,7 +1845,8 @@ revoke all on function listener.due_of_kind(text, integer) from public, anon, au
 grant execute on function listener.due_of_kind(text, integer) to service_role;
 
 -- listener.due_sessions(kinds, limit) -> due_session[]
--- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare.
+-- Locks the next sessions of each kind in fair order and merges the kinds by rank, since tags of two kinds do not compare; the
+-- kind that was claimed last comes last, else a worker with one free slot would take the first kind for ever.
 -- Locks:  sessions, skip locked; never waits.
 create function listener.due_sessions(p_kinds text[], p_limit integer)
 returns listener.due_session[]
@@ -1845,7 +1863,8 @@ begin
     from unnest(p_kinds) with ordinality as wanted (kind, ord)
     cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
       with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
-    order by due.rank, wanted.ord
+    left join listener.kinds as policy on wanted.kind = policy.kind
+    order by due.rank, policy.claimed_at nulls first, wanted.ord
     limit p_limit
   );
 end
@@ -2635,6 +2654,56 @@ $$;
 revoke all on function listener.kind_misfits(listener.session_tables, integer, integer, text)
 from public, anon, authenticated, service_role;
 
+-- listener.limited_demand() -> integer
+-- Sessions that run, or wait and are due as far as the limits of plans and kinds would let them run beside the others.
+create function listener.limited_demand()
+returns integer
+language sql volatile security invoker
+set search_path = ''
+as $$
+  with open as (
+    select
+      session.owner, session.kind,
+      count(*) filter (where session.status = 'processing') as running,
+      count(*) filter (where session.status <> 'processing') as waiting
+    from listener.sessions as session
+    where
+      session.status in ('queued', 'processing')
+      or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
+    group by session.owner, session.kind
+  ),
+  owned as (
+    select
+      open.kind, open.running, open.waiting, plan.running_at_once,
+      plan.running_at_once - sum(open.running) over (partition by open.owner)
+      - coalesce(
+        sum(open.waiting) over (partition by open.owner order by open.kind rows between unbounded preceding and 1 preceding), 0
+      ) as places
+    from open
+    inner join listener.accounts as account on open.owner = account.owner
+    inner join listener.plans as plan on account.plan = plan.plan
+  ),
+  wanted as (
+    select
+      owned.kind, sum(owned.running) as running,
+      sum(case when owned.running_at_once is null then owned.waiting else least(owned.waiting, greatest(owned.places, 0)) end)
+        as waiting
+    from owned
+    group by owned.kind
+  )
+  select coalesce(sum(
+    wanted.running + case
+      when policy.running_at_once is null then wanted.waiting
+      else least(wanted.waiting, greatest(policy.running_at_once - wanted.running, 0))
+    end
+  ), 0)::integer
+  from wanted
+  inner join listener.kinds as policy on wanted.kind = policy.kind
+$$;
+
+revoke all on function listener.limited_demand() from public, anon, authenticated;
+grant execute on function listener.limited_demand() to service_role;
+
 -- listener.live_beat(worker) -> bigint
 -- The number of heartbeats of a worker whose lease holds, else null.
 -- Security definer: service_role may read only (id, beats) of the published table.
@@ -3417,20 +3486,26 @@ returns void
 language plpgsql volatile security definer
 set search_path = ''
 as $$
+declare
+  v_has_pack boolean;
 begin
-  insert into listener.events (session, event, kind, owner, properties, at)
-  select
-    session.id, 'generation_completed', session.kind, session.owner,
-    jsonb_build_object(
-      'character_id', session.params ->> 'character_id',
-      'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
-    ),
-    session.finished_at
-  from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
-  where session.id = any(p_sessions) and kind.records_events;
-
-  if exists (select from listener.sessions as session where session.id = any(p_sessions) and session.kind = 'pack') then
+  with told as (
+    insert into listener.events as event (session, event, kind, owner, properties, at)
+    select
+      session.id, 'generation_completed', session.kind, session.owner,
+      jsonb_build_object(
+        'character_id', session.params ->> 'character_id',
+        'duration_ms', floor(1000 * extract(epoch from session.finished_at - session.started_at))::bigint
+      ),
+      session.finished_at
+    from listener.sessions as session
+    where
+      session.id = any(p_sessions)
+      and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+    returning event.kind
+  )
+  select bool_or(told.kind = 'pack') into v_has_pack from told;
+  if v_has_pack then
     perform listener.record_events(p_sessions, 'pack_completed');
   end if;
 end
@@ -3443,8 +3518,8 @@ grant execute on function listener.record_completed(uuid[]) to service_role;
 -- Writes an event of each session; generation_failed of those that failed, generation_completed of a pack with pack_completed.
 -- What every claim and completion tells is in record_started and record_completed, which need half the time of this statement.
 -- Called where a session is registered, claimed and settled, by that transaction: a second time would break the key.
--- One call for all sessions, not a trigger: at batch 10 claim and settlement cost 8 % more CPU with it, 12 % with a statement
--- trigger and 19 % with a row trigger; for kinds without events 2 % and 4 % (listener.kinds.records_events).
+-- One call for all sessions, not a trigger. Measured at batch 10, CPU of claim and settlement per session: 22 us more, against 32
+-- with a statement trigger and 50 with a row trigger; where listener.kinds.records_events is false 6, against 11.
 -- Security definer: nobody but these functions writes events.
 create function listener.record_events(p_sessions uuid[], p_event text)
 returns void
@@ -3516,9 +3591,10 @@ begin
     ),
     session.started_at
   from listener.sessions as session
-  inner join listener.kinds as kind on session.kind = kind.kind
   left join listener.workers as worker on session.worker = worker.id
-  where session.id = any(p_sessions) and kind.records_events;
+  where
+    session.id = any(p_sessions)
+    and session.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));
 end
 $$;
 
@@ -3802,7 +3878,7 @@ begin
   if p_is_limited then
     perform listener.check_rates(v_owners);
   end if;
-  if v_table.credits > 0 then
+  if v_table.credits > 0 and not v_table.paid_by_app then
     perform listener.welcome_accounts(v_owners);
   end if;
 
@@ -4683,18 +4759,21 @@ begin
     select given.owner, given.ordinal, row_number() over (partition by given.owner order by given.ordinal) as nth
     from unnest(p_owners) with ordinality as given (owner, ordinal)
   ),
+  burst as (
+    select arrival.owner, count(*) as arrivals from arrival group by arrival.owner
+  ),
   place as (
     select
       account.owner,
       greatest(kind.virtual_time, turn.last_tag) as first_tag,
       kind.work / plan.weight as step,
       plan.head_start,
-      (select count(*) from arrival where arrival.owner = account.owner) as arrivals
-    from listener.accounts as account
+      burst.arrivals
+    from burst
+    inner join listener.accounts as account on burst.owner = account.owner
     inner join listener.plans as plan on account.plan = plan.plan
     inner join listener.kinds as kind on kind.kind = p_kind
     left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
-    where account.owner = any(p_owners)
   ),
   advanced as (
     insert into listener.turns (owner, kind, last_tag)
@@ -5028,47 +5107,25 @@ revoke all on function listener.withdraw_sessions() from public, anon, authentic
 -- Never null.
 create function public.worker_demand()
 returns integer
-language sql volatile security invoker
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
-  with open as (
-    select
-      session.owner, session.kind,
-      count(*) filter (where session.status = 'processing') as running,
-      count(*) filter (where session.status <> 'processing') as waiting
+begin
+  if
+    exists (select from listener.plans as plan where plan.running_at_once is not null)
+    or exists (select from listener.kinds as kind where kind.running_at_once is not null)
+  then
+    return listener.limited_demand();
+  end if;
+  return (
+    select count(*)
     from listener.sessions as session
     where
-      session.status in ('queued', 'processing')
+      session.status = 'queued'
+      or session.status = 'processing'
       or (session.status = 'delayed' and session.run_at <= (select listener.clock()))
-    group by session.owner, session.kind
-  ),
-  owned as (
-    select
-      open.kind, open.running, open.waiting, plan.running_at_once,
-      plan.running_at_once - sum(open.running) over (partition by open.owner)
-      - coalesce(
-        sum(open.waiting) over (partition by open.owner order by open.kind rows between unbounded preceding and 1 preceding), 0
-      ) as places
-    from open
-    inner join listener.accounts as account on open.owner = account.owner
-    inner join listener.plans as plan on account.plan = plan.plan
-  ),
-  wanted as (
-    select
-      owned.kind, sum(owned.running) as running,
-      sum(case when owned.running_at_once is null then owned.waiting else least(owned.waiting, greatest(owned.places, 0)) end)
-        as waiting
-    from owned
-    group by owned.kind
-  )
-  select coalesce(sum(
-    wanted.running + case
-      when policy.running_at_once is null then wanted.waiting
-      else least(wanted.waiting, greatest(policy.running_at_once - wanted.running, 0))
-    end
-  ), 0)::integer
-  from wanted
-  inner join listener.kinds as policy on wanted.kind = policy.kind
+  );
+end
 $$;
 
 revoke all on function public.worker_demand() from public, anon, authenticated;
@@ -5144,19 +5201,35 @@ create policy headshot_sessions_owner_inserts on public.headshot_sessions
 for insert to authenticated with check ((select auth.uid()) = user_id);
 
 -- policies of storage.objects
--- The buckets are private: an owner reads what lies in the folder that bears his id, and writes nothing.
+-- The buckets are private: an owner reads what lies in the folder that bears his id. He writes only to uploads, and there
+-- replaces nothing: an upload that a session names must stay what it was.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_uploads on storage.objects
+for insert to authenticated with check (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
+);
+
+create policy listener_owner_removes_uploads on storage.objects
+for delete to authenticated using (
+  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 -- rows of storage.buckets
--- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own.
+-- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
+-- uploads: what users give to be worked on.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
-('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4'])
+('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
+(
+  'uploads', 'uploads', false, 52428800,
+  array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
+)
 on conflict (id) do update
   set
     public = excluded.public,

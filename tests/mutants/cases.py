@@ -325,9 +325,23 @@ CLAIM = (
     case(
         "kinds are merged by their names",
         "functions/due_sessions",
-        "order by due.rank, wanted.ord",
+        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
         "order by wanted.ord, due.rank",
         "turns",
+    ),
+    case(
+        "one free slot takes the first kind for ever",
+        "functions/due_sessions",
+        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
+        "order by due.rank, wanted.ord",
+        "turns",
+    ),
+    case(
+        "a limit that is not set is a limit of none",
+        "functions/check_rates",
+        "allowance.sessions is not null and (",
+        "(",
+        "check_rates",
     ),
     case(
         "a session is locked before its row",
@@ -525,9 +539,31 @@ DOORS = (
     case(
         "a user reads the files of others",
         "policies/storage_objects",
-        " and split_part(name, '/', 1) = (select auth.uid())::text",
-        "",
+        "bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text",
+        "bucket_id in ('headshots', 'generated', 'uploads')",
         "roles",
+    ),
+    case(
+        "a user uploads into the folders of others",
+        "policies/storage_objects",
+        "with check (\n  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text\n)",
+        "with check (\n  bucket_id = 'uploads'\n)",
+        "roles",
+    ),
+    case(
+        "a user uploads among the results",
+        "policies/storage_objects",
+        "with check (\n  bucket_id = 'uploads' and",
+        "with check (\n  bucket_id in ('uploads', 'generated', 'headshots') and",
+        "roles",
+    ),
+    case(
+        "a user removes the uploads of others",
+        "policies/storage_objects",
+        "for delete to authenticated using (\n"
+        "  bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text\n)",
+        "for delete to authenticated using (bucket_id = 'uploads')",
+        "strangers",
     ),
     case(
         "a user cancels the sessions of others",

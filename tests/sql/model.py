@@ -119,6 +119,7 @@ class Model:
     def __init__(self, now: datetime, kinds: Iterable[str]) -> None:
         self.now = now
         self.virtual_times = dict.fromkeys(kinds, 0.0)
+        self.last_claims = dict.fromkeys(self.virtual_times, 0)
         self.accounts: dict[UUID, Account] = {}
         self.grants: dict[str, tuple[UUID, int]] = {}
         self.workers: dict[UUID, Worker] = {}
@@ -178,8 +179,10 @@ class Model:
         due = []
         for ordinal, kind in enumerate(kinds):
             queued = sorted((s for s in self._with("queued") if s.kind == kind), key=lambda session: session.turn)
-            due += [(rank, ordinal, session) for rank, session in enumerate(queued[:limit])]
-        taken = [session for _, _, session in sorted(due, key=lambda place: place[:2])[:limit]]
+            due += [(rank, self.last_claims[kind], ordinal, session) for rank, session in enumerate(queued[:limit])]
+        taken = [session for *_, session in sorted(due, key=lambda place: place[:3])[:limit]]
+        for place, session in enumerate(taken, max(self.last_claims.values()) + 1):
+            self.last_claims[session.kind] = place
         for session in taken:
             session.status, session.worker, session.claim = "processing", worker, claim
             session.attempt += 1

@@ -90,13 +90,14 @@ async def test_parallel_claims_never_give_one_session_twice(project: Project, ow
     assert await project.value("select max(attempt) from listener.sessions") == 1
 
 
-async def test_a_claim_does_not_wait_for_another(project: Project, owner: UUID, another: Opener) -> None:
+@pytest.mark.parametrize("limit", [4, 12])  # by tens and one by one are two queries
+async def test_a_claim_does_not_wait_for_another(project: Project, owner: UUID, another: Opener, limit: int) -> None:
     await project.insert(owner, 4)
     other = await another()
     await other.connection.execute("begin")
     await other.connection.execute("select listener.due_sessions(array['headshot'], 2)")
     await project.connection.execute("set lock_timeout = '2s'")
-    assert len(await project.claim(await project.worker(), 4)) == 2
+    assert len(await project.claim(await project.worker(), limit)) == 2
     await other.connection.execute("rollback")
 
 

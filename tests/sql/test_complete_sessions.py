@@ -6,7 +6,7 @@ import asyncio
 from uuid import UUID
 
 from tests.sql.conftest import Opener
-from tests.sql.project import Project, until_blocked
+from tests.sql.project import SECOND_TABLE, Project, until_blocked
 
 
 async def test_a_completed_session_is_shown_and_its_credits_are_kept(project: Project, owner: UUID) -> None:
@@ -83,3 +83,59 @@ async def test_a_completion_that_waited_for_a_rescue_is_refused(project: Project
         await sweeper.connection.execute("commit")
     assert completed.result() == ("refused", "SL001")
     assert (await project.session(held))["status"] == (await project.row(held))["status"] == "queued"
+
+
+async def test_an_artifact_that_was_saved_while_the_completion_waited_is_shown(
+    project: Project, another: Opener
+) -> None:
+    held = await project.held()
+    artifact = held.item(name="image", bucket="headshots", path="a/b.png", size_bytes=1, content_type="image/png")
+    settler, watcher = await another(), await another()
+    async with asyncio.TaskGroup() as group, project.connection.transaction():
+        await project.outcomes("add_artifacts", held.worker, artifact)
+        completing = group.create_task(settler.settle("complete_sessions", held, result={}))
+        await until_blocked(watcher.connection, settler.connection)
+    assert completing.result() == ("applied", None)
+    assert [shown["name"] for shown in (await project.row(held))["result"]["artifacts"]] == ["image"]
+
+
+async def test_a_cancel_that_was_asked_while_the_completion_waited_is_told(
+    project: Project, another: Opener, owner: UUID
+) -> None:
+    held = await project.held(owner=owner)
+    settler, watcher = await another(), await another()
+    async with asyncio.TaskGroup() as group, project.acting("authenticated", owner) as connection:
+        await connection.execute("select public.cancel_session($1)", held.row)
+        completing = group.create_task(
+            settler.rpc("complete_sessions", p_worker=held.worker, p_items=[held.item(result={})])
+        )
+        await until_blocked(watcher.connection, settler.connection)
+    assert [(row["outcome"], row["cancel_requested"]) for row in completing.result()] == [("applied", True)]
+    assert (await project.row(held))["status"] == "completed"
+
+
+async def test_one_call_settles_sessions_of_two_tables_and_answers_in_order(project: Project, owner: UUID) -> None:
+    await project.connection.execute(SECOND_TABLE)
+    await project.grant(owner, 10)
+    await project.insert(owner, 3)
+    await project.connection.execute(
+        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 3)", owner
+    )
+    worker = await project.worker(kinds=("headshot", "tryon"))
+    claimed = await project.claim(worker, 6, None, "headshot", "tryon")
+    items = [{"session": str(row["session"]), "attempt": 1, "result": {}} for row in reversed(claimed)]
+    answers = await project.rpc("complete_sessions", p_worker=worker, p_items=items)
+    assert [(str(row["session"]), row["outcome"]) for row in answers] == [(i["session"], "applied") for i in items]
+    shown = await project.rows(
+        "select status from public.headshot_sessions union all select status from public.tryon_sessions"
+    )
+    assert [row["status"] for row in shown] == ["completed"] * 6
+
+
+async def test_answers_come_in_the_order_of_the_items(project: Project, owner: UUID) -> None:
+    await project.insert(owner, 9)
+    worker = await project.worker()
+    claimed = sorted(await project.claim(worker, 9), key=lambda row: str(row["session"])[::-1])
+    items = [{"session": str(row["session"]), "attempt": 1, "result": {}} for row in claimed]
+    answers = await project.rpc("complete_sessions", p_worker=worker, p_items=items)
+    assert [str(row["session"]) for row in answers] == [item["session"] for item in items]

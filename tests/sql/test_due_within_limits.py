@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from uuid import UUID, uuid4
 
 import pytest
@@ -149,3 +150,21 @@ async def test_with_wide_limits_the_order_is_that_of_due_sessions(project: Proje
     await limit_kind(project, 100)
     limited = await project.value("select listener.due_within_limits(array['headshot'], $1)", count)
     assert limited == [row["due"] for row in plain]
+
+
+async def test_a_claim_within_limits_does_not_read_the_backlog(project: Project) -> None:
+    await project.connection.execute("update listener.session_tables set credits = 0")
+    await project.connection.execute(
+        "insert into public.headshot_sessions (user_id, prompt) "
+        "select ('00000000-0000-0000-0000-' || lpad((n % 100)::text, 12, '0'))::uuid, 'p' "
+        "from generate_series(1, 20000) as n"
+    )
+    await project.connection.execute("analyze listener.sessions; analyze listener.accounts")
+    await limit_owners(project, 3)
+    for _ in range(8):  # beyond the calls after which PostgreSQL settles for a plan
+        assert len(await project.value("select listener.due_within_limits(array['headshot'], 10)")) == 10
+    explained = await project.value(
+        "explain (analyze, buffers, format json) select listener.due_within_limits(array['headshot'], 10)"
+    )
+    plan = json.loads(explained)[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1000

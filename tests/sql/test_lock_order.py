@@ -62,10 +62,18 @@ async def sweep(project: Project, _: random.Random) -> None:
     await project.answer("sweep_sessions", p_limit=5)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+LIMITS = """
+update listener.plans
+set inserts_per_minute = 100000, inserts_per_day = 100000, running_at_once = 3, welcomes_per_hour = 100;
+update listener.kinds set running_at_once = 6, requests_per_minute = 10, cancel_refund = 'none';
+"""
+
+
+@pytest.mark.parametrize(("seed", "limits"), [(1, "select"), (2, "select"), (3, LIMITS)], ids=["1", "2", "limits"])
 async def test_everything_at_once_neither_deadlocks_nor_loses_a_credit(
-    project: Project, another: Opener, seed: int
+    project: Project, another: Opener, seed: int, limits: str
 ) -> None:
+    await project.connection.execute(limits)
     for owner in OWNERS:
         await project.grant(owner, 10_000)
 
@@ -83,13 +91,16 @@ async def test_everything_at_once_neither_deadlocks_nor_loses_a_credit(
     assert await project.value("select bool_and(broken_at is null) from listener.session_tables")
 
 
-async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(project: Project, another: Opener) -> None:
+@pytest.mark.parametrize("function", ["complete_sessions", "fail_sessions", "report_progress"])
+async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(
+    project: Project, another: Opener, function: str
+) -> None:
     held = await project.held()
     settler = await another()
     await project.connection.execute("begin")
     await project.connection.execute("select from public.headshot_sessions where id = $1 for update", held.row)
     async with asyncio.TaskGroup() as group:
-        group.create_task(settler.settle("complete_sessions", held, result={}))
+        settled = group.create_task(settler.settle(function, held, code="x", result={}))
         watcher = await another()
         await until_blocked(watcher.connection, settler.connection)
         free = await watcher.value(
@@ -97,7 +108,7 @@ async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(projec
         )
         assert free == held.session
         await project.connection.execute("commit")
-    assert (await project.row(held))["status"] == "completed"
+    assert settled.result() == ("applied", None)
 
 
 async def test_failing_sessions_of_two_owners_locks_accounts_in_one_order(project: Project, another: Opener) -> None:

@@ -160,22 +160,38 @@ async def test_the_private_schema_is_closed_to_users(project: Project, owner: UU
                 await connection.fetch(f"select 1 from listener.{table}")
 
 
-async def test_an_owner_reads_only_the_folder_with_his_id(project: Project, owner: UUID) -> None:
+@pytest.mark.parametrize("bucket", ["headshots", "generated", "uploads"])
+async def test_an_owner_reads_only_the_folder_with_his_id(project: Project, owner: UUID, bucket: str) -> None:
     other = uuid4()
     for name in (f"{owner}/a.png", f"{other}/b.png"):
-        await project.connection.execute("insert into storage.objects (bucket_id, name) values ('headshots', $1)", name)
+        await project.connection.execute("insert into storage.objects (bucket_id, name) values ($1, $2)", bucket, name)
     async with project.acting("authenticated", owner) as connection:
         seen = await connection.fetch("select name from storage.objects")
         assert [row["name"] for row in seen] == [f"{owner}/a.png"]
-    async with project.acting("authenticated", owner) as connection:
+
+
+@pytest.mark.parametrize(
+    ("bucket", "folder", "may"),
+    [("uploads", "own", True), ("uploads", "other", False), ("headshots", "own", False), ("generated", "own", False)],
+)
+async def test_an_owner_uploads_only_inputs_and_only_to_his_folder(
+    project: Project, owner: UUID, bucket: str, folder: str, may: bool
+) -> None:
+    name = f"{owner if folder == 'own' else uuid4()}/mine.png"
+    put = "insert into storage.objects (bucket_id, name) values ($1, $2)"
+    if may:
+        async with project.acting("authenticated", owner) as connection:
+            await connection.execute(put, bucket, name)
+            assert await connection.execute("update storage.objects set name = name || 'x'") == "UPDATE 0"
+    else:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute(
-                "insert into storage.objects (bucket_id, name) values ('headshots', $1)", f"{owner}/mine.png"
-            )
+            async with project.acting("authenticated", owner) as connection:
+                await connection.execute(put, bucket, name)
 
 
-async def test_the_bucket_is_private(project: Project) -> None:
-    assert await project.value("select public from storage.buckets where id = 'headshots'") is False
+async def test_the_buckets_are_private(project: Project) -> None:
+    found = await project.rows("select id, public from storage.buckets order by id")
+    assert found == [{"id": name, "public": False} for name in ("generated", "headshots", "uploads")]
 
 
 async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Project) -> None:

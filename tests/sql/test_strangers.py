@@ -226,3 +226,21 @@ async def test_service_role_reads_of_a_worker_only_that_it_beats(project: Projec
     for column in ("name", "devices", "lease_expires_at", "kinds"):
         assert await refused(project, "service_role", None, f"select {column} from listener.workers") == "42501"
     assert await refused(project, "service_role", None, "update listener.workers set beats = 0") == "42501"
+
+
+async def test_an_owner_removes_his_own_uploads_alone(world: World) -> None:
+    project = world.project
+    for owner in world.users:
+        for bucket in ("uploads", "generated"):
+            await project.connection.execute(
+                "insert into storage.objects (bucket_id, name) values ($1, $2)", bucket, f"{owner}/image.png"
+            )
+    async with project.acting("authenticated", world.users[0]) as connection:
+        await connection.execute("set local storage.allow_delete_query = 'true'")  # as the Storage API does
+        # Without a condition: one that names a column would be held to what he may read, too.
+        await connection.execute("delete from storage.objects")
+    left = {
+        (row["bucket_id"], row["name"]) for row in await project.rows("select bucket_id, name from storage.objects")
+    }
+    mine, others = (f"{user}/image.png" for user in world.users)
+    assert left == {("generated", mine), ("uploads", others), ("generated", others)}

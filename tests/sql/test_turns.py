@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from tests.sql.project import Project
+from tests.sql.project import SECOND_TABLE, Project
 
 
 async def order(project: Project, worker: UUID, count: int) -> list[UUID]:
@@ -95,6 +95,21 @@ async def test_two_kinds_share_a_worker_whatever_their_tags(project: Project, ow
     assert kinds == ["headshot", "tryon"] * 3
 
 
+async def test_a_worker_with_one_free_slot_takes_its_kinds_in_turn(project: Project, owner: UUID) -> None:
+    await project.connection.execute(SECOND_TABLE)
+    await project.grant(owner, 30)
+    await project.insert(owner, 10)
+    await project.connection.execute(
+        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
+    )
+    worker = await project.worker(kinds=("headshot", "tryon"))
+    kinds = [
+        [row["kind"] for row in await project.claim(worker, n, None, "headshot", "tryon")] for n in (1, 1, 1, 3, 1)
+    ]
+    h, t = "headshot", "tryon"
+    assert kinds == [[h], [t], [h], [t, h, t], [h]]
+
+
 async def test_a_retry_keeps_its_place(project: Project, owner: UUID) -> None:
     held = await project.held(owner=owner)
     before = await project.session(held)
@@ -113,3 +128,14 @@ async def test_virtual_time_never_goes_back(project: Project, owner: UUID) -> No
         await project.claim(worker)
         times.append(await project.value("select virtual_time from listener.kinds where kind = 'headshot'"))
     assert times == sorted(set(times))
+
+
+async def test_the_turns_of_ten_thousand_owners_take_no_time_that_grows_with_their_square(project: Project) -> None:
+    await project.connection.execute(
+        "insert into listener.accounts (owner) select gen_random_uuid() from generate_series(1, 10000);"
+        "set statement_timeout = '3s'"
+    )
+    given = await project.value(
+        "select count(*) from listener.take_turns('headshot', array(select owner from listener.accounts))"
+    )
+    assert given == 10_000

@@ -35,5 +35,6 @@ class Drain:
         self.started, self.cpu_s = time.perf_counter(), cpu_s()
 
     def done(self, count: int) -> None:
-        """Say what the drain took."""
+        """Say what the drain took; return when the driver has read what the servers used."""
         say(count=count, seconds=time.perf_counter() - self.started, cpu_s=cpu_s() - self.cpu_s)
+        sys.stdin.readline()
