@@ -46,7 +46,7 @@ set session_replication_role = replica;
 delete from listener.events; delete from listener.artifacts; delete from listener.sessions; delete from listener.turns;
 delete from listener.ledger; delete from listener.accounts; delete from listener.workers;
 delete from public.headshot_sessions; delete from public.tryon_sessions;
-update listener.kinds set virtual_time = 0;
+update listener.kinds set virtual_time = 0, claimed_at = null;
 set session_replication_role = origin;
 """
 STATE = """
