@@ -107,17 +107,19 @@ def test_supabase_holds_no_python_because_it_would_hide_the_client_package() -> 
     assert not modules & {"realtime", "storage", "supabase"}
 
 
-@pytest.mark.parametrize("pattern", [r"registry\.npmjs", r"pythonhosted", r"pypi\.org", r"deb\.debian"])
-def test_no_registry_host_is_named(pattern: str) -> None:
+# In two halves each, so that this file does not name them.
+@pytest.mark.parametrize(
+    ("first", "second"), [("registry.", "npmjs"), ("python", "hosted"), ("pypi", ".org"), ("deb.", "debian")]
+)
+def test_no_registry_host_is_named(first: str, second: str) -> None:
     suffixes = {".py", ".sql", ".json", ".toml", ".md", ".yml", ".yaml", ".js", ".mjs", ".html", ".npmrc", ""}
     skipped = {".git", "node_modules", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
     named = [
         relative(path)
         for path in ROOT.rglob("*")
         if path.is_file()
-        and path != Path(__file__)
         and path.suffix in suffixes
         and not any(part in skipped or part.startswith(".venv") for part in path.relative_to(ROOT).parts)
-        and re.search(pattern, path.read_text(encoding="utf-8", errors="ignore"))
+        and first + second in path.read_text(encoding="utf-8", errors="ignore")
     ]
     assert not named
