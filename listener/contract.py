@@ -212,7 +212,6 @@ class Context(Protocol):
 
 
 P = TypeVar("P", bound=BaseModel)
-P_contra = TypeVar("P_contra", bound=BaseModel, contravariant=True)
 
 
 class Handler(Protocol[P]):

@@ -13,7 +13,7 @@ from aiohttp import web
 from devstack.rest.errors import RestError
 from devstack.rest.request import OBJECT_TYPE, Asked
 
-OK, CREATED, NO_CONTENT, PARTIAL = 200, 201, 204, 206
+OK, NO_CONTENT, PARTIAL = 200, 204, 206
 
 
 def check_single(asked: Asked, row_count: int) -> None:

@@ -90,7 +90,6 @@ class LocalGenerator:
             self._give_up(run)
 
     def _give_up(self, run: Run) -> None:
-        run.given_up = True
         if run in self._waiting:
             self._waiting.remove(run)
         elif run is self._running and self._child is not None:

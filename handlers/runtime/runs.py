@@ -33,7 +33,6 @@ class Run:
 
     number: int
     request: GenerationRequest
-    given_up: bool = False
     events: asyncio.Queue[Beat | Done | AttemptFailure] = field(default_factory=asyncio.Queue)
 
     @property
