@@ -9,14 +9,14 @@ as $$
 declare
   v_now timestamptz := listener.clock();
 begin
-  update listener.sessions as session
-  set
-    status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now,
-    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
-    error_code = null, error_message = null, error_details = null,
-    refund_due = nullif(least(greatest(item.refund, 0), session.cost), 0)
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
-  where session.id = any(p_sessions) and session.id = item.session and session.attempt = item.attempt;
+  perform listener.write_completed(
+    array_agg(item.session), null, array_agg(case when jsonb_typeof(item.result) = 'object' then item.result end),
+    array_agg(item.refund), v_now
+  )
+  from listener.sessions as session
+  inner join jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+    on session.id = item.session and session.attempt = item.attempt
+  where session.id = any(p_sessions);
   if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
     perform listener.refund(p_sessions);
   end if;

@@ -50,13 +50,7 @@ begin
 
   v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
-    update listener.sessions as session
-    set
-      status = 'completed', progress = 100, note = null, finished_at = v_now, updated_at = v_now, result = settled.result,
-      error_code = null, error_message = null, error_details = null
-    from unnest(v_held.sessions, v_held.versions, v_held.results) as settled (id, version, result)
-    where session.id = settled.id and session.xmin = settled.version;
-    get diagnostics v_done = row_count;
+    v_done := listener.write_completed(v_held.sessions, v_held.versions, v_held.results, null, v_now);
   end if;
   if v_done <> v_count then
     raise exception 'held_no_longer' using errcode = 'SL000';

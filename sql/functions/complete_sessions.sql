@@ -9,16 +9,11 @@ set search_path = ''
 as $$
 declare
   v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
-  v_applied uuid[];
 begin
   if v_outcomes is null then
     v_outcomes := listener.fence(p_worker, p_items, '{completed}');
-    v_applied := listener.applied(v_outcomes);
-    perform listener.complete_applied(v_applied, p_items);
-  else
-    v_applied := listener.applied(v_outcomes);
+    perform listener.complete_applied(listener.applied(v_outcomes), p_items);
   end if;
-  perform listener.record_completed(v_applied);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
 end

@@ -1,9 +1,8 @@
 -- listener.record_stored() trigger, after insert, for each statement, transition table new_artifacts
 -- Writes image_stored for artifacts that are new; one that replaces another of its name is no new event.
--- Security definer: see record_events.
 create function listener.record_stored()
 returns trigger
-language plpgsql volatile security definer
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
 begin

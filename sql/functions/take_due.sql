@@ -9,12 +9,12 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_beat bigint := listener.live_beat(p_worker);
+  v_worker record := listener.live_worker(p_worker);
   v_now timestamptz := listener.clock();
   v_due listener.due_session[];
   v_taken uuid[];
 begin
-  if v_beat is null then
+  if v_worker.beat is null then
     return '{}'::uuid[];
   end if;
   if
@@ -35,14 +35,21 @@ begin
   end if;
   v_taken := array(select due.session from unnest(v_due) as due);
 
-  update listener.sessions as session
-  set
-    status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
-    claimed_beat = v_beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
-  where session.id = any(v_taken);
-
-  perform listener.record_started(v_taken);
-  perform listener.advance_virtual_time(v_due, p_kinds);
+  with started as (
+    update listener.sessions as session
+    set
+      status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
+      claimed_beat = v_worker.beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
+    where session.id = any(v_taken)
+    returning session.id, session.attempt, session.kind, session.owner, session.params ->> 'character_id' as character_id
+  )
+  insert into listener.events (session, event, occurrence, kind, owner, properties, at)
+  select
+    started.id, 'generation_started', started.attempt::text, started.kind, started.owner,
+    jsonb_build_object('character_id', started.character_id, 'model', v_worker.models ->> started.kind), v_now
+  from started
+  where started.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));
+  perform listener.advance_virtual_time(v_due);
   return v_taken;
 end
 $$;

@@ -29,4 +29,4 @@ create index events_by_time on listener.events using brin (at);
 
 alter table listener.events enable row level security;
 revoke all on table listener.events from public, anon, authenticated, service_role;
-grant select on table listener.events to service_role;
+grant select, insert on table listener.events to service_role;

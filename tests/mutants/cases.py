@@ -47,8 +47,8 @@ FENCE = (
     ),
     case(
         "what was read before the lock is believed",
-        "functions/complete_held",
-        " and session.xmin = settled.version",
+        "functions/write_completed",
+        " and session.xmin = coalesce(given.version, session.xmin)",
         "",
         "complete_sessions",
         "lock_order",
@@ -191,9 +191,9 @@ MONEY = (
     ),
     case(
         "the refund of a part is not bounded",
-        "functions/complete_applied",
-        "nullif(least(greatest(item.refund, 0), session.cost), 0)",
-        "nullif(greatest(item.refund, 0), 0)",
+        "functions/write_completed",
+        "nullif(least(greatest(given.refund, 0), session.cost), 0)",
+        "nullif(greatest(given.refund, 0), 0)",
         "refund",
     ),
     case(
@@ -295,7 +295,7 @@ CLAIM = (
     ),
     case(
         "a worker without a lease claims",
-        "functions/live_beat",
+        "functions/live_worker",
         " and worker.lease_expires_at > v_now",
         "",
         "claim_sessions",
@@ -311,14 +311,14 @@ CLAIM = (
     case(
         "virtual time is not advanced",
         "functions/take_due",
-        "  perform listener.advance_virtual_time(v_due, p_kinds);\n",
+        "  perform listener.advance_virtual_time(v_due);\n",
         "",
         "turns",
     ),
     case(
         "virtual time does not drift",
         "functions/advance_virtual_time",
-        "kind.virtual_time + 0.05 * claimed.work",
+        "kind.virtual_time + 0.05 * v_claimed.work",
         "kind.virtual_time",
         "turns",
     ),
@@ -612,8 +612,8 @@ EVENTS = (
     ),
     case(
         "the starts of two attempts are not told apart",
-        "functions/record_started",
-        "'generation_started', session.attempt::text,",
+        "functions/take_due",
+        "'generation_started', started.attempt::text,",
         "'generation_started', '',",
         "record_events",
     ),
@@ -633,17 +633,17 @@ EVENTS = (
     ),
     case(
         "a completion is not told",
-        "functions/complete_sessions",
-        "  perform listener.record_completed(v_applied);\n",
-        "",
+        "functions/write_completed",
+        "where settled.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))",
+        "where false",
         "record_events",
     ),
     case(
-        "a start is told again when the claim is repeated",
-        "functions/claim_sessions",
-        "  return query\n",
-        "  perform listener.record_started(v_claimed);\n  return query\n",
-        "claim_sessions",
+        "a start is told though the kind records no events",
+        "functions/take_due",
+        "  where started.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));\n",
+        "  ;\n",
+        "record_events",
     ),
 )
 

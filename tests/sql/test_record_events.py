@@ -190,7 +190,7 @@ async def test_an_insert_that_cannot_be_paid_tells_nothing(project: Project, own
 async def test_the_same_event_twice_breaks_the_key(project: Project, owner: UUID) -> None:
     held = await project.held(owner=owner)
     with pytest.raises(asyncpg.UniqueViolationError):
-        await project.value("select listener.record_events(array[$1::uuid], 'generation_started')", held.session)
+        await project.value("select listener.record_events(array[$1::uuid], 'generation_queued')", held.session)
 
 
 async def test_settlements_at_the_same_time_tell_one_end(project: Project, another: Opener, owner: UUID) -> None:

@@ -1,0 +1,47 @@
+-- listener.write_completed(sessions, versions, results, refunds, now) -> integer
+-- Settles sessions as completed and tells analytics so, in one statement: reading each session again for its event cost a tenth
+-- of a settlement. Those whose xmin is no longer the given version are left alone; null means any. Returns how many it wrote.
+-- Locks:  sessions.
+create function listener.write_completed(
+  p_sessions uuid[], p_versions xid[], p_results jsonb[], p_refunds integer[], p_now timestamptz
+)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_count integer;
+  v_packs uuid[];
+begin
+  with settled as (
+    update listener.sessions as session
+    set
+      status = 'completed', progress = 100, note = null, finished_at = p_now, updated_at = p_now, result = given.result,
+      error_code = null, error_message = null, error_details = null,
+      refund_due = nullif(least(greatest(given.refund, 0), session.cost), 0)
+    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund)
+    where session.id = given.id and session.xmin = coalesce(given.version, session.xmin)
+    returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at
+  ),
+  told as (
+    insert into listener.events (session, event, kind, owner, properties, at)
+    select
+      settled.id, 'generation_completed', settled.kind, settled.owner,
+      jsonb_build_object(
+        'character_id', settled.character_id,
+        'duration_ms', floor(1000 * extract(epoch from p_now - settled.started_at))::bigint
+      ),
+      p_now
+    from settled
+    where settled.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+  )
+  select count(*), array_agg(settled.id) filter (where settled.kind = 'pack') into v_count, v_packs from settled;
+  if v_packs is not null then
+    perform listener.record_events(v_packs, 'pack_completed');
+  end if;
+  return v_count;
+end
+$$;
+
+revoke all on function listener.write_completed(uuid[], xid[], jsonb[], integer[], timestamptz) from public, anon, authenticated;
+grant execute on function listener.write_completed(uuid[], xid[], jsonb[], integer[], timestamptz) to service_role;
