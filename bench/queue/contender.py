@@ -29,6 +29,7 @@ class Contender:
     share: float = 1.0
     project: bool = False
     needs: str = ""
+    options: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """The program that runs the script, without its arguments."""
@@ -56,7 +57,7 @@ def drain(contender: Contender, server: DurableServer, database: str, count: int
     Raises: RuntimeError with what the script said last.
     """
     count = max(batch, int(count * contender.share) // batch * batch)
-    command = [*contender.command(), server.dsn(database), str(count), str(batch)]
+    command = [*contender.command(), server.dsn(database), str(count), str(batch), *contender.options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as process:

@@ -21,6 +21,10 @@ from devstack.postgres.prepare import prepare_database
 
 BARE = Contender("bare two-update loop", "bare.py", project=True)
 LISTENER = Contender("listener", "listener_rpc.py", 0.5, project=True)
+BARE_OVERLAPPED = Contender("bare loop, claims while it settles", "bare.py", project=True, options=("overlapped",))
+OVERLAPPED = Contender(
+    "listener, claims while it settles", "listener_rpc.py", 0.5, project=True, options=("overlapped",)
+)
 PEERS = (
     Contender("graphile-worker", "graphile.mjs", needs="node/node_modules/graphile-worker"),
     Contender("pg-boss", "pgboss.mjs", 0.5, needs="node/node_modules/pg-boss"),
@@ -46,9 +50,9 @@ def measure_queue(count: int, rounds: int, batch: int, sizes: tuple[int, ...], w
 
 def against_peers(server: DurableServer, count: int, rounds: int, batch: int) -> None:
     """Every queue that is installed, each on a database of its own."""
-    contenders = [BARE, LISTENER, *(peer for peer in PEERS if peer.is_installed())]
+    contenders = [BARE, LISTENER, BARE_OVERLAPPED, OVERLAPPED, *(peer for peer in PEERS if peer.is_installed())]
     for index, contender in enumerate(contenders):
-        asyncio.run(make_database(server, f"peer_{index}", migrate=contender is LISTENER))
+        asyncio.run(make_database(server, f"peer_{index}", migrate=contender in (LISTENER, OVERLAPPED)))
     samples: Samples = {contender.name: [] for contender in contenders}
     for _ in range(rounds):
         for index, contender in enumerate(contenders):

@@ -1,7 +1,7 @@
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
--- its time limit, promotes due retries, calls again for refunds that apps owe. Answers {"rescued", "failed", "promoted",
--- "expired_workers", "app_refunds"}.
+-- its time limit, promotes due retries, calls again for refunds that apps owe, removes what is kept no longer. Answers {"rescued",
+-- "failed", "promoted", "expired_workers", "app_refunds", "pruned"}.
 -- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
 create function public.sweep_sessions(p_limit integer default 100)
 returns jsonb
@@ -23,7 +23,8 @@ begin
     'failed', v_failed,
     'promoted', listener.promote_delayed(v_limit),
     'expired_workers', cardinality(v_expired),
-    'app_refunds', listener.pay_owed_refunds(v_limit)
+    'app_refunds', listener.pay_owed_refunds(v_limit),
+    'pruned', listener.prune_finished(v_limit)
   );
 end
 $$;

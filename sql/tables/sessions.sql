@@ -73,7 +73,7 @@ create table listener.sessions (
 create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
 create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
 create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
-create index sessions_completed on listener.sessions (kind, finished_at) where status = 'completed';
+create index sessions_finished on listener.sessions (kind, finished_at) where finished_at is not null;
 create index sessions_by_owner on listener.sessions (owner, created_at);
 
 alter table listener.sessions enable row level security;

@@ -87,6 +87,7 @@ grant select on table listener.plans to service_role;
 -- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
 -- sessions of it were last claimed; a worker of several kinds takes them in turn.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
+--        keep_days, keep_events_days: how long after their end finished sessions are kept, and events; null is for ever.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
 create table listener.kinds (
   kind text primary key,
@@ -101,6 +102,8 @@ create table listener.kinds (
   requests_per_minute integer,
   cancel_refund text not null default 'all',
   claimed_at timestamptz,
+  keep_days integer,
+  keep_events_days integer,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint kinds_work_is_at_least_one check (work >= 1),
   constraint kinds_time_limit_is_sane check (time_limit_s between 1 and 86400),
@@ -108,6 +111,8 @@ create table listener.kinds (
   constraint kinds_max_attempts_is_sane check (max_attempts between 1 and 100),
   constraint kinds_running_at_once_is_not_negative check (running_at_once >= 0),
   constraint kinds_requests_per_minute_is_positive check (requests_per_minute > 0),
+  constraint kinds_keep_days_is_positive check (keep_days > 0),
+  constraint kinds_keep_events_days_is_positive check (keep_events_days > 0),
   constraint kinds_cancel_refund_is_known check (cancel_refund in ('all', 'undelivered', 'none'))
 ) with (fillfactor = 50);
 
@@ -315,7 +320,7 @@ create table listener.sessions (
 create index sessions_claimable on listener.sessions (kind, fair_tag, seq) where status = 'queued';
 create index sessions_delayed on listener.sessions (run_at) where status = 'delayed';
 create index sessions_processing on listener.sessions (worker, claim_id) where status = 'processing';
-create index sessions_completed on listener.sessions (kind, finished_at) where status = 'completed';
+create index sessions_finished on listener.sessions (kind, finished_at) where finished_at is not null;
 create index sessions_by_owner on listener.sessions (owner, created_at);
 
 alter table listener.sessions enable row level security;
@@ -3324,6 +3329,61 @@ $$;
 revoke all on function listener.promote_delayed(integer) from public, anon, authenticated;
 grant execute on function listener.promote_delayed(integer) to service_role;
 
+-- listener.prune_finished(limit) -> integer
+-- Removes what nobody needs any more: finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell
+-- the expiry which objects to remove); events of kinds with keep_events_days; workers that expired a week ago. Visible rows and
+-- the ledger stay. Answers how many sessions went.
+-- Security definer: nobody else may delete from these tables.
+-- Locks:  sessions, skip locked.
+create function listener.prune_finished(p_limit integer)
+returns integer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_pruned integer;
+begin
+  delete from listener.workers as worker where worker.expired_at < v_now - interval '7 days';
+
+  delete from listener.events as event
+  where event.ctid = any(array(
+    select old.ctid
+    from listener.kinds as policy
+    cross join lateral (
+      select told.ctid
+      from listener.events as told
+      where told.kind = policy.kind and told.at < v_now - make_interval(days => policy.keep_events_days)
+      limit p_limit
+      for update skip locked
+    ) as old
+    where policy.keep_events_days is not null
+  ));
+
+  delete from listener.sessions as session
+  where session.id = any(array(
+    select old.id
+    from listener.kinds as policy
+    cross join lateral (
+      select done.id
+      from listener.sessions as done
+      where
+        done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
+        and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
+      order by done.finished_at
+      limit p_limit
+      for update skip locked
+    ) as old
+    where policy.keep_days is not null
+  ));
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+
+revoke all on function listener.prune_finished(integer) from public, anon, authenticated;
+grant execute on function listener.prune_finished(integer) to service_role;
+
 -- listener.publish_table(table)
 -- Puts a table into Realtime's publication, unless it is there; after the grants: see schemas/listener.sql.
 create function listener.publish_table(p_table listener.session_tables)
@@ -4503,8 +4563,8 @@ revoke all on function listener.strip_table(listener.session_tables) from public
 
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
--- its time limit, promotes due retries, calls again for refunds that apps owe. Answers {"rescued", "failed", "promoted",
--- "expired_workers", "app_refunds"}.
+-- its time limit, promotes due retries, calls again for refunds that apps owe, removes what is kept no longer. Answers {"rescued",
+-- "failed", "promoted", "expired_workers", "app_refunds", "pruned"}.
 -- Locks:  workers, visible rows, sessions, skip locked; then accounts ascending.
 create function public.sweep_sessions(p_limit integer default 100)
 returns jsonb
@@ -4526,7 +4586,8 @@ begin
     'failed', v_failed,
     'promoted', listener.promote_delayed(v_limit),
     'expired_workers', cardinality(v_expired),
-    'app_refunds', listener.pay_owed_refunds(v_limit)
+    'app_refunds', listener.pay_owed_refunds(v_limit),
+    'pruned', listener.prune_finished(v_limit)
   );
 end
 $$;

@@ -645,6 +645,20 @@ EVENTS = (
         "  ;\n",
         "record_events",
     ),
+    case(
+        "what has artifacts is pruned",
+        "functions/prune_finished",
+        "        and not exists (select from listener.artifacts as artifact where artifact.session = done.id)\n",
+        "",
+        "prune_finished",
+    ),
+    case(
+        "two sweeps prune in one another's way",
+        "functions/prune_finished",
+        "      order by done.finished_at\n      limit p_limit\n      for update skip locked",
+        "      order by done.finished_at\n      limit p_limit\n      for update",
+        "prune_finished",
+    ),
 )
 
 CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS

@@ -223,6 +223,7 @@ async def expect_invariants(project: Project) -> None:
           (select coalesce(sum(cost), 0) from listener.sessions where finished_at is null and not paid_by_app)
             as still_open
         from listener.ledger
+        where session is null or exists (select from listener.sessions where id = session)
         """
     )
     assert money[0]["charged"] == money[0]["kept"] + money[0]["refunded"] + money[0]["still_open"]

@@ -13,7 +13,7 @@ from tests.sql.project import Project
 
 START = "2030-01-01 00:00:00+00"
 LATER = "2030-01-01 00:00:11+00"
-NOTHING = {"rescued": 0, "failed": 0, "promoted": 0, "expired_workers": 0, "app_refunds": 0}
+NOTHING = {"rescued": 0, "failed": 0, "promoted": 0, "expired_workers": 0, "app_refunds": 0, "pruned": 0}
 
 
 async def test_a_sweep_leaves_the_living_alone(project: Project) -> None:

@@ -1,10 +1,12 @@
-"""The bare loop: one plain table, claimed by skip locked and completed, two updates a batch."""
+"""The bare loop: one plain table, two updates a batch; on two connections if the batches overlap."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from phases import Drain, arguments
+from phases import Drain, arguments, is_overlapped, work_off
 
 TABLE = """
 create table if not exists public.bare (
@@ -32,13 +34,20 @@ async def main() -> None:
     await connection.execute(TABLE)
     await connection.execute(FILL, count)
     await connection.execute("vacuum analyze public.bare")
-    claim, complete, worker = await connection.prepare(CLAIM), await connection.prepare(COMPLETE), uuid4()
-    drain, left = Drain(), count
-    while left:
-        rows = await claim.fetch(worker, batch)
-        await complete.fetch([row["id"] for row in rows])
-        left -= len(rows)
+    settler = await asyncpg.connect(dsn) if is_overlapped() else connection
+    taking, completing, worker = await connection.prepare(CLAIM), await settler.prepare(COMPLETE), uuid4()
+
+    async def claim() -> Sequence[Any]:
+        rows: Sequence[Any] = await taking.fetch(worker, batch)
+        return rows
+
+    async def settle(rows: Sequence[Any]) -> None:
+        await completing.fetch([row["id"] for row in rows])
+
+    drain = Drain()
+    await work_off(claim, settle, count)
     drain.done(count)
+    await settler.close()
     await connection.close()
 
 

@@ -1,11 +1,13 @@
-"""Listener: what a worker calls, claim_sessions and complete_sessions, on one connection."""
+"""Listener: what a worker calls, claim_sessions and complete_sessions; on two connections if the batches overlap."""
 
 import asyncio
 import json
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from phases import Drain, arguments
+from phases import Drain, arguments, is_overlapped, work_off
 
 OWNERS = "select coalesce(array_agg(id), $1) from (select id from auth.users order by id limit 50) as known"
 FILL = """
@@ -15,10 +17,15 @@ from generate_series(1, $2::int) as n
 """
 
 
-async def main() -> None:
-    dsn, count, batch = arguments()
+async def connect(dsn: str) -> Any:
     connection = await asyncpg.connect(dsn)
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    return connection
+
+
+async def main() -> None:
+    dsn, count, batch = arguments()
+    connection = await connect(dsn)
     owners = await connection.fetchval(OWNERS, [UUID(int=n) for n in range(1, 21)])
     for owner in owners:
         await connection.execute("select public.grant_credits($1, $2, $3, 'bench')", owner, count, str(uuid4()))
@@ -28,18 +35,26 @@ async def main() -> None:
     await connection.execute(
         "select public.register_worker($1, 'bench', '{headshot}', $2, '{}', '0', 300)", worker, batch
     )
-    await connection.execute("set role service_role")
-    claim = await connection.prepare("select * from public.claim_sessions($1, $2, '{headshot}', $3)")
-    complete = await connection.prepare("select * from public.complete_sessions($1, $2)")
-    drain, left = Drain(), count
-    while left:
-        rows = await claim.fetch(worker, uuid4(), batch)
+    settler = await connect(dsn) if is_overlapped() else connection
+    for each in (connection, settler):
+        await each.execute("set role service_role")
+    taking = await connection.prepare("select * from public.claim_sessions($1, $2, '{headshot}', $3)")
+    completing = await settler.prepare("select * from public.complete_sessions($1, $2)")
+
+    async def claim() -> Sequence[Any]:
+        rows: Sequence[Any] = await taking.fetch(worker, uuid4(), batch)
+        return rows
+
+    async def settle(rows: Sequence[Any]) -> None:
         items = [{"session": str(row["session"]), "attempt": row["attempt"], "result": {"seed": 7}} for row in rows]
-        answers = await complete.fetch(worker, items)
-        if not rows or any(answer["outcome"] != "applied" for answer in answers):
+        answers = await completing.fetch(worker, items)
+        if any(answer["outcome"] != "applied" for answer in answers):
             raise AssertionError("a session was not applied")
-        left -= len(rows)
+
+    drain = Drain()
+    await work_off(claim, settle, count)
     drain.done(count)
+    await settler.close()
     await connection.close()
 
 

@@ -3,10 +3,16 @@
 Runs under the contender's own Python: standard library only.
 """
 
+import asyncio
 import json
 import resource
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+Claim = Callable[[], Awaitable[Sequence[Any]]]
+Settle = Callable[[Sequence[Any]], Awaitable[None]]
 
 
 def arguments() -> tuple[str, int, int]:
@@ -24,6 +30,42 @@ def cpu_s() -> float:
     """What this process and its children have used so far."""
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+def is_overlapped() -> bool:
+    """Whether the next batch is to be claimed while the last one settles."""
+    return "overlapped" in sys.argv[4:]
+
+
+async def work_off(claim: Claim, settle: Settle, count: int) -> None:
+    """Claim and settle until so many are done: by turns, or overlapped by one batch.
+
+    Raises: AssertionError when nothing is left to claim too early.
+    """
+    claimed: asyncio.Queue[Sequence[Any]] = asyncio.Queue(1)
+
+    async def claim_all() -> None:
+        left = count
+        while left:
+            rows = await claim()
+            if not rows:
+                raise AssertionError("nothing left to claim")
+            left -= len(rows)
+            await claimed.put(rows)
+            if not is_overlapped():
+                await claimed.join()
+
+    async def settle_all() -> None:
+        left = count
+        while left:
+            rows = await claimed.get()
+            await settle(rows)
+            claimed.task_done()
+            left -= len(rows)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(claim_all())
+        group.create_task(settle_all())
 
 
 class Drain:
