@@ -24,7 +24,8 @@ DEADLINE_S = 20.0
 REPOSITORY = Path(__file__).parents[3]
 # Starts a cluster, says where, and lives until it is killed.
 PARENT = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background leaves it ignored
 from devstack.postgres.cluster import start_cluster
 cluster = start_cluster()
 postgres = (cluster.folder / "data" / "postmaster.pid").read_text().split()[0]
