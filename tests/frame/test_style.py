@@ -113,7 +113,7 @@ def test_supabase_holds_no_python_because_it_would_hide_the_client_package() -> 
 )
 def test_no_registry_host_is_named(first: str, second: str) -> None:
     suffixes = {".py", ".sql", ".json", ".toml", ".md", ".yml", ".yaml", ".js", ".mjs", ".html", ".npmrc", ""}
-    skipped = {".git", "node_modules", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+    skipped = {".git", ".make", "node_modules", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
     named = [
         relative(path)
         for path in ROOT.rglob("*")

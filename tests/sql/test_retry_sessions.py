@@ -16,6 +16,8 @@ async def test_a_retry_waits_until_its_time_and_shows_queued(project: Project, o
     assert (await project.session(held))["status"] == "delayed"
     row = await project.row(held)
     assert (row["status"], row["error_code"], row["progress"]) == ("queued", None, 0)
+    await project.set_clock("2030-01-01 00:00:29+00")
+    assert (await project.answer("sweep_sessions"))["promoted"] == 0
     assert await project.claim(held.worker) == []
     await project.set_clock("2030-01-01 00:00:30+00")
     assert (await project.answer("sweep_sessions"))["promoted"] == 1
