@@ -26,6 +26,7 @@ POLL_S = 2.0
 SUBSCRIBE_LIMIT_S = 10.0
 LARGEST_IMAGE_BYTES = 64 * 2**20
 CREDITS_INSUFFICIENT = "PT402"
+RATE_LIMITED = "PT429"
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
 Row = dict[str, Any]
@@ -42,6 +43,12 @@ class NoCreditsError(AppError):
     """The insert was refused because the owner cannot pay."""
 
     exit_code = 77
+
+
+class RateLimitedError(AppError):
+    """The insert was refused because the owner's plan allows no more for now."""
+
+    exit_code = 75
 
 
 class UnreachableError(AppError):
@@ -151,8 +158,10 @@ async def open_app(access: AppAccess) -> AsyncIterator[App]:
     Raises: AppError with words for the user, from the body too.
     """
     logging.getLogger("realtime").addHandler(logging.NullHandler())  # its complaints are ours to word
-    async with httpx.AsyncClient(http2=False, timeout=TIMEOUT, follow_redirects=False) as http:
-        with _worded(access):
+    wait = _Wait()
+    hooks: Mapping[str, list[Callable[..., Any]]] = {"response": [wait.hear]}
+    async with httpx.AsyncClient(http2=False, timeout=TIMEOUT, follow_redirects=False, event_hooks=hooks) as http:
+        with _worded(access, wait):
             options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False)
             client = await acreate_client(access.url, access.anon_key, options)
             try:
@@ -166,13 +175,26 @@ async def open_app(access: AppAccess) -> AsyncIterator[App]:
                 await client.remove_all_channels()
 
 
+class _Wait:
+    """How long the last answer asks to wait: the client's errors do not carry headers."""
+
+    def __init__(self) -> None:
+        self.words = "later"
+
+    async def hear(self, answer: httpx.Response) -> None:
+        seconds = answer.headers.get("Retry-After", "")
+        self.words = f"in {seconds} s" if seconds.isdecimal() else "later"
+
+
 @contextmanager
-def _worded(access: AppAccess) -> Iterator[None]:
+def _worded(access: AppAccess, wait: _Wait) -> Iterator[None]:
     try:
         yield
     except APIError as error:
         if error.code == CREDITS_INSUFFICIENT:
             raise NoCreditsError("There are no credits left for this. A picture costs one credit.") from error
+        if error.code == RATE_LIMITED:
+            raise RateLimitedError(f"Your plan allows no more sessions for now. Try again {wait.words}.") from error
         raise AppError(f"The database refused: {error.message or error.code}") from error
     except (httpx.TransportError, AuthRetryableError) as error:
         raise UnreachableError(f"{access.url} does not answer ({type(error).__name__}).") from error
