@@ -1,5 +1,7 @@
 """The one port in front of every service: routes, CORS, the page, and what is answered when nobody is responsible.
 
+The check of the project key is `access`, the faults are `harm`; both are middlewares that `serve` is given.
+
 Knows nothing of what the services do.
 """
 
@@ -10,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 import devstack
 from devstack.tokens import ProjectKeys
@@ -32,9 +34,11 @@ class PageIncompleteError(RuntimeError):
 
 
 @asynccontextmanager
-async def serve(routes: Iterable[web.AbstractRouteDef], port: int) -> AsyncIterator[str]:
+async def serve(
+    routes: Iterable[web.AbstractRouteDef], port: int, middlewares: Iterable[Middleware] = ()
+) -> AsyncIterator[str]:
     """Serve on 127.0.0.1 and give the URL; port 0 is any free one."""
-    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_cross_origin])
+    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_cross_origin, *middlewares])
     app.add_routes(routes)
     app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _no_route)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import asyncpg
 from aiohttp import web
 
+from devstack.auth.bearer import project_key
 from devstack.changes.capture import Capture
 from devstack.faults import Faults
 from devstack.live.channel import Services
@@ -83,7 +84,7 @@ class RealtimeServer:
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         if self._services is None:
             return _refusal(503, "Realtime is not running")
-        apikey = request.headers.get("x-api-key") or request.query.get("apikey")
+        apikey = project_key(request, request.headers.get("x-api-key") or request.query.get("apikey"))
         serializer = SERIALIZERS.get(request.query.get("vsn", "1.0.0"))
         if not apikey:
             return _refusal(401, "API key is missing")
