@@ -23,7 +23,7 @@ LARGEST_BODY_BYTES = 64 * 1024 * 1024
 METHODS = "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
 EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server,"
-    " Transfer-Encoding, Range-Unit"
+    " Transfer-Encoding, Range-Unit, X-Supabase-Api-Version"
 )
 PREFLIGHT_S = "86400"
 SHUTDOWN_S = 1.0
