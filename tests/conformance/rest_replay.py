@@ -47,7 +47,7 @@ alter role authenticator set pgrst.db_schemas = 'public, storage';
 notify pgrst, 'reload config';
 notify pgrst, 'reload schema';
 """
-"""What stood in the recorded database beside its schema: the rights Supabase gave by default then, Storage's migrations."""
+"""What stood in the recorded database beside its schema: the rights Supabase gave by default, Storage's migrations."""
 BEFORE = {
     "schema cache: new table, not reloaded": """
         alter event trigger pgrst_ddl_watch disable;
@@ -79,7 +79,8 @@ async def play(stack: Stack, recordings: Path) -> list[Case]:
         await connection.execute((recordings / "rest_schema.sql").read_text(encoding="utf-8"))
         await connection.execute(SURROUNDINGS)
         async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
-            player = _Player(stack.keys, client, connection, _tokens(stack.keys))
+            # The recorder made its tokens when it began.
+            player = _Player(stack.keys, client, connection, _tokens(stack.keys), played[0].at)
             killed = [pair for pair in played if pair.label in KILLED]
             return [await player.case(pair, killed if pair.label in KILLED else [pair]) for pair in played]
     finally:
@@ -93,11 +94,13 @@ class _Player:
         client: httpx.AsyncClient,
         connection: asyncpg.Connection[asyncpg.Record],
         tokens: Mapping[str, str],
+        recorded_at: float,
     ) -> None:
         self._keys = keys
         self._client = client
         self._connection = connection
         self._tokens = tokens
+        self._recorded_at = recorded_at
 
     async def case(self, pair: Exchange, acceptable: list[Exchange]) -> Case:
         """Play one pair; it conforms when it answers as one of those that are `acceptable`."""
@@ -127,7 +130,8 @@ class _Player:
         headers = {"apikey": self._keys.anon_key, "X-Label": pair.label}
         for name, value in pair.request.headers.items():
             if name.lower() not in NOT_SENT:
-                headers[name] = self._token(pair, value) if name.lower() == "authorization" else value
+                sent = self._token(pair, value) if name.lower() == "authorization" else value
+                headers[name] = sent.strip()
         return headers
 
     def _token(self, pair: Exchange, value: str) -> str:
@@ -137,7 +141,7 @@ class _Player:
         placeholder = re.fullmatch(r"<(\w+) jwt>", token)
         if placeholder:
             return f"Bearer {self._tokens[placeholder[1]]}"
-        return f"Bearer {signed_again(token, self._keys, pair.at, wrongly=pair.label == WRONG_SECRET)}"
+        return f"Bearer {signed_again(token, self._keys, self._recorded_at, wrongly=pair.label == WRONG_SECRET)}"
 
 
 def _tokens(keys: ProjectKeys) -> dict[str, str]:
@@ -169,6 +173,7 @@ def _differences(pair: Exchange, answer: httpx.Response) -> list[str]:
 def _body(pair: Exchange, text: str) -> str:
     """The body without what the server's version and the recording machine's time zone name put there."""
     plain = re.sub(r'"app": "PostgREST [^"]*"', '"app": "PostgREST <version>"', masked(text)).replace("Etc/UTC", "UTC")
+    plain = re.sub(r'"w[0-9a-f-]{36}"', '"w<uuid>"', plain)
     if "/rpc/claim" in pair.request.path:  # an UPDATE returns its rows in no particular order
         return ", \n ".join(sorted(plain.strip("[]").split(", \n ")))
     return plain
