@@ -30,7 +30,7 @@ class Functions:
         Raises: RestError, asyncpg.PostgresError.
         """
         if asked.http.method == "OPTIONS":
-            return web.Response(headers={"Allow": _allowed(asked, name)})
+            return web.Response(headers={"Allow": _allowed(asked, name), "Access-Control-Allow-Origin": "*"})
         if asked.is_read:
             meant = _by_query(asked, name)
         elif asked.http.method == "POST":

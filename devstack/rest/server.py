@@ -27,6 +27,10 @@ from devstack.rest.token import caller_of
 from devstack.tokens import ProjectKeys
 
 PREFIX = "/rest/v1"
+EXPOSED = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server,"
+    " Transfer-Encoding, Range-Unit"
+)
 # What a catalogue that is out of date leads to, PostgREST's words and PostgreSQL's. Nothing was written by then, so the
 # request may run once more when the catalogue has changed.
 STALE = ("PGRST106", "PGRST200", "PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703", "0A000")
@@ -66,6 +70,12 @@ class RestServer:
         await self._cache.close()
 
     async def _handle(self, http: web.Request) -> web.StreamResponse:
+        answer = await self._answered(http)
+        if hdrs.ORIGIN in http.headers:
+            answer.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
+        return answer
+
+    async def _answered(self, http: web.Request) -> web.StreamResponse:
         role = "anon"
         try:
             caller = caller_of(authorization(http), self._keys)
@@ -75,13 +85,13 @@ class RestServer:
             return _error_response(error)
         except asyncpg.PostgresError as error:
             return _error_response(from_postgres(error, role))
-        except asyncpg.InterfaceError:
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
             return _error_response(connection_lost())
         except TimeoutError:
             return _error_response(none_free())
         except OSError:
             return _error_response(unreachable())
-        if http.method not in ("GET", "HEAD"):
+        if http.method not in ("GET", "HEAD", "OPTIONS"):
             self._kick()
         return answer
 

@@ -39,7 +39,7 @@ class Tables:
         if table is None:
             raise _missing(asked, name)
         if asked.http.method == "OPTIONS":
-            return web.Response(headers={"Allow": ALLOWED})
+            return web.Response(headers={"Allow": ALLOWED, "Access-Control-Allow-Origin": "*"})
         query = with_range(parse_query(asked.http.query.items()), asked.http)
         if asked.is_read:
             return await self._read(asked, table, query)
