@@ -12,9 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devstack.access import key_check
 from devstack.auth.server import AuthServer
 from devstack.faults import Faults
 from devstack.gateway import page_routes, serve
+from devstack.harm import harm
 from devstack.live.server import RealtimeServer
 from devstack.objects.server import ObjectServer
 from devstack.postgres.caller import Database
@@ -73,7 +75,7 @@ async def open_stack(
             resources.push_async_callback(service.close)
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
         routes += page_routes(keys, page_facts or {}) if page else []
-        url = await resources.enter_async_context(serve(routes, port))
+        url = await resources.enter_async_context(serve(routes, port, [key_check(keys), harm(faults, keys)]))
         # The sockets are closed before the server waits for its requests to end.
         resources.push_async_callback(realtime.close)
         yield Stack(url, keys, database_url, faults)

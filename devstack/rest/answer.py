@@ -11,7 +11,7 @@ import asyncpg
 from aiohttp import web
 
 from devstack.rest.errors import RestError
-from devstack.rest.request import OBJECT_TYPE, Asked
+from devstack.rest.request import Asked
 
 OK, NO_CONTENT, PARTIAL = 200, 204, 206
 
@@ -21,7 +21,7 @@ def check_single(asked: Asked, row_count: int) -> None:
 
     Raises: RestError PGRST116; inside the transaction, so that a write is rolled back.
     """
-    if asked.wants_object and row_count != 1:
+    if asked.shape.is_object and row_count != 1:
         details = f"The result contains {row_count} rows"
         raise RestError(406, "PGRST116", "Cannot coerce the result to a single JSON object", details)
 
@@ -81,8 +81,7 @@ def answer(
     told = dict(headers)
     body = row["body"] if shown and status != NO_CONTENT else ""
     if body:
-        kind = OBJECT_TYPE if asked.wants_object else "application/json"
-        told["Content-Type"] = f"{kind}; charset=utf-8"
+        told["Content-Type"] = asked.shape.content_type
         told["Content-Profile"] = asked.schema
     told.update(_headers_of(row["headers"]))
     sent = None if asked.http.method == "HEAD" else body.encode()

@@ -99,11 +99,24 @@ def unreachable() -> RestError:
     return RestError(503, "PGRST000", "Database connection error. Retrying the connection.", headers=dict(RETRY))
 
 
+def none_free() -> RestError:
+    """Every connection is busy, and stays so for too long."""
+    return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+
+
+def cache_unreadable() -> RestError:
+    """PostgreSQL is away, and with it what the catalogue would say."""
+    text = "Could not query the database for the schema cache. Retrying."
+    return RestError(503, "PGRST002", text, headers=dict(RETRY))
+
+
 def _status(sqlstate: str, message: str, role: str) -> int:
     if sqlstate == "22023" and re.fullmatch(r'role ".*" does not exist', message):
         return 401
     if sqlstate == "42501" and role == "anon":
         return 401
+    if sqlstate == "21000" and message.endswith("requires a WHERE clause"):
+        return 400
     return STATUS.get(sqlstate) or STATUS.get(sqlstate[:2]) or 400
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from devstack.gateway import VENDOR
-from devstack.stack import Stack, open_stack
+from devstack.stack import open_stack
 
 DEADLINE_S = 30.0
 REPOSITORY = Path(__file__).parents[2]
@@ -66,12 +66,6 @@ async def test_it_runs_alone_and_is_gone_when_it_is_told_to_go(order: signal.Sig
         process.send_signal(order)
         assert process.wait(DEADLINE_S) == (-signal.SIGKILL if order == signal.SIGKILL else 0)
     _until(lambda: not folder.exists())
-
-
-async def test_an_unknown_address_is_answered_as_the_gateway_does(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as client:
-        answer = await client.get("/functions/v1/hello")
-    assert (answer.status_code, answer.json()) == (404, {"message": "no Route matched with those values"})
 
 
 async def test_two_stacks_may_serve_one_database(database_url: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from devstack.faults import Faults
+from devstack.live.limits import Limits
 from devstack.live.server import RealtimeServer
 from devstack.tokens import ProjectKeys
 
@@ -146,14 +147,21 @@ async def tables(connection: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Conn
     return connection
 
 
-@pytest.fixture
-async def live(tables: Any, database_url: str) -> AsyncIterator[Live]:
+@asynccontextmanager
+async def running(database_url: str, limits: Limits | None = None) -> AsyncIterator[Live]:
     """A Realtime server with no delay before subscriptions."""
     keys, faults = ProjectKeys.generate(), Faults(subscribe_delay_s=0)
-    server = RealtimeServer(database_url, keys, faults)
+    server = RealtimeServer(database_url, keys, faults, limits)
     await server.start()
     async with serving(server) as url:
         yield Live(server, keys, faults, url)
+
+
+@pytest.fixture
+async def live(tables: Any, database_url: str) -> AsyncIterator[Live]:
+    """A Realtime server on the test's database."""
+    async with running(database_url) as found:
+        yield found
 
 
 @pytest.fixture

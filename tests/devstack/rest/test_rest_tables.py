@@ -203,7 +203,7 @@ REFUSED_READS: list[tuple[str, int, str, str | None]] = [
     ("id=foo.1", 400, "PGRST100", '"failed to parse filter (foo.1)" (line 1, column 1)'),
     ("id=eq.zzz", 400, "22P02", 'invalid input syntax for type uuid: "zzz"'),
     ("created_at=gt.2020-01-01T00:00:00+00:00", 400, "22007", None),
-    ("select=id,parents(name)", 400, "PGRST200", None),
+    ("select=id,secret(a)", 400, "PGRST200", None),
     ("select=priority.sum()", 400, "PGRST123", "Use of aggregate functions is not allowed"),
     ("or=(priority.eq.1", 400, "PGRST100", None),
     ("order=id.sideways", 400, "PGRST100", None),
@@ -247,8 +247,8 @@ async def test_a_column_made_a_moment_ago_can_be_written(rest: Rest, connection:
 
 
 async def test_accept_and_profile_are_checked(rest: Rest) -> None:
-    answer = await rest("GET", "/parents", Accept="text/csv")
-    assert (answer.status_code, answer.json()["message"]) == (406, "None of these media types are available: text/csv")
+    answer = await rest("GET", "/parents", Accept="text/xml")
+    assert (answer.status_code, answer.json()["message"]) == (406, "None of these media types are available: text/xml")
     answer = await rest("GET", "/x", Accept_Profile="listener")
     assert (answer.status_code, answer.json()["code"]) == (406, "PGRST106")
     answer = await rest("GET", "/parents", Prefer="handling=strict,foo=bar")
