@@ -44,7 +44,7 @@ $$;
 
 -- The project's owner. No superuser; what a real project lets him do beyond his attributes is granted here.
 -- auth and storage: the real server lets him write policies on tables that he does not own (supautils.policy_grants).
--- Membership in their owners does the same; 50_hosted_limits.sql takes away what else it would allow.
+-- Membership in their owners does the same; 90_hosted_limits.sql takes away what else it would allow.
 do $$
 declare
   v_is_new boolean := not exists (select from pg_catalog.pg_roles where rolname = 'postgres');

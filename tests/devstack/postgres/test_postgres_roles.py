@@ -17,6 +17,7 @@ ALLOWED = [
     "create policy mine on storage.objects for select using (true); drop policy mine on storage.objects",
     "create policy mine on storage.buckets for select using (true)",
     "create policy mine on auth.users for select using (true)",
+    "create policy mine on realtime.messages for select using (realtime.topic() = 'x')",
     "insert into auth.users (id) values (gen_random_uuid())",
     "insert into storage.buckets (id, name) values ('mine', 'mine')",
     "create trigger mine after insert on auth.users for each row execute function public.nothing();"
