@@ -38,6 +38,8 @@ async def read_upload(http: web.Request, store: Store) -> Upload:
 
     Raises: StorageError.
     """
+    if hdrs.CONTENT_ENCODING in http.headers:
+        raise _not_encoded()
     if http.content_type.startswith("multipart/"):
         return await _multipart(http, store)
     # Without the header aiohttp says application/octet-stream, as the real server does.
@@ -45,6 +47,11 @@ async def read_upload(http: web.Request, store: Store) -> Upload:
     stored = await store(declared, http.content.iter_chunked(CHUNK_BYTES))
     cache_control = http.headers.get(hdrs.CACHE_CONTROL, "no-cache")
     return Upload(stored, declared, cache_control, user_metadata(http))
+
+
+def _not_encoded() -> StorageError:
+    """Encoded bytes would not be served as such, so they are not taken."""
+    return invalid_request("headers/content-encoding is not supported")
 
 
 async def _multipart(http: web.Request, store: Store) -> Upload:
@@ -57,6 +64,8 @@ async def _multipart(http: web.Request, store: Store) -> Upload:
             raise invalid_request("nested multipart is not accepted")
         if part.filename is None and (part.name or "") not in FILE_PARTS:
             fields[part.name or ""] = await _field(part)
+            if part.name == "contentEncoding":
+                raise _not_encoded()
         elif stored is None:
             declared = fields.get("contentType") or str(part.headers.get(hdrs.CONTENT_TYPE, DEFAULT_TYPE))
             stored = await store(declared, _chunks(part))

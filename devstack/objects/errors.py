@@ -71,6 +71,11 @@ def invalid_request(message: str) -> StorageError:
     return StorageError("400", "Error", message, "InvalidRequest")
 
 
+def no_versions() -> StorageError:
+    """Versions of objects are not kept: what asks for one is not answered with another."""
+    return invalid_request("object versioning is not enabled")
+
+
 def invalid_key(words: str) -> StorageError:
     """The key has a character or a segment that no key may have."""
     return StorageError("400", "InvalidKey", f"Invalid key: {words}", "InvalidKey")

@@ -13,7 +13,7 @@ from devstack.objects.acting import note_request
 from devstack.objects.bucket_rows import BucketRows
 from devstack.objects.buckets import Buckets
 from devstack.objects.depot import Depot
-from devstack.objects.errors import StorageError, from_postgres, no_route
+from devstack.objects.errors import StorageError, from_postgres, no_route, no_versions
 from devstack.objects.files import Files
 from devstack.objects.listing import Listing
 from devstack.objects.lists import Lists
@@ -52,6 +52,8 @@ class ObjectServer:
         async def guarded(http: web.Request) -> web.Response:
             note_request(http, operation, PREFIX)
             try:
+                if "versionId" in http.query:
+                    raise no_versions()
                 response = await answer(http)
             except StorageError as error:
                 return error.response()
