@@ -25,6 +25,7 @@ from devstack.postgres.password import login_dsn
 from devstack.postgres.prepare import prepare_database
 from devstack.rest.server import RestServer
 from devstack.tokens import ProjectKeys
+from devstack.webhooks.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ async def open_stack(
         for service in (realtime, rest, auth):
             await service.start()
             resources.push_async_callback(service.close)
+        await resources.enter_async_context(Sender(database_url).running())
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
         routes += page_routes(keys, page_facts or {}) if page else []
         url = await resources.enter_async_context(serve(routes, port, [key_check(keys), harm(faults, keys)]))
