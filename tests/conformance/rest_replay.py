@@ -42,6 +42,7 @@ insert into storage.buckets (id, name) values ('gen', 'gen'), ('tiny', 'tiny');
 grant usage on schema storage to service_role;
 grant select on storage.buckets to service_role;
 alter table storage.buckets disable row level security;
+revoke authenticator from postgres;
 grant postgres to authenticator;
 alter role authenticator set pgrst.db_schemas = 'public, storage';
 notify pgrst, 'reload config';
@@ -74,10 +75,11 @@ KILL_EVERY_S = 0.2
 async def play(stack: Stack, recordings: Path) -> list[Case]:
     """All recorded pairs, in order, each compared with the answer of this stack."""
     played = exchanges(recordings, "rest")
-    connection = await asyncpg.connect(stack.database_url)
+    # The schema is the owner's, what stands around it needs the superuser.
+    connection = await asyncpg.connect(stack.admin_url, server_settings={"role": "postgres"})
     try:
         await connection.execute((recordings / "rest_schema.sql").read_text(encoding="utf-8"))
-        await connection.execute(SURROUNDINGS)
+        await connection.execute(f"set role supabase_admin; {SURROUNDINGS}")
         async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
             # The recorder made its tokens when it began.
             player = _Player(stack.keys, client, connection, _tokens(stack.keys), played[0].at)
