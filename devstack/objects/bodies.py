@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from devstack.objects.errors import StorageError, invalid_request, too_large
 from devstack.objects.files import Stored
@@ -41,12 +42,19 @@ async def read_upload(http: web.Request, store: Store) -> Upload:
     if hdrs.CONTENT_ENCODING in http.headers:
         raise _not_encoded()
     if http.content_type.startswith("multipart/"):
-        return await _multipart(http, store)
+        try:
+            return await _multipart(http, store)
+        except (ValueError, HttpProcessingError):  # no boundary, none where one should be, or a broken header
+            raise _nothing() from None
     # Without the header aiohttp says application/octet-stream, as the real server does.
     declared = http.headers.get(hdrs.CONTENT_TYPE, DEFAULT_TYPE)
     stored = await store(declared, http.content.iter_chunked(CHUNK_BYTES))
     cache_control = http.headers.get(hdrs.CACHE_CONTROL, "no-cache")
     return Upload(stored, declared, cache_control, user_metadata(http))
+
+
+def _nothing() -> StorageError:
+    return StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
 
 
 def _not_encoded() -> StorageError:
@@ -70,7 +78,7 @@ async def _multipart(http: web.Request, store: Store) -> Upload:
             declared = fields.get("contentType") or str(part.headers.get(hdrs.CONTENT_TYPE, DEFAULT_TYPE))
             stored = await store(declared, _chunks(part))
     if stored is None:
-        raise StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
+        raise _nothing()
     cache_control = f"max-age={fields['cacheControl']}" if fields.get("cacheControl") else "no-cache"
     return Upload(stored, declared, cache_control, json_object(fields.get("metadata") or fields.get("userMetadata")))
 

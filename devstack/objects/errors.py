@@ -91,6 +91,16 @@ def invalid_signature(message: str = "Invalid signature") -> StorageError:
     return StorageError("400", "InvalidSignature", message, "InvalidSignature")
 
 
+def unavailable() -> StorageError:
+    """The database is not there."""
+    return StorageError("500", "Internal", "Internal Server Error", "InternalError")
+
+
+def too_slow() -> StorageError:
+    """No connection to the database was free in time."""
+    return StorageError("544", "DatabaseTimeout", "The connection to the database timed out", "DatabaseTimeout")
+
+
 def denied(message: str) -> StorageError:
     """The token, or row level security, says no."""
     return StorageError("403", "Unauthorized", message, "AccessDenied")
@@ -107,5 +117,7 @@ def from_postgres(error: asyncpg.PostgresError) -> StorageError:
             return StorageError("404", "InvalidRequest", "The related resource does not exist", "InvalidRequest")
         case "55P03":
             return StorageError("423", "ResourceLocked", "The resource is locked", "ResourceLocked")
+        case str(code) if code.startswith(("08", "57P")):
+            return unavailable()
     message = f"database error, code: {error.sqlstate}"
     return StorageError("500", "DatabaseError", message, "DatabaseError")

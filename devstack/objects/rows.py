@@ -99,7 +99,7 @@ class ObjectRows:
         values = (place.bucket, place.key, owner_uuid(owner), owner, *said)
         async with acting(self._database, SERVICE) as connection:
             await connection.execute(LOCK, str(place))
-            old = await connection.fetchrow(f"{FIND} for update", place.bucket, place.key)
+            old = await connection.fetchrow(FIND, place.bucket, place.key)
             (row,) = await connection.fetch(f"{INSERT} {OVERWRITE} returning *", *values)
         return row, old["version"] if old is not None else None
 
@@ -114,12 +114,12 @@ class ObjectRows:
         """Give an object a new place and a copy of its bytes; the version that it had.
 
         Raises: StorageError when it is gone or the new place is taken; asyncpg.PostgresError.
-        Locks: both places, and the object's row while it is copied.
+        Locks: both places while it is copied.
         """
         async with acting(self._database, SERVICE) as connection:
             for one in sorted((str(place), str(to))):
                 await connection.execute(LOCK, one)
-            old: str | None = (await _found(connection, place, " for update"))["version"]
+            old: str | None = (await _found(connection, place))["version"]
             noted, version = json.dumps({"lastModified": modified}), await copy(old)
             await _rename(connection, place, to.bucket, to.key, version, owner_uuid(owner), owner, noted)
             return old
@@ -133,8 +133,8 @@ class ObjectRows:
             return await connection.fetch(sql, bucket, keys)
 
 
-async def _found(connection: Session, place: Place, suffix: str = "") -> asyncpg.Record:
-    row = await connection.fetchrow(FIND + suffix, place.bucket, place.key)
+async def _found(connection: Session, place: Place) -> asyncpg.Record:
+    row = await connection.fetchrow(FIND, place.bucket, place.key)
     if row is None:
         raise no_object()
     return row

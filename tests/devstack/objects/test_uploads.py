@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from storage3.exceptions import StorageApiError
 
@@ -87,9 +89,43 @@ async def test_the_parts_of_a_form_may_come_in_any_order(storage: Storage) -> No
 
 async def test_metadata_of_more_than_a_mebibyte_is_refused(storage: Storage) -> None:
     form = [("metadata", (None, b"x" * (1024 * 1024 + 1))), ("file", ("a.png", PNG, "image/png"))]
-    answer = await storage.raw("POST", "/object/gen/a.png", files=form)
-    assert answer.json()["message"] == "The user_metadata exceeded the maximum allowed size"
+    for parts in (form, form[::-1]):
+        answer = await storage.raw("POST", "/object/gen/a.png", files=parts)
+        assert answer.json()["message"] == "The user_metadata exceeded the maximum allowed size"
     assert storage.files() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=X", b""),
+        ("multipart/form-data; boundary=X", b"garbage"),
+        ("multipart/form-data; boundary=X", b"--X\r\nno header\r\n\r\n"),
+        ("multipart/form-data; boundary=X", b"--X\r\nContent-Disposition: form-data; filename=a\r\n\r\ncut off"),
+    ],
+)
+async def test_a_broken_form_stores_nothing(storage: Storage, kind: str, body: bytes) -> None:
+    answer = await storage.raw("POST", "/object/gen/a.bin", content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["message"]) == (400, "No content provided")
+    assert storage.files() == 0
+
+
+async def test_an_upload_that_breaks_off_stores_nothing(storage: Storage) -> None:
+    url = httpx.URL(storage.stack.url)
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    head = "POST /storage/v1/object/gen/half.bin HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+    writer.write(f"{head}Authorization: {storage.token()['Authorization']}\r\n\r\n".encode() + b"x" * 500_000)
+    await _until(lambda: storage.files() == 1)
+    writer.close()
+    await _until(lambda: storage.files() == 0)
+    assert await storage.service.from_("gen").list() == []
+
+
+async def _until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not seen():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_bucket_refuses_what_it_does_not_take(storage: Storage) -> None:
