@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import jwt
 import pytest
 
 from tests.devstack.objects.asking import AS_PNG, PNG, USER, Storage
+
+NOT_ALLOWED = '"alg" (Algorithm) Header Parameter value not allowed'
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,8 @@ async def test_tokens_are_refused_in_storages_own_words(storage: Storage) -> Non
         ("bad", "403", "Invalid Compact JWS"),
         ("not.a.jwt", "403", "JWS Protected Header is invalid"),
         (keys.anon_key[:-4] + "AAAA", "403", "signature verification failed"),
+        (jwt.encode({"role": "service_role"}, "", "none"), "403", NOT_ALLOWED),
+        (jwt.encode({"role": "service_role"}, keys.jwt_secret, "HS512"), "403", NOT_ALLOWED),
         (keys.mint({"role": "service_role"}, -1), "403", '"exp" claim timestamp check failed'),
         (keys.mint({"role": "nobody"}, 60), "500", "database error, code: 22023"),
     ]
@@ -137,3 +142,17 @@ async def test_tokens_are_refused_in_storages_own_words(storage: Storage) -> Non
         answer = await storage.http.get("/bucket", headers={"Authorization": f"Bearer {token}"} if token else {})
         assert answer.status_code == (500 if status == "500" else 400)
         assert (answer.json()["statusCode"], answer.json()["message"]) == (status, message)
+
+
+async def test_a_key_that_no_object_may_have_is_refused_when_it_is_asked_for(storage: Storage) -> None:
+    token = storage.stack.keys.mint({"url": "gen/a#b.png"}, 60)
+    for method, path in (
+        ("GET", "/object/gen/a%00b.png"),
+        ("GET", "/object/info/gen/caf%C3%A9.png"),
+        ("POST", "/object/sign/gen/100%25.png"),
+        ("GET", f"/object/sign/gen/a%23b.png?token={token}"),
+    ):
+        answer = await storage.raw(method, path, json={"expiresIn": 60})
+        assert (answer.status_code, answer.json()["code"]) == (400, "InvalidKey"), path
+    parent = await storage.raw("GET", "/object/gen/a/%2e%2e/b.png")
+    assert parent.json()["code"] == "NoSuchKey"
