@@ -19,6 +19,7 @@ from tests.support.real import (  # noqa: F401 - pytest looks for its hooks here
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_configure,
+    pytest_terminal_summary,
     real_project,
 )
 from tests.support.target import Target, target_of

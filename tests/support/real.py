@@ -11,12 +11,12 @@ import pytest
 from tests.support.target import Target, named_by_the_environment
 
 REASONS = {
-    "database_url": "makes a database of its own and changes what it likes in it",
-    "cluster": "makes a database of its own and changes what it likes in it",
-    "stack": "looks into the embedded stack, makes it fail on purpose, or needs a queue that nobody else uses",
     "dev": "is about `listener dev` itself",
+    "stack": "looks into the embedded stack, makes it fail on purpose, or needs a queue that nobody else uses",
+    "cluster": "makes a database of its own and changes what it likes in it",
 }
 KEY: pytest.StashKey[Target] = pytest.StashKey()
+SKIPPED: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,15 +35,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if real_project(config) is None:
         return
     left_out: list[pytest.Item] = []
+    skipped = config.stash.setdefault(SKIPPED, {})
     for item in list(items):
         names = set(getattr(item, "fixturenames", ()))
         reason = next((reason for name, reason in REASONS.items() if name in names), None)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+            skipped.setdefault(reason, []).append(item.nodeid)
         elif "project" not in names:
             items.remove(item)
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason, names in config.stash.get(SKIPPED, {}).items():
+        terminalreporter.section(f"not on a real project: {reason}")
+        for name in names:
+            terminalreporter.write_line(name)
 
 
 def real_project(config: pytest.Config) -> Target | None:
