@@ -21,18 +21,25 @@ from devstack.live.server import RealtimeServer
 from devstack.objects.server import ObjectServer
 from devstack.postgres.caller import Database
 from devstack.postgres.cluster import start_cluster
+from devstack.postgres.password import login_dsn
 from devstack.postgres.prepare import prepare_database
 from devstack.rest.server import RestServer
 from devstack.tokens import ProjectKeys
+from devstack.webhooks.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running Supabase of our own."""
+    """A running Supabase of our own.
+
+    `database_url` is for `postgres`, as a project's owner has it; `admin_url` is the superuser's, whom only the
+    services know on a real project.
+    """
 
     url: str
     keys: ProjectKeys = field(repr=False)
     database_url: str = field(repr=False)
+    admin_url: str = field(repr=False)
     faults: Faults
 
 
@@ -49,7 +56,8 @@ async def open_stack(
 ) -> AsyncIterator[Stack]:
     """Run the stack until the block ends; port 0 is any free one.
 
-    Without `database_url` it has a cluster of its own, which is gone afterwards, also when this process is killed.
+    `database_url` is the superuser's. Without it the stack has a cluster of its own, which is gone afterwards, also
+    when this process is killed.
     `page_facts` is what the page's configuration says beside URL and key.
     `objects` is the folder for uploaded bytes; by default it goes with the cluster, or with the block.
     Raises: PostgresUnavailableError, MigrationError, PageIncompleteError, OSError when the port is taken.
@@ -73,9 +81,10 @@ async def open_stack(
         for service in (realtime, rest, auth):
             await service.start()
             resources.push_async_callback(service.close)
+        await resources.enter_async_context(Sender(database_url).running())
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
         routes += page_routes(keys, page_facts or {}) if page else []
         url = await resources.enter_async_context(serve(routes, port, [key_check(keys), harm(faults, keys)]))
         # The sockets are closed before the server waits for its requests to end.
         resources.push_async_callback(realtime.close)
-        yield Stack(url, keys, database_url, faults)
+        yield Stack(url, keys, login_dsn(database_url, "postgres"), database_url, faults)

@@ -12,12 +12,13 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from devstack.objects.errors import StorageError, invalid_request, invalid_type, too_large
+from devstack.objects.errors import StorageError, invalid_request, invalid_type, no_versions, too_large
 
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(gb|mb|kb|b)", re.IGNORECASE)
 TYPE = re.compile(r"[A-Za-z0-9.+-]+/(?:[A-Za-z0-9.+-]+(?:;\s*charset=[A-Za-z0-9-]+)?|\*)|\*/\*|\*")
 LONGEST_TYPE = 1000
+OF_VERSIONS = {"versionId", "sourceVersionId", "versioning_status"}
 
 
 class Body:
@@ -68,7 +69,7 @@ class Body:
         """
         value = self._fields.get(name, [])
         items = value if isinstance(value, list) else [value]
-        if any(isinstance(value, kind) for kind in (dict,)):
+        if isinstance(value, dict):
             raise invalid_request(f"{self._place}/{name} must be array")
         if len(items) < fewest:
             raise invalid_request(f"{self._place}/{name} must NOT have fewer than {fewest} items")
@@ -162,6 +163,8 @@ async def json_body(http: web.Request) -> Body:
         raise invalid_request("Body is not valid JSON but content-type is set to 'application/json'") from None
     if not isinstance(body, dict):
         raise invalid_request("body must be object")
+    if body.keys() & OF_VERSIONS:
+        raise no_versions()
     return Body(body)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from devstack.objects.errors import StorageError, invalid_request, too_large
 from devstack.objects.files import Stored
@@ -38,13 +39,27 @@ async def read_upload(http: web.Request, store: Store) -> Upload:
 
     Raises: StorageError.
     """
+    if hdrs.CONTENT_ENCODING in http.headers:
+        raise _not_encoded()
     if http.content_type.startswith("multipart/"):
-        return await _multipart(http, store)
+        try:
+            return await _multipart(http, store)
+        except (ValueError, HttpProcessingError):  # no boundary, none where one should be, or a broken header
+            raise _nothing() from None
     # Without the header aiohttp says application/octet-stream, as the real server does.
     declared = http.headers.get(hdrs.CONTENT_TYPE, DEFAULT_TYPE)
     stored = await store(declared, http.content.iter_chunked(CHUNK_BYTES))
     cache_control = http.headers.get(hdrs.CACHE_CONTROL, "no-cache")
     return Upload(stored, declared, cache_control, user_metadata(http))
+
+
+def _nothing() -> StorageError:
+    return StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
+
+
+def _not_encoded() -> StorageError:
+    """Encoded bytes would not be served as such, so they are not taken."""
+    return invalid_request("headers/content-encoding is not supported")
 
 
 async def _multipart(http: web.Request, store: Store) -> Upload:
@@ -57,11 +72,13 @@ async def _multipart(http: web.Request, store: Store) -> Upload:
             raise invalid_request("nested multipart is not accepted")
         if part.filename is None and (part.name or "") not in FILE_PARTS:
             fields[part.name or ""] = await _field(part)
+            if part.name == "contentEncoding":
+                raise _not_encoded()
         elif stored is None:
             declared = fields.get("contentType") or str(part.headers.get(hdrs.CONTENT_TYPE, DEFAULT_TYPE))
             stored = await store(declared, _chunks(part))
     if stored is None:
-        raise StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
+        raise _nothing()
     cache_control = f"max-age={fields['cacheControl']}" if fields.get("cacheControl") else "no-cache"
     return Upload(stored, declared, cache_control, json_object(fields.get("metadata") or fields.get("userMetadata")))
 

@@ -42,6 +42,7 @@ class Buckets:
         """A new one; its id is its name unless another is given."""
         caller, body = self._depot.caller(http), await json_body(http)
         body.require("name")
+        body.choice("type", ("STANDARD",), "STANDARD")
         name = body.text("name")
         bucket_id = check_bucket(body.text("id") or name)
         await self._depot.buckets.create(caller, bucket_id, name, body.bucket_limits(LARGEST_OBJECT_BYTES))

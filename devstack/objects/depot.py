@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+import asyncpg
 from aiohttp import web
 
 from devstack.auth.bearer import authorization
 from devstack.objects.bucket_rows import BucketRows
-from devstack.objects.errors import StorageError, invalid_request
+from devstack.objects.errors import StorageError, invalid_request, no_object
 from devstack.objects.files import Files
 from devstack.objects.lists import Lists
 from devstack.objects.rows import ObjectRows, Place
@@ -17,6 +20,8 @@ from devstack.postgres.caller import Caller
 from devstack.tokens import ProjectKeys
 
 LARGEST_OBJECT_BYTES = 50 * 1024 * 1024
+REPLACED_MOST = 3
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,21 @@ class Depot:
         if "token" not in http.query:
             raise invalid_request("querystring must have required property 'token'")
         return check_signed(http.query["token"], str(place_of(http)), scope, self.keys)
+
+    async def with_bytes(
+        self, caller: Caller, place: Place, use: Callable[[str | None], Awaitable[T]]
+    ) -> tuple[asyncpg.Record, T]:
+        """An object and what `use` makes of the version of its bytes, asked again when they were just replaced.
+
+        Raises: StorageError.
+        """
+        for _ in range(REPLACED_MOST):
+            row = await self.objects.find(caller, place)
+            try:
+                return row, await use(row["version"])
+            except FileNotFoundError:
+                continue
+        raise no_object()
 
 
 def place_of(http: web.Request) -> Place:

@@ -59,9 +59,10 @@ def bytes_response(
         headers[hdrs.CONTENT_DISPOSITION] = _disposition(http.query["download"])
     if _is_known(http, row):
         return web.Response(status=304, headers=headers)
-    first, last = _range(http, len(data))
-    if (first, last) == (0, len(data)) and hdrs.RANGE not in http.headers:
+    wanted = _range(http, len(data))
+    if wanted is None:
         return web.Response(body=data, headers=headers)
+    first, last = wanted
     headers[hdrs.CONTENT_RANGE] = f"bytes {first}-{last - 1}/{len(data)}"
     return web.Response(status=206, body=data[first:last], headers=headers)
 
@@ -79,12 +80,15 @@ def _is_known(http: web.Request, row: asyncpg.Record) -> bool:
     return since.tzinfo is not None and modified_at(row) <= since
 
 
-def _range(http: web.Request, size_bytes: int) -> tuple[int, int]:
+def _range(http: web.Request, size_bytes: int) -> tuple[int, int] | None:
+    """First byte and the one after the last, None for everything; what is no range of bytes asks for everything."""
     try:
         first, last, _ = http.http_range.indices(size_bytes)
     except ValueError:
-        return 0, size_bytes
-    if hdrs.RANGE in http.headers and first >= last:
+        return None
+    if hdrs.RANGE not in http.headers:
+        return None
+    if first >= last:
         raise StorageError("416", "invalid_range", "invalid range provided", "InvalidRange")
     return first, last
 

@@ -71,6 +71,11 @@ def invalid_request(message: str) -> StorageError:
     return StorageError("400", "Error", message, "InvalidRequest")
 
 
+def no_versions() -> StorageError:
+    """Versions of objects are not kept: what asks for one is not answered with another."""
+    return invalid_request("object versioning is not enabled")
+
+
 def invalid_key(words: str) -> StorageError:
     """The key has a character or a segment that no key may have."""
     return StorageError("400", "InvalidKey", f"Invalid key: {words}", "InvalidKey")
@@ -84,6 +89,16 @@ def invalid_type(declared: str) -> StorageError:
 def invalid_signature(message: str = "Invalid signature") -> StorageError:
     """The token is genuine, but for something else."""
     return StorageError("400", "InvalidSignature", message, "InvalidSignature")
+
+
+def unavailable() -> StorageError:
+    """The database is not there."""
+    return StorageError("500", "Internal", "Internal Server Error", "InternalError")
+
+
+def too_slow() -> StorageError:
+    """No connection to the database was free in time."""
+    return StorageError("544", "DatabaseTimeout", "The connection to the database timed out", "DatabaseTimeout")
 
 
 def denied(message: str) -> StorageError:
@@ -102,5 +117,7 @@ def from_postgres(error: asyncpg.PostgresError) -> StorageError:
             return StorageError("404", "InvalidRequest", "The related resource does not exist", "InvalidRequest")
         case "55P03":
             return StorageError("423", "ResourceLocked", "The resource is locked", "ResourceLocked")
+        case str(code) if code.startswith(("08", "57P")):
+            return unavailable()
     message = f"database error, code: {error.sqlstate}"
     return StorageError("500", "DatabaseError", message, "DatabaseError")

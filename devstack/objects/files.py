@@ -49,7 +49,7 @@ class Files:
             raise
         return Stored(version, size_bytes, f'"{digest.hexdigest()}"')
 
-    async def copy(self, version: str) -> str:
+    async def copy(self, version: str | None) -> str:
         """A new version with the same bytes.
 
         Raises: FileNotFoundError.
@@ -58,7 +58,7 @@ class Files:
         await asyncio.to_thread(shutil.copyfile, self._path(version), self._path(made))
         return made
 
-    async def read(self, version: str) -> bytes:
+    async def read(self, version: str | None) -> bytes:
         """All bytes of a version.
 
         Raises: FileNotFoundError.
@@ -68,11 +68,11 @@ class Files:
     def remove(self, version: str | None) -> None:
         """Remove a version; one that is not there is no error."""
         with suppress(FileNotFoundError):
-            self._path(version or "").unlink()
+            self._path(version).unlink()
 
-    def _path(self, version: str) -> Path:
+    def _path(self, version: str | None) -> Path:
         # The version comes from a row that SQL may have written, so it is no path until it proved to be a uuid.
         try:
-            return self._folder / str(UUID(version))
+            return self._folder / str(UUID(version or ""))
         except ValueError:
             raise FileNotFoundError(version) from None

@@ -28,11 +28,11 @@ class Moving:
         body.require("sourceKey", "bucketId", "destinationKey")
         place, to = _places(body)
         check_key(to.key)
-        origin = await self._depot.objects.find(caller, place)
+        await self._depot.objects.find(caller, place)
         await self._depot.buckets.get(to.bucket)
         await self._depot.objects.try_write(caller, to, upsert=http.headers.get("x-upsert") == "true")
         check_segments(to.bucket, to.key)
-        version = await self._copied(origin)
+        origin, version = await self._depot.with_bytes(caller, place, self._depot.files.copy)
         try:
             row, replaced = await self._depot.objects.write(caller.id, to, _copy(http, body, origin, version))
         except BaseException:
@@ -50,14 +50,7 @@ class Moving:
         await self._depot.objects.try_rename(caller, place, to)
         check_segments(to.bucket, to.key)
         if place != to:
-            origin = await self._depot.objects.find(caller, place)
-            version = await self._copied(origin)
-            try:
-                await self._depot.objects.rename(caller.id, place, to, version, now_json())
-            except BaseException:
-                self._depot.files.remove(version)
-                raise
-            self._depot.files.remove(origin["version"])
+            await self._move(caller.id, place, to)
         return respond({"message": "Successfully moved"})
 
     async def remove(self, http: web.Request) -> web.Response:
@@ -78,11 +71,22 @@ class Moving:
         self._depot.files.remove(rows[0]["version"])
         return respond({"message": "Successfully deleted"})
 
-    async def _copied(self, origin: asyncpg.Record) -> str:
+    async def _move(self, owner: str | None, place: Place, to: Place) -> None:
+        made: list[str] = []
+
+        async def copy(version: str | None) -> str:
+            made.append(await self._depot.files.copy(version))
+            return made[0]
+
         try:
-            return await self._depot.files.copy(origin["version"] or "")
+            left = await self._depot.objects.rename(owner, place, to, copy, now_json())
         except FileNotFoundError:
             raise no_object() from None
+        except BaseException:
+            for version in made:
+                self._depot.files.remove(version)
+            raise
+        self._depot.files.remove(left)
 
 
 def _places(body: Body) -> tuple[Place, Place]:

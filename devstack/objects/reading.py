@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncpg
 from aiohttp import hdrs, web
 
 from devstack.objects.answered import info_json
 from devstack.objects.depot import Depot, place_of
 from devstack.objects.download import bytes_response, cache_headers
-from devstack.objects.errors import no_bucket, no_object, respond
+from devstack.objects.errors import no_bucket, respond
 from devstack.objects.names import check_key
 from devstack.objects.tokens import DOWNLOAD
 from devstack.postgres.caller import SERVICE, Caller
@@ -34,9 +33,10 @@ class Reading:
 
     async def get_signed(self, http: web.Request) -> web.Response:
         """Whatever was signed for, without asking who reads."""
-        signed = self._depot.signed(http, DOWNLOAD)
-        row = await self._row(http, SERVICE)
-        return bytes_response(http, row, await self._data(row), signed=True, ends_s=signed.ends_s)
+        signed, place = self._depot.signed(http, DOWNLOAD), place_of(http)
+        check_key(place.key)
+        row, data = await self._depot.with_bytes(SERVICE, place, self._depot.files.read)
+        return bytes_response(http, row, data, signed=True, ends_s=signed.ends_s)
 
     async def info(self, http: web.Request) -> web.Response:
         """What is known of an object that the caller may read."""
@@ -53,31 +53,21 @@ class Reading:
         return await self._info(http, None)
 
     async def _bytes(self, http: web.Request, caller: Caller | None) -> web.Response:
-        row = await self._row(http, await self._reader(http, caller))
-        return bytes_response(http, row, await self._data(row))
+        reader, place = await self._reader(http, caller), place_of(http)
+        row, data = await self._depot.with_bytes(reader, place, self._depot.files.read)
+        return bytes_response(http, row, data)
 
     async def _info(self, http: web.Request, caller: Caller | None) -> web.Response:
-        row = await self._row(http, await self._reader(http, caller))
+        row = await self._depot.objects.find(await self._reader(http, caller), place_of(http))
         response = respond(info_json(row))
         response.headers.update(cache_headers(row))
         return response
 
     async def _reader(self, http: web.Request, caller: Caller | None) -> Caller:
         """On whose account the row is read. Raises: StorageError."""
-        bucket = await self._depot.buckets.get(http.match_info["bucket"])
-        if bucket["public"]:
-            return SERVICE
-        if caller is None:
-            raise no_bucket()
-        return caller
-
-    async def _row(self, http: web.Request, caller: Caller) -> asyncpg.Record:
         place = place_of(http)
+        bucket = await self._depot.buckets.get(place.bucket)
+        if caller is None and not bucket["public"]:
+            raise no_bucket()
         check_key(place.key)
-        return await self._depot.objects.find(caller, place)
-
-    async def _data(self, row: asyncpg.Record) -> bytes:
-        try:
-            return await self._depot.files.read(row["version"] or "")
-        except FileNotFoundError:
-            raise no_object() from None
+        return SERVICE if caller is None or bucket["public"] else caller

@@ -8,9 +8,9 @@ Source: as measured on supabase/storage v1.70.6.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -37,6 +37,9 @@ where bucket_id = $1 and name = $2
 returning *
 """
 TRIED_VERSION = "1"
+# Until the end of the transaction; a row that is not there yet cannot be locked.
+LOCK = "select pg_advisory_xact_lock(hashtextextended($1, 0))"
+Copy: TypeAlias = Callable[[str | None], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,7 @@ class ObjectRows:
     async def find(self, caller: Caller, place: Place) -> asyncpg.Record:
         """An object. Raises: StorageError."""
         async with acting(self._database, caller, read_only=True) as connection:
-            row = await connection.fetchrow(FIND, place.bucket, place.key)
-        if row is None:
-            raise no_object()
-        return row
+            return await _found(connection, place)
 
     async def readable(self, caller: Caller, bucket: str, keys: list[str]) -> set[str]:
         """Those of the keys that the caller may read."""
@@ -93,12 +93,13 @@ class ObjectRows:
         """Record bytes, over whatever is there: the object, and the version that it replaced.
 
         Raises: asyncpg.PostgresError.
-        Locks: the object's row.
+        Locks: the place, so that of several writers each knows what it replaces.
         """
         said = (json.dumps(content.metadata), json.dumps(content.user_metadata), content.version)
         values = (place.bucket, place.key, owner_uuid(owner), owner, *said)
         async with acting(self._database, SERVICE) as connection:
-            old = await connection.fetchrow(f"{FIND} for update", place.bucket, place.key)
+            await connection.execute(LOCK, str(place))
+            old = await connection.fetchrow(FIND, place.bucket, place.key)
             (row,) = await connection.fetch(f"{INSERT} {OVERWRITE} returning *", *values)
         return row, old["version"] if old is not None else None
 
@@ -106,16 +107,22 @@ class ObjectRows:
         """Raises: StorageError when it is not his to see or to change, or the new place is taken; asyncpg's errors."""
         async with trying(self._database, caller) as connection:
             owner = (owner_uuid(caller.id), caller.id)
-            await _renamed(connection, place, to.bucket, to.key, TRIED_VERSION, *owner, None)
+            await _found(connection, place)
+            await _rename(connection, place, to.bucket, to.key, TRIED_VERSION, *owner, None)
 
-    async def rename(self, owner: str | None, place: Place, to: Place, version: str, modified: str) -> asyncpg.Record:
-        """Give an object a new place and version.
+    async def rename(self, owner: str | None, place: Place, to: Place, copy: Copy, modified: str) -> str | None:
+        """Give an object a new place and a copy of its bytes; the version that it had.
 
         Raises: StorageError when it is gone or the new place is taken; asyncpg.PostgresError.
+        Locks: both places while it is copied.
         """
         async with acting(self._database, SERVICE) as connection:
-            noted = json.dumps({"lastModified": modified})
-            return await _renamed(connection, place, to.bucket, to.key, version, owner_uuid(owner), owner, noted)
+            for one in sorted((str(place), str(to))):
+                await connection.execute(LOCK, one)
+            old: str | None = (await _found(connection, place))["version"]
+            noted, version = json.dumps({"lastModified": modified}), await copy(old)
+            await _rename(connection, place, to.bucket, to.key, version, owner_uuid(owner), owner, noted)
+            return old
 
     async def remove(self, caller: Caller, bucket: str, keys: list[str] | None) -> list[asyncpg.Record]:
         """Delete the keys, or all of a bucket; the rows that were there and that the caller may delete."""
@@ -126,16 +133,20 @@ class ObjectRows:
             return await connection.fetch(sql, bucket, keys)
 
 
-async def _renamed(connection: Session, place: Place, *changes: object) -> asyncpg.Record:
-    if await connection.fetchrow(FIND, place.bucket, place.key) is None:
+async def _found(connection: Session, place: Place) -> asyncpg.Record:
+    row = await connection.fetchrow(FIND, place.bucket, place.key)
+    if row is None:
         raise no_object()
+    return row
+
+
+async def _rename(connection: Session, place: Place, *changes: object) -> None:
     try:
         row = await connection.fetchrow(RENAME, place.bucket, place.key, *changes)
     except asyncpg.UniqueViolationError:
         raise exists_already("KeyAlreadyExists") from None
     if row is None:
         raise no_object()
-    return row
 
 
 def owner_uuid(text: str | None) -> UUID | None:

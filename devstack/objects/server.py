@@ -13,7 +13,7 @@ from devstack.objects.acting import note_request
 from devstack.objects.bucket_rows import BucketRows
 from devstack.objects.buckets import Buckets
 from devstack.objects.depot import Depot
-from devstack.objects.errors import StorageError, from_postgres, no_route
+from devstack.objects.errors import StorageError, from_postgres, no_route, no_versions, too_slow, unavailable
 from devstack.objects.files import Files
 from devstack.objects.listing import Listing
 from devstack.objects.lists import Lists
@@ -52,13 +52,17 @@ class ObjectServer:
         async def guarded(http: web.Request) -> web.Response:
             note_request(http, operation, PREFIX)
             try:
+                if "versionId" in http.query:
+                    raise no_versions()
                 response = await answer(http)
             except StorageError as error:
                 return error.response()
             except asyncpg.PostgresError as error:
                 return from_postgres(error).response()
+            except TimeoutError:
+                return too_slow().response()
             except (OSError, asyncpg.InterfaceError):
-                return StorageError("500", "Internal", "Internal Server Error", "InternalError").response()
+                return unavailable().response()
             if http.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
                 self._kick()
             return response

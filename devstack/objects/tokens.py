@@ -87,4 +87,6 @@ def _words(token: str, error: jwt.PyJWTError) -> str:
         return '"iat" claim timestamp check failed' if "iat" in str(error) else '"nbf" claim timestamp check failed'
     if isinstance(error, jwt.InvalidSignatureError):
         return "signature verification failed"
+    if isinstance(error, jwt.InvalidAlgorithmError):
+        return '"alg" (Algorithm) Header Parameter value not allowed'
     return "JWS Protected Header is invalid"

@@ -51,6 +51,7 @@ class Uploading:
         self, http: web.Request, caller: Caller, place: Place, owner: str | None, *, upsert: bool
     ) -> asyncpg.Record:
         bucket = await self._depot.buckets.get(place.bucket)
+        made: list[Stored] = []
 
         async def store(declared: str, chunks: AsyncIterator[bytes]) -> Stored:
             if not is_placeholder(place.key):
@@ -58,13 +59,15 @@ class Uploading:
             check_key(place.key)
             await self._depot.objects.try_write(caller, place, upsert=upsert)
             check_segments(place.bucket, place.key)
-            return await self._depot.files.write(chunks, _limit_bytes(bucket, place))
+            made.append(await self._depot.files.write(chunks, _limit_bytes(bucket, place)))
+            return made[0]
 
-        upload = await read_upload(http, store)
         try:
+            upload = await read_upload(http, store)
             row, replaced = await self._depot.objects.write(owner, place, _content(upload))
         except BaseException:
-            self._depot.files.remove(upload.stored.version)
+            for one in made:
+                self._depot.files.remove(one.version)
             raise
         self._depot.files.remove(replaced)
         return row

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import devstack
 from devstack.postgres.binaries import PostgresUnavailableError
+from devstack.postgres.password import SUPERUSER, login_dsn
 
 STOP_LIMIT_S = 20.0
 
@@ -31,7 +32,11 @@ class Cluster:
 
     def dsn(self, database: str = "postgres") -> str:
         """Where the superuser connects."""
-        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{SUPERUSER}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def project_dsn(self, database: str = "postgres") -> str:
+        """Where `postgres` connects, the owner of a prepared database and no superuser."""
+        return login_dsn(self.dsn(database), "postgres")
 
     def stop(self) -> None:
         """Stop and remove everything; a second call does nothing."""

@@ -18,11 +18,11 @@ import platformdirs
 
 from devstack.postgres.account import Account
 from devstack.postgres.binaries import PostgresUnavailableError, copy_wheel
-from devstack.postgres.password import scram_verifier
+from devstack.postgres.password import SUPERUSER, scram_verifier
 
 # Rejecting everybody: the password is set after the copy, so the cached cluster holds no secret.
 INITDB = (
-    "--username=postgres",
+    f"--username={SUPERUSER}",
     "--encoding=UTF8",
     "--locale=C.UTF-8",
     "--auth=reject",
@@ -72,7 +72,7 @@ class Server:
             if cached is not None:
                 _keep(self.data, cached)
         (self.data / "pg_hba.conf").write_text(HBA)
-        sql = f"alter role postgres password '{scram_verifier(password)}'\n"
+        sql = f"alter role {SUPERUSER} password '{scram_verifier(password)}'\n"
         self.account.run([self.binaries / "postgres", "--single", "-D", self.data, "postgres"], sql)
 
     def start(self) -> int:

@@ -37,7 +37,7 @@ WHOLE_BODY_TYPES = ("json", "jsonb", "text", "bytea", "xml")
 class SchemaCache:
     """Catalogue and settings as they were when they were last read.
 
-    Raises: `start` and `catalogue` raise OSError and asyncpg.PostgresError when the database is not there.
+    Raises: `start` and `current` raise OSError and asyncpg.PostgresError when the database is not there.
     """
 
     def __init__(self, database: Database, database_url: str) -> None:
@@ -47,6 +47,7 @@ class SchemaCache:
         self._asking = asyncio.Lock()
         self._settings: Settings | None = None
         self._catalogue: Catalogue | None = None
+        self._notices = 0
 
     async def start(self) -> None:
         """Hear of changes from now on."""
@@ -60,22 +61,20 @@ class SchemaCache:
 
     def forget(self) -> None:
         """Read everything again when it is next asked for."""
+        self._notices += 1
         self._settings, self._catalogue = None, None
         self._database.forget()
 
-    async def settings(self) -> Settings:
-        """The settings of the authenticator role."""
+    async def current(self) -> tuple[Settings, Catalogue]:
+        """The settings of the authenticator role, and what the exposed schemas hold."""
         await self._listening()
-        if self._settings is None:
-            self._settings = await read_settings(self._database.pool)
-        return self._settings
-
-    async def catalogue(self) -> Catalogue:
-        """What the exposed schemas hold."""
-        settings = await self.settings()
-        if self._catalogue is None:
-            self._catalogue = await self._read(list(settings.schemas))
-        return self._catalogue
+        while self._settings is None or self._catalogue is None:
+            notices = self._notices
+            settings = self._settings or await read_settings(self._database.pool)
+            catalogue = await self._read(list(settings.schemas))
+            if notices == self._notices:  # else something changed while it was read
+                self._settings, self._catalogue = settings, catalogue
+        return self._settings, self._catalogue
 
     async def changed(self, since: Catalogue) -> bool:
         """Whether a notice arrived since this was read; every notice sent before the question is heard."""
@@ -91,16 +90,18 @@ class SchemaCache:
 
     async def _listening(self) -> None:
         # After an outage the connection is gone, and with it whatever was told meanwhile.
+        if self._listener is None or not self._listener.is_closed():
+            return
         async with self._asking:
-            if self._listener is not None and self._listener.is_closed():
+            if self._listener.is_closed():
                 self.forget()
                 await self.start()
 
     def _heard(self, _connection: Any, _process: int, _channel: str, said: object) -> None:
-        if said != "reload config":
-            self._catalogue = None
+        self._notices += 1
+        self._catalogue = None
         if said != "reload schema":
-            self._settings, self._catalogue = None, None
+            self._settings = None
         self._database.forget()
 
     async def _read(self, schemas: list[str]) -> Catalogue:

@@ -143,7 +143,12 @@ def _raised_in_full(message: str, details: str | None) -> RestError:
         headers = {str(name): str(value) for name, value in answer["headers"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
-        return RestError(500, "PGRST121", problem, f"Invalid JSON value for DETAIL: '{details}'", hint)
+        told = (
+            "DETAIL is missing in the RAISE statement"
+            if details is None
+            else f"Invalid JSON value for DETAIL: '{details}'"
+        )
+        return RestError(500, "PGRST121", problem, told, hint)
     if any("\n" in part or "\r" in part for pair in headers.items() for part in pair):
         return RestError(500, "PGRST111", "response.headers guc must be a JSON array composed of objects")
     reason = _one_line(str(answer.get("status_text", "")))

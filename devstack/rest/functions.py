@@ -66,7 +66,7 @@ def _allowed(asked: Asked, name: str) -> str:
 
 def _by_query(asked: Asked, name: str) -> Call:
     """Parameters that are no filters are arguments; a variadic one takes all of its name."""
-    query = parse_query(asked.http.query.items(), arguments=True)
+    query = parse_query(asked.parameters, arguments=True)
     given = frozenset(key for key, _ in query.arguments)
     function = choose(asked, name, given, None)
     variadic = {argument.name for argument in function.arguments if argument.variadic}
@@ -78,7 +78,7 @@ def _by_query(asked: Asked, name: str) -> Call:
 
 async def _by_body(asked: Asked, name: str) -> Call:
     body = await read_body(asked.http, for_function=True)
-    query = parse_query(asked.http.query.items())
+    query = parse_query(asked.parameters)
     given = frozenset(query.columns) if query.columns is not None else body.names
     function = choose(asked, name, given, body)
     if function.unnamed_type is None and not isinstance(body.value, dict | list):

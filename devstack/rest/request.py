@@ -41,6 +41,11 @@ class Asked:
         return self.http.method in ("GET", "HEAD")
 
     @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """The query string, without the key that the gateway keeps to itself."""
+        return [(name, value) for name, value in self.http.query.items() if name != "apikey"]
+
+    @property
     def scope(self) -> Scope:
         """Where related tables are looked up."""
         return Scope(self.catalogue, self.schema, self.settings.max_rows)
@@ -73,7 +78,7 @@ async def read_request(http: web.Request, caller: Caller, path: str, cache: Sche
 
     Raises: RestError.
     """
-    settings, catalogue = await cache.settings(), await cache.catalogue()
+    settings, catalogue = await cache.current()
     header = "Accept-Profile" if http.method in ("GET", "HEAD") else "Content-Profile"
     schema = http.headers.get(header, settings.schemas[0])
     if schema not in settings.schemas:

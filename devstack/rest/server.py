@@ -106,7 +106,7 @@ class RestServer:
 
     async def _known(self) -> Catalogue:
         try:
-            return await self._cache.catalogue()
+            return (await self._cache.current())[1]
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             raise cache_unreadable() from None
 

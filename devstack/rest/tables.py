@@ -40,7 +40,7 @@ class Tables:
             raise _missing(asked, name)
         if asked.http.method == "OPTIONS":
             return web.Response(headers={"Allow": ALLOWED, "Access-Control-Allow-Origin": "*"})
-        query = with_range(parse_query(asked.http.query.items()), asked.http)
+        query = with_range(parse_query(asked.parameters), asked.http)
         if asked.is_read:
             return await self._read(asked, table, query)
         operations = {"POST": self._insert, "PUT": self._put, "PATCH": self._update, "DELETE": self._delete}
@@ -59,7 +59,7 @@ class Tables:
             if count == "planned" or (count == "estimated" and most is not None and total > most):
                 total = await _estimate(connection, statement.plan(wanted))
         applied = asked.preferences.applied("count", "handling", "timezone")
-        headers = {"Content-Location": answer.content_location(asked.path, asked.http.query.items()), **applied}
+        headers = {"Content-Location": answer.content_location(asked.path, asked.parameters), **applied}
         status = answer.page_status(asked, query.offset, row["row_count"], total, headers)
         answer.check_single(asked, row["row_count"])
         headers["Content-Range"] = answer.rows_range(query.offset, row["row_count"], total)

@@ -78,7 +78,7 @@ class Heard {
       await Promise.race([new Promise((wake) => (this.#wake = wake)), late])
       clearTimeout(timer)
     }
-    return this.items
+    return [...this.items]
   }
 }
 

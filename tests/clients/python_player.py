@@ -78,7 +78,7 @@ class _Heard:
             while all(misses(wanted, item) for item in self.items):
                 self.arrived.clear()
                 await self.arrived.wait()
-        return self.items
+        return list(self.items)
 
 
 class User:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,12 +25,13 @@ class Scenario:
     name: str
     says: str
     steps: list[Step]
+    needs: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
 
     def begun(self, **more: Any) -> Scenario:
         """The scenario with what is different in each run."""
         fresh = {"row": str(uuid4()), "other": str(uuid4()), "word": secrets.token_hex(8), **more}
-        return Scenario(self.name, self.says, self.steps, fresh)
+        return replace(self, run=fresh)
 
     def as_json(self) -> dict[str, Any]:
         """What a player needs."""
@@ -38,13 +39,15 @@ class Scenario:
 
 
 def scenarios() -> list[Scenario]:
-    """All of them, by name."""
-    return [_read(path) for path in sorted(FOLDER.glob("*.toml"))]
+    """Those that need nothing but a project with a worker, by name."""
+    every = [scenario(path.stem) for path in sorted(FOLDER.glob("*.toml"))]
+    return [one for one in every if not one.needs]
 
 
-def _read(path: Path) -> Scenario:
-    told = tomllib.loads(path.read_text(encoding="utf-8"))
-    return Scenario(path.stem, told["says"], told["step"])
+def scenario(name: str) -> Scenario:
+    """The one of this name."""
+    told = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return Scenario(name, told["says"], told["step"], told.get("needs", ""))
 
 
 def judge(scenario: Scenario, transcript: Transcript) -> list[str]:

@@ -1,24 +1,30 @@
-"""What `listener submit` builds on: the app's side of a session in Python, and what it says when the project refuses."""
+"""What `listener submit` builds on: an app's side of a session in Python, and its words when the project refuses."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from listener.adapters.app_client import AppAccess, NoCreditsError, UnreachableError, open_app
-from tests.support.project import Project
+from tests.support.target import Target
 
 
-async def test_without_credits_the_insert_is_refused_in_words(project: Project) -> None:
-    connection = await asyncpg.connect(project.db_url)
-    try:
-        await connection.execute("update listener.plans set welcome_credits = 0 where plan = 'free'")
-        with pytest.raises(NoCreditsError, match="no credits left"):
-            async with open_app(AppAccess(project.url, project.anon_key)) as app:
-                await app.insert({"prompt": "unpayable"})
-    finally:
-        await connection.execute("update listener.plans set welcome_credits = 10 where plan = 'free'")
-        await connection.close()
+@pytest.fixture
+async def no_welcome(books: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[None]:
+    """New users get nothing, until the test is over."""
+    credits = await books.fetchval("select welcome_credits from listener.plans where plan = 'free'")
+    await books.execute("update listener.plans set welcome_credits = 0 where plan = 'free'")
+    yield
+    await books.execute("update listener.plans set welcome_credits = $1 where plan = 'free'", credits)
+
+
+@pytest.mark.usefixtures("no_welcome")
+async def test_without_credits_the_insert_is_refused_in_words(project: Target) -> None:
+    with pytest.raises(NoCreditsError, match="no credits left"):
+        async with open_app(AppAccess(project.url, project.anon_key)) as app:
+            await app.insert({"prompt": "unpayable"})
 
 
 async def test_a_project_that_does_not_answer_is_named(unused_tcp_port: int) -> None:

@@ -80,5 +80,5 @@ def test_a_reference_alone_keeps_its_type_and_inside_a_text_becomes_text() -> No
     ],
 )
 def test_a_step_that_went_otherwise_fails_the_scenario(step: Any, told: Any, words: str) -> None:
-    (miss,) = judge(Scenario("s", "", [step], {"row": 2}), told)
+    (miss,) = judge(Scenario("s", "", [step], run={"row": 2}), told)
     assert words in miss

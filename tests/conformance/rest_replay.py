@@ -42,6 +42,7 @@ insert into storage.buckets (id, name) values ('gen', 'gen'), ('tiny', 'tiny');
 grant usage on schema storage to service_role;
 grant select on storage.buckets to service_role;
 alter table storage.buckets disable row level security;
+revoke authenticator from postgres;
 grant postgres to authenticator;
 alter role authenticator set pgrst.db_schemas = 'public, storage';
 notify pgrst, 'reload config';
@@ -50,8 +51,6 @@ notify pgrst, 'reload schema';
 """What stood in the recorded database beside its schema: the rights Supabase gave by default, Storage's migrations."""
 BEFORE = {
     "schema cache: new table, not reloaded": """
-        alter event trigger pgrst_ddl_watch disable;
-        alter event trigger pgrst_drop_watch disable;
         create table public.fresh (a int);
         grant all on public.fresh to service_role;
         create function public.f_fresh() returns int language sql as 'select 1';
@@ -63,7 +62,12 @@ BEFORE = {
     "schema cache: dropped column select *, not reloaded": "alter table public.parents drop column extra",
     "schema cache: dropped function, not reloaded": "drop function public.f_fresh()",
 }
-"""The SQL that ran before a case; the recorded server had no trigger that tells it of a change."""
+"""The SQL that ran before a case."""
+UNTOLD = """
+alter event trigger pgrst_ddl_watch disable;
+alter event trigger pgrst_drop_watch disable;
+"""
+"""The recorded server was told of no change but by hand."""
 KILLED = frozenset(("raise 40001 retry storm", "raise 40P01 retry storm"))
 """Cases that ended when the backend was killed; which of the two answers comes then is a matter of timing."""
 WRONG_SECRET = "wrong secret"
@@ -77,7 +81,7 @@ async def play(stack: Stack, recordings: Path) -> list[Case]:
     connection = await asyncpg.connect(stack.database_url)
     try:
         await connection.execute((recordings / "rest_schema.sql").read_text(encoding="utf-8"))
-        await connection.execute(SURROUNDINGS)
+        await _surround(stack)
         async with httpx.AsyncClient(base_url=stack.url, timeout=30) as client:
             # The recorder made its tokens when it began.
             player = _Player(stack.keys, client, connection, _tokens(stack.keys), played[0].at)
@@ -85,6 +89,15 @@ async def play(stack: Stack, recordings: Path) -> list[Case]:
             return [await player.case(pair, killed if pair.label in KILLED else [pair]) for pair in played]
     finally:
         await connection.close()
+
+
+async def _surround(stack: Stack) -> None:
+    admin = await asyncpg.connect(stack.admin_url)
+    try:
+        await admin.execute(SURROUNDINGS)
+        await admin.execute(UNTOLD)
+    finally:
+        await admin.close()
 
 
 class _Player:
