@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
-HttpKind = Literal["status", "late", "hang", "reset", "lost_answer", "expired_token"]
+HttpKind = Literal["status", "late", "hang", "reset", "lost_answer", "expired_token", "act_before", "act_after"]
 EventKind = Literal["lose", "duplicate", "delay"]
 SUBSCRIBE_DELAY_S = 0.2
 TOKEN_LIFE_S = 3600
@@ -75,6 +75,8 @@ class HttpFault(Aim):
     - `reset`: the connection is reset; no service hears of it
     - `lost_answer`: the service does its work, then the connection is reset
     - `expired_token`: the service sees the caller's token as one that has ended
+    - `act_before`, `act_after`: `act` is called with the caller's port, before the service hears of the request, or
+      after its work and before its answer: to kill the caller at just that step
     """
 
     kind: HttpKind
@@ -83,6 +85,7 @@ class HttpFault(Aim):
     status: int = 500
     delay_s: float = 1.0
     retry_after_s: int | None = None
+    act: Callable[[int], None] | None = None
 
 
 @dataclass(slots=True)

@@ -44,8 +44,8 @@ def harm(faults: Faults, keys: ProjectKeys) -> Middleware:
                 return refused
         with _registered(request, faults):
             answer = await handler(request)
-        if fault is not None and fault.kind == "lost_answer":
-            _reset(request)
+        if fault is not None:
+            _after(request, fault)
         return answer
 
     return hurt
@@ -65,11 +65,27 @@ async def _before(request: web.Request, fault: HttpFault, keys: ProjectKeys) -> 
         case "reset":
             _reset(request)
             return web.Response(status=499)
+        case "act_before":
+            _act(request, fault)
         case "expired_token":
             for name in (APIKEY, AUTHORIZATION):
                 if request.get(name):
                     request[name] = _expired(request[name], keys)
     return None
+
+
+def _after(request: web.Request, fault: HttpFault) -> None:
+    """What comes between a service's work and its answer."""
+    if fault.kind == "lost_answer":
+        _reset(request)
+    elif fault.kind == "act_after":
+        _act(request, fault)
+
+
+def _act(request: web.Request, fault: HttpFault) -> None:
+    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
+    if fault.act is not None and peer is not None:
+        fault.act(peer[1])
 
 
 def _refusal(fault: HttpFault) -> web.Response:

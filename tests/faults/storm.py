@@ -1,0 +1,160 @@
+"""Kills workers at every step of their work, one after the other, while others go on; says what that cost.
+
+A kill comes from the server's side: when a worker's call of the step arrives, before its work or after its commit, the
+process that made the call is killed. So the daemon has no code for it, and "after" is the answer that was lost. Knows
+the steps; what must hold is in promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import statistics
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from devstack.faults import HttpFault
+from tests.faults.app import App
+from tests.faults.crew import Crew, Member
+
+CALLS = {
+    "register": "/rest/v1/rpc/register_worker",
+    "heartbeat": "/rest/v1/rpc/heartbeat",
+    "claim": "/rest/v1/rpc/claim_sessions",
+    "progress": "/rest/v1/rpc/report_progress",
+    "upload": "/storage/v1/object/headshots/*",
+    "sign": "/storage/v1/object/sign/*",
+    "record": "/rest/v1/rpc/add_artifacts",
+    "complete": "/rest/v1/rpc/complete_sessions",
+    "fail": "/rest/v1/rpc/fail_sessions",
+    "cancel": "/rest/v1/rpc/cancel_sessions",
+    "retry": "/rest/v1/rpc/retry_sessions",
+    "release": "/rest/v1/rpc/release_sessions",
+    "sweep": "/rest/v1/rpc/sweep_sessions",
+}
+WHEN: tuple[Literal["act_before", "act_after"], ...] = ("act_before", "act_after")
+STEPS = [(name, when) for name in CALLS for when in WHEN]
+HOLDER = "select worker from listener.sessions where row_id = $1 and status = 'processing'"
+WORKERS = 3
+BACKLOG = 10
+STRIKES_WITHIN_S = 30.0
+
+
+@dataclass
+class Report:
+    """What a storm did.  Units: rescue_s is how long a killed worker's sessions stayed its own."""
+
+    seed: int
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missed: list[tuple[str, str]] = field(default_factory=list)
+    rescue_s: list[float] = field(default_factory=list)
+    duration_s: float = 0.0
+    sessions: int = 0
+
+    def __str__(self) -> str:
+        """One paragraph."""
+        count = sum(self.kills.values())
+        ordered = sorted(self.rescue_s) or [0.0]
+        return (
+            f"seed {self.seed}: {count} kills at {len(self.kills)} steps in {self.duration_s:.0f} s, "
+            f"{self.sessions} sessions; rescue p50 {statistics.median(ordered):.2f} s, "
+            f"longest {ordered[-1]:.2f} s ({len(self.rescue_s)} kills left sessions behind)"
+        )
+
+
+class Storm:
+    """Kills over a crew."""
+
+    def __init__(self, crew: Crew, app: App, seed: int) -> None:
+        self.report = Report(seed)
+        self._crew = crew
+        self._app = app
+        self._dice = random.Random(seed)
+        self._rescues: set[asyncio.Task[None]] = set()
+
+    async def rage(self, kills: int) -> Report:
+        """Kill so often, each step in turn, in an order of the seed's."""
+        began = time.monotonic()
+        for _ in range(WORKERS):
+            await self._crew.start(is_ready=True)
+        async with asyncio.TaskGroup() as group:
+            feeding = group.create_task(self._app.keep_busy(BACKLOG))
+            steps: list[tuple[str, Literal["act_before", "act_after"]]] = []
+            while sum(self.report.kills.values()) < kills:
+                steps = steps or self._dice.sample(STEPS, len(STEPS))
+                await self._kill_at(*steps.pop(), group)
+            feeding.cancel()
+        self.report.sessions = len(self._app.rows)
+        self.report.duration_s = time.monotonic() - began
+        return self.report
+
+    async def _kill_at(self, step: str, when: Literal["act_before", "act_after"], group: asyncio.TaskGroup) -> None:
+        """Kill the worker that takes the step next, and start another in its place."""
+        struck: asyncio.Future[Member] = asyncio.get_running_loop().create_future()
+
+        def strike(port: int) -> None:
+            member = self._crew.of_port(port)
+            if member is not None and not struck.done():
+                member.kill()
+                struck.set_result(member)
+
+        faults = self._crew.stack.faults
+        fault = faults.hurt(HttpFault(kind=when, path=CALLS[step], times=None, act=strike))
+        try:
+            await self._provoke(step)
+            dead = await asyncio.wait_for(struck, STRIKES_WITHIN_S)
+        except TimeoutError:
+            self.report.missed.append((step, when))
+            return
+        finally:
+            faults.http.remove(fault)
+        self.report.kills[step, when] += 1
+        group.create_task(self._until_rescued(dead, time.monotonic()))
+        await dead.until_ended()
+        while len(self._crew.alive) < WORKERS:
+            await self._crew.start()
+
+    async def _provoke(self, step: str) -> None:
+        """Bring about the steps that do not come by themselves."""
+        if step == "register":
+            await self._crew.start()
+        elif step == "release":
+            holder = await self._until_held(await self._app.insert("slow going"))
+            if holder is not None:
+                holder.send(signal.SIGTERM)
+                await self._crew.until_logged(holder, "drain_started")
+                holder.send(signal.SIGTERM)
+        elif step == "cancel":
+            row = await self._app.insert("slow going")
+            await self._until_held(row)
+            await self._app.cancel(row)
+        elif step in {"fail", "retry"}:
+            await self._app.insert("fails always" if step == "fail" else "busy at first")
+
+    async def _until_held(self, row: UUID) -> Member | None:
+        """The worker that runs a session."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STRIKES_WITHIN_S / 2):
+                while True:
+                    worker = await self._app.pool.fetchval(HOLDER, row)
+                    found = next((one for one in self._crew.alive if one.worker == str(worker)), None)
+                    if found is not None:
+                        return found
+                    await asyncio.sleep(0.02)
+        return None
+
+    async def _until_rescued(self, dead: Member, killed_at: float) -> None:
+        """Measure until nothing is the dead worker's any more."""
+        if (worker := dead.worker) is None:
+            return
+        held = "select count(*) from listener.sessions where status = 'processing' and worker = $1::uuid"
+        if not await self._app.pool.fetchval(held, worker):
+            return
+        while await self._app.pool.fetchval(held, worker):
+            await asyncio.sleep(0.05)
+        self.report.rescue_s.append(time.monotonic() - killed_at)
