@@ -162,6 +162,11 @@ class Faults:
                 return
         send()
 
+    @property
+    def sockets(self) -> int:
+        """How many websockets are open."""
+        return len(self._sockets)
+
     @contextmanager
     def registered(self, socket: Socket) -> Iterator[None]:
         """Let a websocket be dropped and frozen while the block runs."""

@@ -6,13 +6,16 @@ The only place that sees them all; knows nothing of their wire.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from devstack.access import key_check
+from devstack.admin import fault_routes
 from devstack.auth.server import AuthServer
 from devstack.faults import Faults
 from devstack.gateway import page_routes, serve
@@ -33,7 +36,7 @@ class Stack:
     """A running Supabase of our own.
 
     `database_url` is for `postgres`, as a project's owner has it; `admin_url` is the superuser's, whom only the
-    services know on a real project.
+    services know on a real project. `admin_key` opens the door to the faults for other processes.
     """
 
     url: str
@@ -41,6 +44,7 @@ class Stack:
     database_url: str = field(repr=False)
     admin_url: str = field(repr=False)
     faults: Faults
+    admin_key: str = field(repr=False)
 
 
 @asynccontextmanager
@@ -63,15 +67,16 @@ async def open_stack(
     Raises: PostgresUnavailableError, MigrationError, PageIncompleteError, OSError when the port is taken.
     """
     async with AsyncExitStack() as resources:
+        faults = Faults()
         if database_url is None:
             cluster = await asyncio.to_thread(start_cluster)
             resources.push_async_callback(asyncio.to_thread, cluster.stop)
             database_url, objects = cluster.dsn(), objects or cluster.objects
+            faults.restart = partial(asyncio.to_thread, cluster.restart)
         if objects is None:
             objects = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="listener-objects-")))
         await prepare_database(database_url, migrate=migrate)
         keys = keys or ProjectKeys.generate()
-        faults = Faults()
         database = await Database.open(database_url)
         resources.push_async_callback(database.close)
         realtime = RealtimeServer(database_url, keys, faults)
@@ -83,8 +88,10 @@ async def open_stack(
             resources.push_async_callback(service.close)
         await resources.enter_async_context(Sender(database_url).running())
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
+        admin_key = secrets.token_urlsafe(32)
+        routes += fault_routes(faults, admin_key)
         routes += page_routes(keys, page_facts or {}) if page else []
         url = await resources.enter_async_context(serve(routes, port, [key_check(keys), harm(faults, keys)]))
         # The sockets are closed before the server waits for its requests to end.
         resources.push_async_callback(realtime.close)
-        yield Stack(url, keys, login_dsn(database_url, "postgres"), database_url, faults)
+        yield Stack(url, keys, login_dsn(database_url, "postgres"), database_url, faults, admin_key)

@@ -41,7 +41,7 @@ async def read_upload(http: web.Request, store: Store) -> Upload:
     """
     if hdrs.CONTENT_ENCODING in http.headers:
         raise _not_encoded()
-    if http.content_type.startswith("multipart/"):
+    if http.content_type == "multipart/form-data":
         try:
             return await _multipart(http, store)
         except (ValueError, HttpProcessingError):  # no boundary, none where one should be, or a broken header

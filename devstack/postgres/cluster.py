@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ class Cluster:
     def __init__(self, keeper: subprocess.Popen[bytes], port: int, password: str, folder: Path) -> None:
         self._keeper = keeper
         self._password = password
+        self._talking = threading.Lock()
         self.port = port
         self.folder = folder
 
@@ -37,6 +39,21 @@ class Cluster:
     def project_dsn(self, database: str = "postgres") -> str:
         """Where `postgres` connects, the owner of a prepared database and no superuser."""
         return login_dsn(self.dsn(database), "postgres")
+
+    def restart(self) -> None:
+        """Kill PostgreSQL as `pg_ctl -m immediate` does; return when it accepts connections on the same port again.
+
+        Raises: PostgresUnavailableError.
+        """
+        if self._keeper.stdin is None or self._keeper.stdout is None:
+            raise AssertionError("Popen was asked for both pipes")
+        with self._talking:
+            self._keeper.stdin.write(b"restart\n")
+            self._keeper.stdin.flush()
+            line = self._keeper.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "the keeper process died"}
+        if "error" in answer:
+            raise PostgresUnavailableError(answer["error"])
 
     def stop(self) -> None:
         """Stop and remove everything; a second call does nothing."""

@@ -19,6 +19,10 @@ from devstack.gateway import VENDOR
 from devstack.stack import open_stack
 
 DEADLINE_S = 30.0
+TOLD = {
+    "url", "anon_key", "service_role_key", "publishable_key", "secret_key", "jwt_secret", "db_url", "admin_key",
+    "page_url",
+}  # fmt: skip
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -52,7 +56,7 @@ def _until(condition: Callable[[], bool]) -> None:
 async def test_it_runs_alone_and_is_gone_when_it_is_told_to_go(order: signal.Signals) -> None:
     with _start() as process:
         told = _told(process)
-        assert {"url", "anon_key", "service_role_key", "jwt_secret", "db_url", "page_url"} == set(told)
+        assert set(told) == TOLD
         headers = {"apikey": told["service_role_key"]}
         async with httpx.AsyncClient(base_url=told["url"], headers=headers) as client:
             assert (await client.get("/rest/v1/headshot_sessions")).json() == []
