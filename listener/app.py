@@ -30,13 +30,11 @@ from listener.engine.wakeup import WakeUp
 from listener.errors import StoreError
 from listener.http.probes import Probes
 from listener.http.server import serving
-from listener.ports import Registration, WakeUpSource
+from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
-from listener.sources.epoch import Bounds, Project
-from listener.sources.live import RealtimeSource
-from listener.sources.timer import TimerSource
 from listener.telemetry import log
+from listener.wakers import Wakers
 
 SETTLE_PATIENCE_S = 60.0
 READY_POLL_S = 0.1
@@ -63,6 +61,7 @@ class Daemon:
         self._health = Health()
         self._drain = Drain(self._slots, self._stop_claiming, settings.drain_s, self._log)
         self._claim: ClaimLoop | None = None
+        self._wakers = Wakers(settings, self.worker, self._clock)
 
     def drain(self) -> None:
         """Stop: finish what runs, give back the rest; called again, give everything back now."""
@@ -77,9 +76,9 @@ class Daemon:
                 clients = await stack.enter_async_context(
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
-                probes = Probes(self._health).routes()
+                routes = [*Probes(self._health).routes(), *self._wakers.routes()]
                 self.port = await stack.enter_async_context(
-                    serving(self._settings.http_host, self._settings.http_port, probes)
+                    serving(self._settings.http_host, self._settings.http_port, routes)
                 )
                 stack.push_async_callback(self._generator.close)
                 await self._generator.start()
@@ -91,8 +90,7 @@ class Daemon:
         """Wire everything and start every task."""
         store = RpcSessionStore(clients.calls, self.worker)
         artifacts = SupabaseArtifactStore(clients)
-        realtime = self._realtime()
-        heartbeat = self._heartbeat(store, realtime)
+        heartbeat = self._heartbeat(store)
         admission = Admission(
             [self._drain.refusal, heartbeat.refusal, self._generator_refusal], self._clock, log.get("admission")
         )
@@ -111,11 +109,8 @@ class Daemon:
         if self._drain.refusal() is not None:
             self._claim.stop()  # the signal came before there was anything to stop
         sweep = Sweep(store, self._settings.sweep_s, self._wakeup.set, log.get("sweep"))
-        self._watch_health(heartbeat, artifacts, realtime)
-        sources: list[WakeUpSource] = [
-            TimerSource(self._settings.sweep_s, lambda: realtime is not None and realtime.fresh())
-        ]
-        sources += [realtime] if realtime else []
+        self._watch_health(heartbeat, artifacts)
+        sources = self._wakers.sources()
         ending = [group.create_task(source.run(self._wakeup.set), name=source.name) for source in sources]
         ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(self._announce(), name="announce")]
         claiming = group.create_task(self._claim.run(), name="claim")
@@ -148,15 +143,7 @@ class Daemon:
         if self._claim is not None:
             self._claim.stop()
 
-    def _realtime(self) -> RealtimeSource | None:
-        if not self._settings.realtime:
-            return None
-        key = self._settings.supabase_service_role_key.get_secret_value()
-        bounds = Bounds(canary_s=max(2.0, self._settings.heartbeat_interval_s))
-        project = Project(self._settings.supabase_url, key, self.worker)
-        return RealtimeSource(project, self._clock, log.get("realtime"), bounds)
-
-    def _heartbeat(self, store: RpcSessionStore, realtime: RealtimeSource | None) -> Heartbeat:
+    def _heartbeat(self, store: RpcSessionStore) -> Heartbeat:
         settings = self._settings
         registration = Registration(
             worker=self.worker,
@@ -173,8 +160,8 @@ class Daemon:
         )
         listeners = Listeners(
             open_claims=lambda: self._claim.open_claims() if self._claim else [],
-            on_tables=realtime.watch if realtime else lambda _tables: None,
-            on_beat=realtime.beat_sent if realtime else lambda _at: None,
+            on_tables=self._wakers.watch,
+            on_beat=self._wakers.beat_sent,
             wake=self._wakeup.set,
         )
         return Heartbeat(
@@ -191,9 +178,7 @@ class Daemon:
         status = self._generator.status()
         return None if status.ready else f"the generator is not ready: {status.reason}"
 
-    def _watch_health(
-        self, heartbeat: Heartbeat, artifacts: SupabaseArtifactStore, realtime: RealtimeSource | None
-    ) -> None:
+    def _watch_health(self, heartbeat: Heartbeat, artifacts: SupabaseArtifactStore) -> None:
         def generator() -> PartStatus:
             status = self._generator.status()
             return PartStatus(status.ready, status.reason, details=status.details)
@@ -212,11 +197,7 @@ class Daemon:
         self._health.add(
             "storage", lambda: PartStatus(artifacts.last_error is None, artifacts.last_error or "", required=False)
         )
-        if realtime is not None:
-            self._health.add(
-                "realtime",
-                lambda: PartStatus(realtime.fresh(), "" if realtime.fresh() else realtime.last_loss, required=False),
-            )
+        self._wakers.tell(self._health)
 
     async def _announce(self) -> None:
         """Say once that this worker can claim; everything after that is in the probes."""

@@ -15,7 +15,8 @@ from pydantic_settings import SettingsConfigDict
 
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
-from listener.later import LaterSettings, Words
+from listener.later import Words
+from listener.waking import WakingSettings
 
 PREFIX = "LISTENER_"
 ENV_FILE = ".env"
@@ -25,7 +26,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(LaterSettings):
+class Settings(WakingSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
@@ -82,9 +83,6 @@ class Settings(LaterSettings):
     )
     drain_s: float = Field(
         60, validation_alias="LISTENER_DRAIN_S", ge=0, description="Seconds running work may take after SIGTERM"
-    )
-    realtime: bool = Field(
-        True, validation_alias="LISTENER_REALTIME", description="off: no Realtime, the sweep alone finds sessions"
     )
     signed_url_s: int = Field(
         21600, validation_alias="LISTENER_SIGNED_URL_S", ge=60, description="Seconds a result's signed URL is valid"
@@ -163,7 +161,8 @@ class Settings(LaterSettings):
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log to hide."""
-        values = (getattr(self, name) for name in type(self).model_fields)
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        values = (value for field in fields for value in (field if isinstance(field, tuple) else (field,)))
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
     def generator_config(self) -> GeneratorConfig:
