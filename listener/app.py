@@ -33,6 +33,7 @@ from listener.guards import Guarded, floors_of, guarded, places_of
 from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
 from listener.http.server import serving
+from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
 from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
@@ -62,6 +63,7 @@ class Daemon:
         self._handlers = load_handlers(settings.kinds)
         self._generator: Generator = load_generator(settings.generator)(settings.generator_config())
         self._metrics = Metrics()
+        self._moderator = build_moderator(settings)
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._wakeup.set)
         self._health = Health()
@@ -92,6 +94,8 @@ class Daemon:
                 self._host.start()
                 stack.callback(self._host.stop)
                 stack.push_async_callback(self._generator.close)
+                if self._moderator is not None:
+                    stack.push_async_callback(self._moderator.close)
                 await self._generator.start()
                 async with asyncio.TaskGroup() as group:
                     self._start(clients, group)
@@ -125,7 +129,10 @@ class Daemon:
         group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
 
     def _claim_loop(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> ClaimLoop:
-        outside = Outside(guards.store, guards.artifacts, guards.generator, self._clock, self._settings.signed_url_s)
+        signed_url_s, moderator = self._settings.signed_url_s, self._moderator
+        outside = Outside(
+            guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
+        )
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         loop = ClaimLoop(
             store=guards.store,

@@ -30,6 +30,7 @@ from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, Se
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 UPLOAD_TRIES = 4
 
 T = TypeVar("T")
@@ -133,6 +134,8 @@ class AttemptContext:
             extension = EXTENSIONS.get(artifact.content_type, "")
             stem = artifact.name.removesuffix(extension)
             prefix = self._session.path_prefix
+            if PREFIX.fullmatch(prefix) is None or ".." in prefix:
+                raise ValueError(f"the path of this kind's artifacts is not a plain one: {prefix!r}")
             self._paths[artifact.name] = f"{prefix}/{stem}{extension}" if self._paths else f"{prefix}{extension}"
         return self._paths[artifact.name]
 
