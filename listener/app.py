@@ -10,8 +10,7 @@ from contextlib import AsyncExitStack
 from uuid import uuid4
 
 from listener import __version__
-from listener.adapters.objects import SupabaseArtifactStore
-from listener.adapters.rpc import RpcSessionStore
+from listener.adapters.host import HostReader
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import Generator
 from listener.engine.admission import Admission
@@ -20,23 +19,28 @@ from listener.engine.claim import ClaimLoop
 from listener.engine.clock import SystemClock
 from listener.engine.context import Outside
 from listener.engine.drain import Drain
-from listener.engine.health import Health, PartStatus
+from listener.engine.guarded import GuardedStore
+from listener.engine.health import Health
 from listener.engine.heartbeat import Heartbeat, Listeners
 from listener.engine.pool import AttemptPool
+from listener.engine.pressure import Pressure
 from listener.engine.settle import Settler
 from listener.engine.slots import Slots
 from listener.engine.sweep import Sweep
 from listener.engine.wakeup import WakeUp
 from listener.errors import StoreError
+from listener.guards import Guarded, floors_of, guarded, places_of
+from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
 from listener.http.server import serving
-from listener.ports import Registration, WakeUpSource
+from listener.moderation import build_moderator
+from listener.overview import Overview, conditions
+from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
-from listener.sources.epoch import Bounds, Project
-from listener.sources.live import RealtimeSource
-from listener.sources.timer import TimerSource
 from listener.telemetry import log
+from listener.telemetry.metrics import Metrics
+from listener.wakers import Wakers
 
 SETTLE_PATIENCE_S = 60.0
 READY_POLL_S = 0.1
@@ -58,11 +62,15 @@ class Daemon:
         self._clock = SystemClock()
         self._handlers = load_handlers(settings.kinds)
         self._generator: Generator = load_generator(settings.generator)(settings.generator_config())
+        self._metrics = Metrics()
+        self._moderator = build_moderator(settings)
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._wakeup.set)
         self._health = Health()
+        self._host = HostReader(places_of(settings), self._clock)
         self._drain = Drain(self._slots, self._stop_claiming, settings.drain_s, self._log)
         self._claim: ClaimLoop | None = None
+        self._wakers = Wakers(settings, self.worker, self._clock)
 
     def drain(self) -> None:
         """Stop: finish what runs, give back the rest; called again, give everything back now."""
@@ -77,11 +85,17 @@ class Daemon:
                 clients = await stack.enter_async_context(
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
-                probes = Probes(self._health).routes()
+                routes = [*Probes(self._health, self.ready.is_set).routes(), *self._wakers.routes()]
+                routes.append(metrics_route(self._metrics.registry))
+                count = self._metrics.request_answered
                 self.port = await stack.enter_async_context(
-                    serving(self._settings.http_host, self._settings.http_port, probes)
+                    serving(self._settings.http_host, self._settings.http_port, routes, count)
                 )
+                self._host.start()
+                stack.callback(self._host.stop)
                 stack.push_async_callback(self._generator.close)
+                if self._moderator is not None:
+                    stack.push_async_callback(self._moderator.close)
                 await self._generator.start()
                 async with asyncio.TaskGroup() as group:
                     self._start(clients, group)
@@ -89,38 +103,53 @@ class Daemon:
 
     def _start(self, clients: Clients, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""
-        store = RpcSessionStore(clients.calls, self.worker)
-        artifacts = SupabaseArtifactStore(clients)
-        realtime = self._realtime()
-        heartbeat = self._heartbeat(store, realtime)
-        admission = Admission(
-            [self._drain.refusal, heartbeat.refusal, self._generator_refusal], self._clock, log.get("admission")
+        guards = guarded(
+            clients, self.worker, self._generator, slots=self._slots, metrics=self._metrics, clock=self._clock
         )
-        outside = Outside(store, artifacts, self._generator, self._clock, self._settings.signed_url_s)
-        runner = AttemptRunner(self._handlers, outside, Settler(store, SETTLE_PATIENCE_S))
-        pool = AttemptPool(group, runner, self._slots, admission)
-        self._claim = ClaimLoop(
-            store=store,
+        heartbeat = self._heartbeat(guards.store)
+        pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
+        admission = Admission(
+            conditions(self._drain, heartbeat, self._generator, guards.circuits, pressure),
+            self._clock,
+            log.get("admission"),
+            guards.circuits.most,
+        )
+        self._claim = self._claim_loop(guards, admission, group)
+        sources = tuple(self._wakers.sources())
+        states = States(self._slots, admission, heartbeat, guards.circuits, pressure, self._generator, sources)
+        Overview(states, self._drain).fill(self._health)
+        self._wakers.tell(self._health)
+        self._metrics.registry.register(states)
+        sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
+        ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
+        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(self._announce(), name="announce")]
+        ending += [group.create_task(guards.circuits.run(), name="circuits")]
+        claiming = group.create_task(self._claim.run(), name="claim")
+        beating = group.create_task(heartbeat.run(), name="heartbeat")
+        group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
+
+    def _claim_loop(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> ClaimLoop:
+        signed_url_s, moderator = self._settings.signed_url_s, self._moderator
+        outside = Outside(
+            guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
+        )
+        runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
+        loop = ClaimLoop(
+            store=guards.store,
             kinds=tuple(self._handlers),
             slots=self._slots,
             wakeup=self._wakeup,
             admission=admission,
-            start=pool.start,
+            start=AttemptPool(group, runner, self._slots, admission).start,
             log=log.get("claim"),
         )
         if self._drain.refusal() is not None:
-            self._claim.stop()  # the signal came before there was anything to stop
-        sweep = Sweep(store, self._settings.sweep_s, self._wakeup.set, log.get("sweep"))
-        self._watch_health(heartbeat, artifacts, realtime)
-        sources: list[WakeUpSource] = [
-            TimerSource(self._settings.sweep_s, lambda: realtime is not None and realtime.fresh())
-        ]
-        sources += [realtime] if realtime else []
-        ending = [group.create_task(source.run(self._wakeup.set), name=source.name) for source in sources]
-        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(self._announce(), name="announce")]
-        claiming = group.create_task(self._claim.run(), name="claim")
-        beating = group.create_task(heartbeat.run(), name="heartbeat")
-        group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
+            loop.stop()  # the signal came before there was anything to stop
+        return loop
+
+    def _wake(self, reason: str) -> None:
+        self._metrics.woken(reason)
+        self._wakeup.set(reason)
 
     async def _end(
         self,
@@ -148,15 +177,7 @@ class Daemon:
         if self._claim is not None:
             self._claim.stop()
 
-    def _realtime(self) -> RealtimeSource | None:
-        if not self._settings.realtime:
-            return None
-        key = self._settings.supabase_service_role_key.get_secret_value()
-        bounds = Bounds(canary_s=max(2.0, self._settings.heartbeat_interval_s))
-        project = Project(self._settings.supabase_url, key, self.worker)
-        return RealtimeSource(project, self._clock, log.get("realtime"), bounds)
-
-    def _heartbeat(self, store: RpcSessionStore, realtime: RealtimeSource | None) -> Heartbeat:
+    def _heartbeat(self, store: GuardedStore) -> Heartbeat:
         settings = self._settings
         registration = Registration(
             worker=self.worker,
@@ -173,9 +194,9 @@ class Daemon:
         )
         listeners = Listeners(
             open_claims=lambda: self._claim.open_claims() if self._claim else [],
-            on_tables=realtime.watch if realtime else lambda _tables: None,
-            on_beat=realtime.beat_sent if realtime else lambda _at: None,
-            wake=self._wakeup.set,
+            on_tables=self._wakers.watch,
+            on_beat=self._wakers.beat_sent,
+            wake=self._wake,
         )
         return Heartbeat(
             store=store,
@@ -186,37 +207,6 @@ class Daemon:
             clock=self._clock,
             log=log.get("heartbeat"),
         )
-
-    def _generator_refusal(self) -> str | None:
-        status = self._generator.status()
-        return None if status.ready else f"the generator is not ready: {status.reason}"
-
-    def _watch_health(
-        self, heartbeat: Heartbeat, artifacts: SupabaseArtifactStore, realtime: RealtimeSource | None
-    ) -> None:
-        def generator() -> PartStatus:
-            status = self._generator.status()
-            return PartStatus(status.ready, status.reason, details=status.details)
-
-        def database() -> PartStatus:
-            refusal = heartbeat.refusal()
-            return PartStatus(refusal is None, refusal or "the lease is renewed")
-
-        def drain() -> PartStatus:
-            refusal = self._drain.refusal()
-            return PartStatus(refusal is None, refusal or "accepting", details={"running": len(self._slots.attempts())})
-
-        self._health.add("worker", drain)
-        self._health.add("database", database)
-        self._health.add("generator", generator)
-        self._health.add(
-            "storage", lambda: PartStatus(artifacts.last_error is None, artifacts.last_error or "", required=False)
-        )
-        if realtime is not None:
-            self._health.add(
-                "realtime",
-                lambda: PartStatus(realtime.fresh(), "" if realtime.fresh() else realtime.last_loss, required=False),
-            )
 
     async def _announce(self) -> None:
         """Say once that this worker can claim; everything after that is in the probes."""

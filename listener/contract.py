@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
@@ -202,7 +203,10 @@ class Context(Protocol):
         """Upload a file and record it for this attempt; the same name again replaces it."""
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Generate, with each step reported as progress."""
+        """Generate, with each step reported as progress; the prompts are judged before."""
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Judge words, by field, that go elsewhere than to `generate`. Raises: ContentRejected, ModerationDown."""
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Set what the visible row's `result` shows beside the artifacts."""
@@ -211,13 +215,22 @@ class Context(Protocol):
         """Seconds until the time limit."""
 
 
+class RetryPolicy(Enum):
+    """What a kind does with failures that may pass."""
+
+    PATIENT = "patient"
+    """Again with growing delays, while failures are left."""
+    STRICT = "strict"
+    """Once more after a provider was busy or a process died; everything else fails at once."""
+
+
 P = TypeVar("P", bound=BaseModel)
 
 
 class Handler(Protocol[P]):
     """Serves one kind. Found by the entry-point group `listener.handlers`.
 
-    `Params` is checked before anything is paid for in GPU time.
+    `Params` is checked before anything is paid for in GPU time. `retry_policy: ClassVar[RetryPolicy]` may be named too.
     """
 
     kind: ClassVar[str]

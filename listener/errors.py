@@ -1,15 +1,23 @@
 """Every way in which work can end badly, as one tree.
 
-ListenerError                    has: code (stable, stored in the row), public_message, retry_after_s
+ListenerError                    has: code (stable, stored in the row), public_message, remedy, retry_after_s
 ├─ AttemptFailure                the attempt ended badly -> a verdict (engine/verdict.py)
-│  ├─ InvalidParams              invalid_params        the row's parameters cannot be served; names the field
+│  ├─ InvalidParams              invalid_params        the row's parameters cannot be served; names the fields
 │  ├─ ContentRejected            content_rejected      moderation
 │  ├─ InputUnavailable           input_unavailable     an input image or file cannot be had
 │  ├─ NothingProduced            nothing_produced      the generator returned no image
-│  ├─ Transient                  provider_busy, storage_down, ... worth another attempt later
+│  ├─ Transient                  temporarily_unavailable   worth another attempt later
+│  │  ├─ ProviderBusy            provider_busy         a provider answered 429
+│  │  ├─ ProviderDown            provider_down         a provider's 5xx, timeout, or no connection
+│  │  ├─ StorageDown             storage_down          the storage or the database stays away
+│  │  ├─ ModerationDown          moderation_down       nobody could judge the words
+│  │  └─ DiskFull                disk_full
+│  ├─ ProviderRefused            provider_refused      a provider refuses our key, our quota or our call
+│  ├─ StorageRefused             storage_refused       the storage takes no such object
 │  ├─ OutOfMemory                out_of_memory
 │  ├─ TimeLimit                  time_limit
 │  ├─ RuntimeDied                runtime_died          the GPU child ended while it ran this session
+│  ├─ WorkerLost                 worker_lost           the worker ended; written by the sweep, in SQL
 │  ├─ ModelUnavailable           model_unavailable     the pipeline is not loaded
 │  └─ GenerationFailed           generation_failed     the default for any unknown exception
 ├─ AttemptInterrupted            nobody is to blame
@@ -22,7 +30,7 @@ ListenerError                    has: code (stable, stored in the row), public_m
 └─ ConfigError                   ends the process, status 78
    └─ SchemaTooNew               the database moved on without this worker, status 57
 
-This module knows the names and the words; it does not know what happens then.
+Unusable stands beside the tree. This module knows the names and the words; it does not know what happens then.
 """
 
 from __future__ import annotations
@@ -36,17 +44,22 @@ class ListenerError(Exception):
 
     code: ClassVar[str] = "internal_error"
     public_message: ClassVar[str] = "Something went wrong on our side."
+    remedy: ClassVar[str] = "Insert a new row; if it happens again, name the request_id to the operator."
 
     def __init__(
-        self,
-        detail: str = "",
-        *,
-        details: Mapping[str, Any] | None = None,
-        retry_after_s: float | None = None,
+        self, detail: str = "", *, details: Mapping[str, Any] | None = None, retry_after_s: float | None = None
     ) -> None:
         super().__init__(detail or (type(self).__doc__ or "").strip())
         self.details: dict[str, Any] = dict(details or {})
         self.retry_after_s = retry_after_s
+
+
+class Unusable(ValueError):
+    """What a validator raises: the value cannot be used, and what to give instead. Becomes a field of InvalidParams."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}; {remedy}")
+        self.problem, self.remedy = problem, remedy
 
 
 class AttemptFailure(ListenerError):
@@ -60,6 +73,7 @@ class InvalidParams(AttemptFailure):
 
     code = "invalid_params"
     public_message = "The request has a field that cannot be used; see the details."
+    remedy = "Correct the named fields and insert a new row."
 
 
 class ContentRejected(AttemptFailure):
@@ -67,6 +81,7 @@ class ContentRejected(AttemptFailure):
 
     code = "content_rejected"
     public_message = "This request cannot be generated because of its content. Please change it and try again."
+    remedy = "Describe something else and insert a new row."
 
 
 class InputUnavailable(AttemptFailure):
@@ -74,6 +89,7 @@ class InputUnavailable(AttemptFailure):
 
     code = "input_unavailable"
     public_message = "One of your input files could not be read. Please upload it again."
+    remedy = "Upload the file again and insert a new row."
 
 
 class NothingProduced(AttemptFailure):
@@ -88,6 +104,51 @@ class Transient(AttemptFailure):
 
     code = "temporarily_unavailable"
     public_message = "The service is busy at the moment. Please try again in a few minutes."
+    remedy = "Insert a new row in a few minutes."
+
+
+class ProviderBusy(Transient):
+    """The provider has too many requests."""
+
+    code = "provider_busy"
+
+
+class ProviderDown(Transient):
+    """The provider failed or did not answer."""
+
+    code = "provider_down"
+
+
+class StorageDown(Transient):
+    """The storage stayed away."""
+
+    code = "storage_down"
+
+
+class ModerationDown(Transient):
+    """The words could not be judged."""
+
+    code = "moderation_down"
+
+
+class DiskFull(Transient):
+    """The worker's disk is full."""
+
+    code = "disk_full"
+
+
+class ProviderRefused(AttemptFailure):
+    """The provider refused the call; making it again will not help."""
+
+    code = "provider_refused"
+    public_message = "The image service refused this request. We have been told."
+
+
+class StorageRefused(AttemptFailure):
+    """The storage refused the object; giving it again will not help."""
+
+    code = "storage_refused"
+    public_message = "The image could not be stored."
 
 
 class OutOfMemory(AttemptFailure):
@@ -95,6 +156,7 @@ class OutOfMemory(AttemptFailure):
 
     code = "out_of_memory"
     public_message = "The image was too large for the machine. Please try a smaller size."
+    remedy = "Insert a new row with a smaller width and height."
 
 
 class TimeLimit(AttemptFailure):
@@ -102,12 +164,20 @@ class TimeLimit(AttemptFailure):
 
     code = "time_limit"
     public_message = "The generation took too long and was stopped."
+    remedy = "Insert a new row with fewer steps or a smaller size."
 
 
 class RuntimeDied(AttemptFailure):
     """The generation process ended while it ran this session."""
 
     code = "runtime_died"
+    public_message = "The generation was interrupted on our side."
+
+
+class WorkerLost(AttemptFailure):
+    """The worker ended or fell silent while it ran this session."""
+
+    code = "worker_lost"
     public_message = "The generation was interrupted on our side."
 
 

@@ -25,12 +25,6 @@ class LaterSettings(BaseSettings):
     allowed_origins: Words = Field(
         (), validation_alias="ALLOWED_ORIGINS", description="CORS origins, with commas between (not used yet)"
     )
-    openai_api_key: SecretStr | None = Field(
-        None, validation_alias="OPENAI_API_KEY", description="Key of the remote generator (not used yet)"
-    )
-    openai_max_retries: int = Field(
-        3, validation_alias="OPENAI_MAX_RETRIES", ge=0, le=10, description="Tries of its client (not used yet)"
-    )
     r2_account_id: str | None = Field(
         None, validation_alias="R2_ACCOUNT_ID", description="Cloudflare R2 account (not used yet)"
     )

@@ -130,6 +130,19 @@ class ArtifactStore(Protocol):
         """Make a URL that reads the object for `valid_s` seconds."""
 
 
+class Moderator(Protocol):
+    """Judges people's words before anything is made of them."""
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Judge the texts of one request, by field.
+
+        Raises: ContentRejected; ModerationDown when nobody could judge and that is not to be let pass.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
 class WakeUpSource(Protocol):
     """Something that says when to look. It carries no data."""
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal, Self
 
-import platformdirs
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
-from listener.later import LaterSettings, Words
+from listener.later import Words
+from listener.model_settings import ModelSettings
+from listener.moderation.settings import ModerationSettings
+from listener.waking import WakingSettings
 
 PREFIX = "LISTENER_"
 ENV_FILE = ".env"
@@ -25,7 +25,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(LaterSettings):
+class Settings(WakingSettings, ModelSettings, ModerationSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
@@ -42,12 +42,6 @@ class Settings(LaterSettings):
         5, validation_alias="WORKER_CONCURRENCY", ge=1, le=64, description="Sessions at work at the same time"
     )
     log_level: LogLevel = Field("INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR")
-    hf_token: SecretStr | None = Field(
-        None, validation_alias="HF_TOKEN", description="Token for gated weights on the model hub"
-    )
-    model_storage_path: Path | None = Field(
-        None, validation_alias="MODEL_STORAGE_PATH", description="Folder that keeps downloaded weights"
-    )
 
     http_host: str = Field(
         "127.0.0.1", validation_alias="LISTENER_HTTP_HOST", description="Address of the probes; 0.0.0.0 in containers"
@@ -83,66 +77,20 @@ class Settings(LaterSettings):
     drain_s: float = Field(
         60, validation_alias="LISTENER_DRAIN_S", ge=0, description="Seconds running work may take after SIGTERM"
     )
-    realtime: bool = Field(
-        True, validation_alias="LISTENER_REALTIME", description="off: no Realtime, the sweep alone finds sessions"
-    )
     signed_url_s: int = Field(
         21600, validation_alias="LISTENER_SIGNED_URL_S", ge=60, description="Seconds a result's signed URL is valid"
     )
-    cache_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_cache_path("listener"),
-        validation_alias="LISTENER_CACHE_DIR",
-        description="Folder for what can be made again; the user's cache folder when absent",
+    min_memory_mib: int = Field(
+        256, validation_alias="LISTENER_MIN_MEMORY_MIB", ge=0, description="No claims below this free memory; 0: never"
     )
-    generator: str = Field("local", validation_alias="LISTENER_GENERATOR", description="Which generator makes images")
-    device: Literal["cuda", "cpu", "auto"] = Field(
-        "cuda", validation_alias="LISTENER_DEVICE", description="cuda, cpu, or auto (cuda when there is one)"
+    min_device_memory_mib: int = Field(
+        256, validation_alias="LISTENER_MIN_DEVICE_MEMORY_MIB", ge=0, description="The same for the GPU's memory"
     )
-    step_timeout_s: float = Field(
-        60, validation_alias="LISTENER_STEP_TIMEOUT_S", gt=0, description="Seconds one denoising step may take"
-    )
-    load_timeout_s: float = Field(
-        1800, validation_alias="LISTENER_LOAD_TIMEOUT_S", gt=0, description="Seconds loading or downloading may take"
-    )
-    headshot_model: str = Field(
-        "black-forest-labs/FLUX.2-klein-4B",
-        validation_alias="LISTENER_HEADSHOT_MODEL",
-        min_length=1,
-        description="Hub id, folder, or embedded (tiny random weights that draw coloured noise)",
-    )
-    headshot_pipeline: str | None = Field(
-        None,
-        validation_alias="LISTENER_HEADSHOT_PIPELINE",
-        description="diffusers class; what the model names, if absent",
-    )
-    headshot_dtype: Literal["bfloat16", "float16", "float32"] = Field(
-        "bfloat16", validation_alias="LISTENER_HEADSHOT_DTYPE", description="bfloat16, float16 or float32"
-    )
-    headshot_steps: int | None = Field(
-        None,
-        validation_alias="LISTENER_HEADSHOT_STEPS",
-        ge=1,
-        le=200,
-        description="Default steps; the pipeline's, if absent",
-    )
-    headshot_guidance: float | None = Field(
-        None, validation_alias="LISTENER_HEADSHOT_GUIDANCE", ge=0, le=50, description="Default guidance; the pipeline's"
-    )
-    headshot_width: int = Field(
-        1024,
-        validation_alias="LISTENER_HEADSHOT_WIDTH",
-        ge=64,
-        le=2048,
-        multiple_of=16,
-        description="Default pixels wide",
-    )
-    headshot_height: int = Field(
-        1024,
-        validation_alias="LISTENER_HEADSHOT_HEIGHT",
-        ge=64,
-        le=2048,
-        multiple_of=16,
-        description="Default pixels high",
+    min_disk_mib: int = Field(
+        512,
+        validation_alias="LISTENER_MIN_DISK_MIB",
+        ge=0,
+        description="The same for the disks of cache, weights and temporary files",
     )
 
     @field_validator("log_level", mode="before")
@@ -163,30 +111,9 @@ class Settings(LaterSettings):
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log to hide."""
-        values = (getattr(self, name) for name in type(self).model_fields)
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        values = (value for field in fields for value in (field if isinstance(field, tuple) else (field,)))
         return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-
-    def generator_config(self) -> GeneratorConfig:
-        """What the generator is built from."""
-        headshot = PipelineConfig(
-            kind="headshot",
-            model=self.headshot_model,
-            pipeline_class=self.headshot_pipeline,
-            dtype=self.headshot_dtype,
-            device=self.device,
-            steps=self.headshot_steps,
-            guidance_scale=self.headshot_guidance,
-            width=self.headshot_width,
-            height=self.headshot_height,
-        )
-        return GeneratorConfig(
-            pipelines=(headshot,),
-            cache_dir=str(self.cache_dir),
-            weights_dir=str(self.model_storage_path) if self.model_storage_path else None,
-            step_timeout_s=self.step_timeout_s,
-            load_timeout_s=self.load_timeout_s,
-            hub_token=self.hf_token.get_secret_value() if self.hf_token else None,
-        )
 
 
 def names_of(field: str) -> list[str]:

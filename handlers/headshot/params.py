@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from handlers.inputs.text import limit, require_prompt
+from listener.errors import Unusable
 
 SIDE_MIN_PX = 64
 SIDE_MAX_PX = 2048
@@ -44,10 +45,10 @@ class HeadshotParams(BaseModel):
         if value is None:
             return None
         if not SIDE_MIN_PX <= value <= SIDE_MAX_PX:
-            raise ValueError(f"{value} is outside of {SIDE_MIN_PX} to {SIDE_MAX_PX} pixels")
+            allowed = f"{SIDE_MIN_PX} to {SIDE_MAX_PX} pixels"
+            raise Unusable(f"{value} is outside of {allowed}", f"give a multiple of {SIDE_MULTIPLE_PX} from {allowed}")
         below = value // SIDE_MULTIPLE_PX * SIDE_MULTIPLE_PX
         if below != value:
-            raise ValueError(
-                f"{value} is not a multiple of {SIDE_MULTIPLE_PX}; use {below} or {below + SIDE_MULTIPLE_PX}"
-            )
+            problem = f"{value} is not a multiple of {SIDE_MULTIPLE_PX}"
+            raise Unusable(problem, f"use {below} or {below + SIDE_MULTIPLE_PX}")
         return value

@@ -30,6 +30,11 @@ class SupabaseArtifactStore:
             answer = await self._clients.calls.storage.from_(bucket).create_signed_url(path, valid_s)
             return str(answer["signedURL"])
 
+    async def ping(self) -> None:
+        """Ask for the buckets: cheap, and it needs the gateway, the server and its database."""
+        with translated("list buckets"):
+            await self._clients.calls.storage.list_buckets()
+
     @contextmanager
     def _watched(self, call: str) -> Iterator[None]:
         """Translate failures, and keep the last one for the health page."""

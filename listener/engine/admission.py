@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from listener.contract import Log
 from listener.ports import Clock
 
 Condition = Callable[[], str | None]
 """Returns the reason against claiming, or None."""
+HOLD = "hold"
 
 
 class Admission:
-    """All conditions for claiming; each change of the reason is logged once."""
+    """All conditions for claiming by name; the first that refuses is the cause, and each new cause is logged once."""
 
-    def __init__(self, conditions: Sequence[Condition], clock: Clock, log: Log) -> None:
-        self._conditions = conditions
+    def __init__(
+        self,
+        conditions: Mapping[str, Condition],
+        clock: Clock,
+        log: Log,
+        most: Callable[[int], int] = lambda free: free,
+    ) -> None:
+        self._conditions = dict(conditions)
         self._clock = clock
         self._log = log
         self._hold: tuple[str, float] | None = None
-        self._last: str | None = None
+        self.most = most
+        self.cause: str | None = None
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Every name that `cause` can have."""
+        return (HOLD, *self._conditions)
 
     def hold(self, reason: str, for_s: float) -> None:
         """Refuse every claim for a while."""
         self._hold = (reason, self._clock.monotonic() + for_s)
 
-    def refusal(self) -> str | None:
-        """The first reason against claiming now."""
-        reason = self._held() or next(filter(None, (condition() for condition in self._conditions)), None)
-        if reason != self._last:
-            self._last = reason
-            if reason:
-                self._log.info("claims_paused", reason=reason)
-            else:
-                self._log.info("claims_resumed")
-        return reason
-
-    def _held(self) -> str | None:
+    def held(self) -> str | None:
+        """Why claims are held, if they are."""
         if self._hold is None or self._clock.monotonic() >= self._hold[1]:
             self._hold = None
             return None
         return self._hold[0]
+
+    def refusal(self) -> str | None:
+        """The first reason against claiming now."""
+        cause, reason = self._first()
+        if cause != self.cause:
+            self.cause = cause
+            if reason is not None:
+                self._log.info("claims_paused", cause=cause, reason=reason)
+            else:
+                self._log.info("claims_resumed")
+        return reason
+
+    def _first(self) -> tuple[str | None, str | None]:
+        if (held := self.held()) is not None:
+            return HOLD, held
+        for name, condition in self._conditions.items():
+            if (reason := condition()) is not None:
+                return name, reason
+        return None, None

@@ -10,25 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from listener.contract import Handler, Log, Session
+from listener.contract import Handler, Log, RetryPolicy, Session
 from listener.engine.context import AttemptContext, Outside
+from listener.engine.failure import ending_of
 from listener.engine.progress import CLOSE_S
 from listener.engine.settle import Settled, Settler
 from listener.engine.slots import Running
-from listener.engine.verdict import Complete, RetryPolicy, Verdict, verdict_of
-from listener.errors import (
-    AttemptFailure,
-    AttemptInterrupted,
-    Draining,
-    GenerationFailed,
-    InvalidParams,
-    OutOfMemory,
-    StoreUnavailable,
-    TimeLimit,
-    Transient,
-)
+from listener.engine.validation import validated
+from listener.engine.verdict import Complete, Delays, Verdict, verdict_of
+from listener.errors import AttemptFailure, AttemptInterrupted, Draining, TimeLimit
 
 Ending = AttemptFailure | AttemptInterrupted | None
 """How the handler ended; None is well."""
@@ -41,7 +33,7 @@ class AttemptRunner:
     handlers: Mapping[str, Handler[Any]]
     outside: Outside
     settler: Settler
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    delays: Delays = field(default_factory=Delays)
 
     async def run(self, session: Session, running: Running, log: Log) -> Settled:
         """Do one attempt. Raises nothing but asyncio.CancelledError: whatever happens is written to the row."""
@@ -69,18 +61,13 @@ class AttemptRunner:
         """Run the handler and tell how it ended; the only place that catches everything."""
         try:
             handler = self.handlers[session.kind]
-            params = _validated(handler, session)
+            params = validated(handler, session)
             await self._under_limit(handler, session, params, running, context)
         except (AttemptFailure, AttemptInterrupted) as error:
             return error
-        except StoreUnavailable as error:
-            return Transient(str(error))
-        except MemoryError as error:
-            context.log.error("out_of_memory", exc_info=error)
-            return OutOfMemory(details={"where": "host"})
         except Exception as error:
             context.log.error("handler_raised", exc_info=error)
-            return GenerationFailed()
+            return ending_of(error)
         return None
 
     async def _under_limit(
@@ -108,7 +95,8 @@ class AttemptRunner:
     def _judge(self, session: Session, context: AttemptContext, ending: Ending) -> Verdict:
         if ending is None:
             return Complete(context.result)
-        return verdict_of(ending, session, self.policy, self.outside.clock.now())
+        policy = getattr(self.handlers.get(session.kind), "retry_policy", RetryPolicy.PATIENT)
+        return verdict_of(ending, session, policy, self.outside.clock.now(), self.delays)
 
     def _report(self, log: Log, verdict: Verdict, settled: Settled, ending: Ending, duration_s: float) -> None:
         fields: dict[str, Any] = {
@@ -123,22 +111,6 @@ class AttemptRunner:
             log.warning("lease_lost", refused_with=settled.code, **fields)
         else:
             log.info("attempt_settled", **fields)
-
-
-def _validated(handler: Handler[Any], session: Session) -> BaseModel:
-    """Check the row's parameters.
-
-    Raises: InvalidParams; it names the fields and the rules, never the values.
-    """
-    try:
-        params: BaseModel = handler.Params.model_validate(dict(session.params))
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = [
-            {"field": ".".join(str(part) for part in problem["loc"]), "message": problem["msg"]} for problem in problems
-        ]
-        raise InvalidParams(details={"fields": fields}) from None
-    return params
 
 
 def _waited_s(outside: Outside, session: Session) -> float:

@@ -79,7 +79,7 @@ class ClaimLoop:
             return None if self._slots.free == 0 else 0.0
         if self._admission.refusal() is not None:
             return REFUSED_DELAY_S
-        claim = self._open = self._open or OpenClaim(uuid4(), self._slots.free)
+        claim = self._open = self._open or OpenClaim(uuid4(), self._admission.most(self._slots.free))
         self._wakeup.clear()
         try:
             sessions = await self._store.claim(claim.id, self._kinds, claim.limit)

@@ -17,11 +17,20 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from listener.contract import Artifact, Generation, GenerationRequest, Generator, Log, SavedArtifact, Session
 from listener.engine.interruption import Interruption
 from listener.engine.progress import ProgressWriter, Report
-from listener.errors import Cancelled, LeaseLost, StoreError, StoreUnavailable, Transient
-from listener.ports import ArtifactStore, Attempt, Clock, Outcome, SessionStore
+from listener.errors import (
+    Cancelled,
+    LeaseLost,
+    StorageDown,
+    StorageRefused,
+    StoreError,
+    StoreRejected,
+    StoreUnavailable,
+)
+from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, SessionStore
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 UPLOAD_TRIES = 4
 
 T = TypeVar("T")
@@ -37,6 +46,7 @@ class Outside:
     clock: Clock
     signed_url_s: int
     progress_interval_s: float = 1.0
+    moderator: Moderator | None = None
 
 
 class AttemptContext:
@@ -54,6 +64,7 @@ class AttemptContext:
         self._interruption = interruption
         self._deadline = outside.clock.monotonic() + session.time_limit_s
         self._paths: dict[str, str] = {}
+        self._judged: set[tuple[str, str]] = set()
 
     async def progress(self, done: int, total: int, note: str = "") -> None:
         """Take a report and stop the handler when it has to stop."""
@@ -63,7 +74,7 @@ class AttemptContext:
     async def save(self, artifact: Artifact) -> SavedArtifact:
         """Upload a file under this attempt's own path and record it.
 
-        Raises: Transient when the storage stays away; Cancelled, LeaseLost, Draining.
+        Raises: StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
         path = self._path_of(artifact)
@@ -71,19 +82,38 @@ class AttemptContext:
             saved = await self._upload(artifact, path)
             outcome = await self._repeat(lambda: self._outside.store.add_artifact(self._attempt, saved))
         except StoreUnavailable as error:
-            raise Transient(str(error), details={"dependency": "storage"}) from error
+            raise StorageDown(str(error), details={"dependency": "storage"}) from error
+        except StoreRejected as error:
+            self.log.error("artifact_refused", bucket=self._session.bucket, path=path, error=str(error))
+            raise StorageRefused(str(error), details={"dependency": "storage", "artifact": artifact.name}) from error
         self._obey(outcome)
         self.log.info("artifact_saved", artifact=artifact.name, path=path, size_bytes=saved.size_bytes)
         return saved
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Generate, with every step reported as progress."""
+        """Generate, with every step reported as progress; the door through which every prompt goes, so judged here.
+
+        Raises: ContentRejected, ModerationDown, and what the generator raises; Cancelled, LeaseLost, Draining.
+        """
         self._interruption.check()
+        await self.judge({"prompt": request.prompt, "negative_prompt": request.negative_prompt or ""})
 
         def on_step(done: int, total: int) -> None:
             self.writer.report(Report(done, total, "generating"))
 
         return await self._outside.generator.generate(request, on_step)
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Have words judged, each once an attempt: the images of a pack share most of theirs.
+
+        Raises: ContentRejected, ModerationDown; Cancelled, LeaseLost, Draining.
+        """
+        new = {field: text for field, text in texts.items() if text and (field, text) not in self._judged}
+        if self._outside.moderator is None or not new:
+            return
+        await self._outside.moderator.judge(new)
+        self._interruption.check()
+        self._judged |= set(new.items())
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Keep the result for the settlement.
@@ -104,6 +134,8 @@ class AttemptContext:
             extension = EXTENSIONS.get(artifact.content_type, "")
             stem = artifact.name.removesuffix(extension)
             prefix = self._session.path_prefix
+            if PREFIX.fullmatch(prefix) is None or ".." in prefix:
+                raise ValueError(f"the path of this kind's artifacts is not a plain one: {prefix!r}")
             self._paths[artifact.name] = f"{prefix}/{stem}{extension}" if self._paths else f"{prefix}{extension}"
         return self._paths[artifact.name]
 

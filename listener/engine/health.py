@@ -30,6 +30,11 @@ class Health:
         """Ask this part from now on; it must answer at once and never raise."""
         self._probes[name] = probe
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parts that are asked."""
+        return tuple(self._probes)
+
     def parts(self) -> dict[str, PartStatus]:
         """Every part's status now."""
         return {name: probe() for name, probe in self._probes.items()}

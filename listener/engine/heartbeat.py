@@ -67,6 +67,14 @@ class Heartbeat:
             return f"the lease ran out: {self.last_error}"
         return None
 
+    def age_s(self) -> float | None:
+        """Seconds since the newest heartbeat that was answered was sent; None before the first."""
+        return None if self._renewed_at is None else self._clock.monotonic() - self._renewed_at
+
+    def left_s(self) -> float:
+        """Seconds until the lease runs out; never negative."""
+        return max(0.0, self._left_s()) if self._renewed_at is not None else 0.0
+
     def stop(self) -> None:
         """End `run` after the call under way."""
         self._stopped.set()

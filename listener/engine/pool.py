@@ -31,7 +31,12 @@ class AttemptPool:
 
     def start(self, session: Session) -> None:
         """Take a slot and run the attempt; returns at once. The same claim answered twice starts it once."""
-        running = Running(Attempt(session.id, session.attempt), session.kind)
+        running = Running(
+            Attempt(session.id, session.attempt),
+            session.kind,
+            started_at=self._runner.outside.clock.monotonic(),
+            is_last_try=session.failures + 1 >= session.max_attempts,
+        )
         if running.attempt in self._slots.attempts():
             return
         self._slots.take(running)

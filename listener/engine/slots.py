@@ -15,11 +15,16 @@ from listener.ports import Attempt
 
 @dataclass(eq=False, slots=True)
 class Running:
-    """One attempt as the rest of the engine sees it."""
+    """One attempt as the rest of the engine sees it.
+
+    Units: started_at is seconds of the engine's monotonic clock. is_last_try: another failure ends the session.
+    """
 
     attempt: Attempt
     kind: str
     interruption: Interruption = field(default_factory=Interruption)
+    started_at: float = 0.0
+    is_last_try: bool = False
 
 
 class Slots:
@@ -43,6 +48,10 @@ class Slots:
     def attempts(self) -> list[Attempt]:
         """The fences of all that runs, for the heartbeat."""
         return list(self._running)
+
+    def running(self, attempt: Attempt) -> Running | None:
+        """One attempt, if it runs here."""
+        return self._running.get(attempt)
 
     def take(self, running: Running) -> None:
         """Occupy a slot."""

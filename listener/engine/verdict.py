@@ -5,31 +5,17 @@ The store counts failures against the kind's `max_attempts`: a retry beyond it f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from listener.contract import Session
-from listener.errors import (
-    AttemptFailure,
-    AttemptInterrupted,
-    Cancelled,
-    ContentRejected,
-    Draining,
-    GenerationFailed,
-    InputUnavailable,
-    InvalidParams,
-    LeaseLost,
-    ListenerError,
-    ModelUnavailable,
-    NothingProduced,
-    OutOfMemory,
-    RuntimeDied,
-    TimeLimit,
-    Transient,
-)
+from listener import errors
+from listener.contract import RetryPolicy, Session
+from listener.engine.failure import failure_of
+from listener.errors import AttemptFailure, AttemptInterrupted, ListenerError
 from listener.ports import Failure
 
 
@@ -84,45 +70,82 @@ class Rule(Enum):
     WRITE_NOTHING = "write_nothing"
 
 
-RULES: Mapping[type[ListenerError], Rule] = {
-    AttemptFailure: Rule.FAIL,
-    InvalidParams: Rule.FAIL,
-    ContentRejected: Rule.FAIL,
-    InputUnavailable: Rule.FAIL,
-    NothingProduced: Rule.FAIL,
-    Transient: Rule.RETRY,
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: one rule for each retry policy."""
+
+    patient: Rule
+    strict: Rule
+
+    def under(self, policy: RetryPolicy) -> Rule:
+        """The rule of a policy."""
+        return {RetryPolicy.PATIENT: self.patient, RetryPolicy.STRICT: self.strict}[policy]
+
+
+# Patient: headshot, pack, avatar. Strict: try-on, whose provider's client has been patient already: a 429 is tried once
+# more after 10 s, everything else fails at once; a crash is not the provider's answer, so the session is resumed.
+RULES: Mapping[type[ListenerError], Row] = {
+    AttemptFailure: Row(Rule.FAIL, Rule.FAIL),
+    errors.InvalidParams: Row(Rule.FAIL, Rule.FAIL),
+    errors.ContentRejected: Row(Rule.FAIL, Rule.FAIL),
+    errors.InputUnavailable: Row(Rule.FAIL, Rule.FAIL),
+    errors.NothingProduced: Row(Rule.FAIL, Rule.FAIL),
+    errors.Transient: Row(Rule.RETRY, Rule.FAIL),
+    errors.ProviderBusy: Row(Rule.RETRY, Rule.RETRY_ONCE),
+    errors.ProviderDown: Row(Rule.RETRY, Rule.FAIL),
+    errors.StorageDown: Row(Rule.RETRY, Rule.FAIL),
+    errors.ModerationDown: Row(Rule.RETRY, Rule.FAIL),
+    errors.DiskFull: Row(Rule.RETRY, Rule.FAIL),
+    errors.ProviderRefused: Row(Rule.FAIL, Rule.FAIL),
+    errors.StorageRefused: Row(Rule.FAIL, Rule.FAIL),
     # The runtime has been down its ladder (smaller batch, tiling, offload) before it raises this.
-    OutOfMemory: Rule.FAIL,
-    TimeLimit: Rule.FAIL,
+    errors.OutOfMemory: Row(Rule.FAIL, Rule.FAIL),
+    errors.TimeLimit: Row(Rule.FAIL, Rule.FAIL),
     # A session that ends two generation processes is taken to be the cause.
-    RuntimeDied: Rule.RETRY_ONCE,
-    ModelUnavailable: Rule.RETRY,
-    GenerationFailed: Rule.FAIL,
-    AttemptInterrupted: Rule.RELEASE,
-    Cancelled: Rule.CANCEL,
-    Draining: Rule.RELEASE,
-    LeaseLost: Rule.WRITE_NOTHING,
+    errors.RuntimeDied: Row(Rule.RETRY_ONCE, Rule.RETRY_ONCE),
+    errors.WorkerLost: Row(Rule.RETRY, Rule.RETRY),
+    errors.ModelUnavailable: Row(Rule.RETRY, Rule.FAIL),
+    errors.GenerationFailed: Row(Rule.FAIL, Rule.FAIL),
+    AttemptInterrupted: Row(Rule.RELEASE, Rule.RELEASE),
+    errors.Cancelled: Row(Rule.CANCEL, Rule.CANCEL),
+    errors.Draining: Row(Rule.RELEASE, Rule.RELEASE),
+    errors.LeaseLost: Row(Rule.WRITE_NOTHING, Rule.WRITE_NOTHING),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long a kind waits between attempts. Units: seconds."""
+class Delays:
+    """How long a session waits for its next attempt.
 
-    first_delay_s: float = 2.0
+    Units: seconds. busy_s is the least after a provider was busy; asked_max_s bounds what another side may ask for.
+    """
+
+    first_s: float = 2.0
     factor: float = 3.0
     limit_s: float = 120.0
+    busy_s: float = 10.0
+    asked_max_s: float = 3600.0
 
-    def delay_s(self, failures: int) -> float:
+    def of(self, error: ListenerError, failures: int) -> float:
         """Delay before the next attempt, after `failures` failed ones."""
-        return float(min(self.limit_s, self.first_delay_s * self.factor ** min(failures, 20)))
+        least_s = self.busy_s if isinstance(error, errors.ProviderBusy) else 0.0
+        asked_s = error.retry_after_s
+        if asked_s is not None and not math.isnan(asked_s):
+            return min(self.asked_max_s, max(least_s, asked_s))
+        if least_s and failures == 0:
+            return least_s
+        return max(least_s, min(self.limit_s, self.first_s * self.factor ** min(failures, 20)))
 
 
 def verdict_of(
-    error: AttemptFailure | AttemptInterrupted, session: Session, policy: RetryPolicy, at: datetime
+    error: AttemptFailure | AttemptInterrupted,
+    session: Session,
+    policy: RetryPolicy,
+    at: datetime,
+    delays: Delays | None = None,
 ) -> Verdict:
     """Judge how an attempt ended."""
-    rule = RULES[type(error)] if type(error) in RULES else _inherited(type(error))
+    rule = row_of(type(error)).under(policy)
     if rule is Rule.CANCEL:
         return Cancel()
     if rule is Rule.RELEASE:
@@ -131,17 +154,10 @@ def verdict_of(
         return WriteNothing()
     failure = failure_of(error, at)
     if rule is Rule.RETRY or (rule is Rule.RETRY_ONCE and session.failures == 0):
-        delay_s = error.retry_after_s if error.retry_after_s is not None else policy.delay_s(session.failures)
-        return Retry(failure, delay_s)
+        return Retry(failure, (delays or Delays()).of(error, session.failures))
     return Fail(failure)
 
 
-def failure_of(error: ListenerError, at: datetime) -> Failure:
-    """What the row may show of an error: fixed words for people, structured details, never a foreign text."""
-    details = {**error.details, "type": type(error).__name__, "timestamp": at.isoformat()}
-    return Failure(error.code, error.public_message, details)
-
-
-def _inherited(kind: type[ListenerError]) -> Rule:
-    """A handler's own subclass is judged like the class of the taxonomy that it derives from."""
+def row_of(kind: type[ListenerError]) -> Row:
+    """The row of a class; a handler's own subclass is judged like the class of the taxonomy that it derives from."""
     return next(RULES[parent] for parent in kind.__mro__ if parent in RULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -12,15 +13,17 @@ from listener.telemetry.redact import clean_text
 
 
 class Probes:
-    """GET /livez, /readyz and /health. None of them asks anything over the network."""
+    """GET /livez, /startupz, /readyz and /health. None of them asks anything over the network."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, was_ready: Callable[[], bool]) -> None:
         self._health = health
+        self._was_ready = was_ready
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The routes to add to the application."""
         return [
             web.get("/livez", self.livez),
+            web.get("/startupz", self.startupz),
             web.get("/readyz", self.readyz),
             web.get("/health", self.health),
         ]
@@ -29,10 +32,15 @@ class Probes:
         """Alive: the event loop answers. Never looks at dependencies, so their outage restarts nobody."""
         return web.json_response({"status": "alive"})
 
+    async def startupz(self, _request: web.Request) -> web.Response:
+        """Started: it was ready once (registered, model loaded), or 503 with what it waits for."""
+        if self._was_ready():
+            return web.json_response({"status": "started"})
+        return web.json_response({"status": "starting", "reasons": self._reasons()}, status=503)
+
     async def readyz(self, _request: web.Request) -> web.Response:
         """Ready to claim, or 503 with the reasons."""
-        reasons = {name: clean_text(reason) for name, reason in self._health.reasons().items()}
-        if reasons:
+        if reasons := self._reasons():
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
         return web.json_response({"status": "ready"})
 
@@ -42,6 +50,9 @@ class Probes:
         status = "ok" if all(part.ok for part in parts.values()) else "degraded"
         body = {"status": status, "version": __version__, "parts": {name: _shown(part) for name, part in parts.items()}}
         return web.json_response(body)
+
+    def _reasons(self) -> dict[str, str]:
+        return {name: clean_text(reason) for name, reason in self._health.reasons().items()}
 
 
 def _shown(part: PartStatus) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from listener.telemetry import log
 BODY_BYTES = 64 * 1024
 KEEPALIVE_S = 15.0
 SHUTDOWN_S = 2.0
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,13 +42,28 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
             return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
 
 
+OnAnswer = Callable[[str, str, int], None]
+"""Called with the route's pattern (never the path), the method and the status of each answer."""
+
+
 @asynccontextmanager
-async def serving(host: str, port: int, routes: Iterable[web.AbstractRouteDef]) -> AsyncIterator[int]:
+async def serving(
+    host: str, port: int, routes: Iterable[web.AbstractRouteDef], on_answer: OnAnswer = lambda *_: None
+) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port that is really bound.
 
     Raises: OSError when the address cannot be bound.
     """
-    app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await handler(request)
+        resource = request.match_info.route.resource
+        method = request.method if request.method in METHODS else OTHER
+        on_answer(resource.canonical if resource is not None else OTHER, method, answer.status)
+        return answer
+
+    app = web.Application(client_max_size=BODY_BYTES, middlewares=[counted, errors_as_json])
     app.add_routes(routes)
     runner = web.AppRunner(
         app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S, handle_signals=False

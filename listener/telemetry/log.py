@@ -24,6 +24,9 @@ QUIET = {
     "websockets": "CRITICAL",
     "realtime": "CRITICAL",
     "hpack": "WARNING",
+    "openai": "WARNING",
+    "httpx2": "WARNING",
+    "httpcore2": "WARNING",
 }
 
 

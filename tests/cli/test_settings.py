@@ -64,7 +64,7 @@ def test_the_defaults_and_an_empty_variable(complete: pytest.MonkeyPatch) -> Non
 def test_lists_switches_and_levels_are_read_as_people_write_them(complete: pytest.MonkeyPatch) -> None:
     complete.setenv("LISTENER_KINDS", " headshot , tryon,")
     complete.setenv("ALLOWED_ORIGINS", "https://a.app,https://b.app")
-    complete.setenv("LISTENER_REALTIME", "off")
+    complete.setenv("LISTENER_SOURCES", "webhook, sweep")
     complete.setenv("LOG_LEVEL", "debug")
     settings = load_settings()
     assert settings.kinds == ("headshot", "tryon")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from listener.contract import Artifact, Context, GenerationRequest, Session
-from listener.errors import Cancelled, Draining, LeaseLost, StoreRejected, StoreUnavailable, Transient
+from listener.errors import Cancelled, Draining, LeaseLost, StoreRejected, StoreUnavailable
 from listener.ports import Attempt
 from tests.engine.engine_support import Bench, PortraitParams, running_of
 
@@ -192,7 +192,7 @@ async def test_a_storage_that_stays_away_is_another_attempt(bench: Bench) -> Non
     row, _ = await bench.attempt()
     assert row.settled_as == "retry.1"
     assert row.failure is not None
-    assert row.failure.code == Transient.code
+    assert row.failure.code == "storage_down"
     assert row.failure.details["dependency"] == "storage"
 
 
@@ -200,6 +200,9 @@ async def test_a_storage_that_refuses_is_a_failure(bench: Bench) -> None:
     bench.objects.faults = [StoreRejected("no such bucket")]
     row, _ = await bench.attempt()
     assert row.status == "failed"
+    assert row.failure is not None
+    assert (row.failure.code, row.failure.details["artifact"]) == ("storage_refused", "image.png")
+    assert "bucket" not in str(row.failure)
 
 
 async def test_a_result_that_is_not_json_is_told_to_the_handler_and_not_to_the_database(bench: Bench) -> None:

@@ -29,7 +29,7 @@ class Loop:
         self.started: list[Session] = []
         self.changed = asyncio.Condition()
         self.reason: str | None = None
-        self.admission = Admission([lambda: self.reason], HandClock(), log.get("test"))
+        self.admission = Admission({"test": lambda: self.reason}, HandClock(), log.get("test"))
         self.loop = ClaimLoop(
             store=self.store,
             kinds=("headshot",),
@@ -155,7 +155,7 @@ async def test_the_loop_ends_when_told_even_while_it_waits() -> None:
 
 async def test_a_hold_passes_by_itself() -> None:
     clock = HandClock()
-    admission = Admission([], clock, log.get("test"))
+    admission = Admission({}, clock, log.get("test"))
     admission.hold("the last verdict could not be written", 30)
     assert admission.refusal() is not None
     clock.at += 31

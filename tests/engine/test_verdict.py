@@ -1,4 +1,4 @@
-"""The verdict table is complete, and a subclass of a handler's own is judged like its parent."""
+"""The verdict table is complete under every policy, and a subclass of a handler's own is judged like its parent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ from datetime import UTC, datetime
 import pytest
 
 from listener import errors
-from listener.engine.verdict import RULES, Cancel, Fail, Release, Retry, RetryPolicy, Rule, WriteNothing, verdict_of
+from listener.contract import RetryPolicy
+from listener.engine.verdict import (
+    RULES,
+    Cancel,
+    Delays,
+    Fail,
+    Release,
+    Retry,
+    Rule,
+    Verdict,
+    WriteNothing,
+    verdict_of,
+)
 from listener.errors import AttemptFailure, AttemptInterrupted
 from tests.engine.engine_support import a_session
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = RetryPolicy(first_delay_s=2, factor=3, limit_s=10)
+DELAYS = Delays(first_s=2, factor=3, limit_s=10)
+PATIENT, STRICT = RetryPolicy.PATIENT, RetryPolicy.STRICT
 
 
 def tree(root: type[errors.ListenerError]) -> Iterator[type[errors.ListenerError]]:
@@ -24,7 +37,7 @@ def tree(root: type[errors.ListenerError]) -> Iterator[type[errors.ListenerError
 
 
 CLASSES = [*tree(AttemptFailure), *tree(AttemptInterrupted)]
-KINDS = {
+KINDS: dict[Rule, type[Verdict]] = {
     Rule.FAIL: Fail,
     Rule.RETRY: Retry,
     Rule.RETRY_ONCE: Retry,
@@ -34,44 +47,84 @@ KINDS = {
 }
 
 
+def judged(error: AttemptFailure | AttemptInterrupted, policy: RetryPolicy = PATIENT, failures: int = 0) -> Verdict:
+    return verdict_of(error, a_session(failures=failures), policy, AT, DELAYS)
+
+
+@pytest.mark.parametrize("policy", RetryPolicy)
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_every_class_of_the_taxonomy_has_a_row_in_the_table(kind: type[AttemptFailure]) -> None:
-    assert kind in RULES
-    verdict = verdict_of(kind(), a_session(), POLICY, AT)
-    assert isinstance(verdict, KINDS[RULES[kind]])
+def test_every_class_of_the_taxonomy_has_a_row_in_the_table(kind: type[AttemptFailure], policy: RetryPolicy) -> None:
+    assert kind in RULES, f"{kind.__name__} needs a row"
+    assert isinstance(judged(kind(), policy), KINDS[RULES[kind].under(policy)])
 
 
 def test_the_table_names_no_class_that_is_not_in_the_taxonomy() -> None:
     assert set(RULES) == set(CLASSES)
 
 
-def test_a_retry_waits_longer_after_each_failure_up_to_the_limit() -> None:
-    delays = [verdict_of(errors.Transient(), a_session(failures=n), POLICY, AT) for n in range(4)]
+@pytest.mark.parametrize(
+    ("error", "verdicts"),
+    [
+        (errors.ProviderBusy(), [Retry, Fail]),
+        (errors.ContentRejected(), [Fail]),
+        (errors.ProviderDown(), [Fail]),
+        (errors.ProviderRefused(), [Fail]),
+        (errors.InputUnavailable(), [Fail]),
+        (errors.StorageDown(), [Fail]),
+        (errors.ModerationDown(), [Fail]),
+        (errors.TimeLimit(), [Fail]),
+        (errors.GenerationFailed(), [Fail]),
+        (errors.RuntimeDied(), [Retry, Fail]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_strict_policy_tries_a_busy_provider_once_more_and_fails_everything_else_at_once(
+    error: AttemptFailure, verdicts: list[type[Verdict]]
+) -> None:
+    assert [type(judged(error, STRICT, failures)) for failures in range(len(verdicts))] == verdicts
+
+
+@pytest.mark.parametrize(("asked_s", "delay_s"), [(None, 10), (3.0, 10), (25.0, 25)])
+def test_a_busy_provider_is_left_alone_for_ten_seconds_or_as_long_as_it_asks(
+    asked_s: float | None, delay_s: float
+) -> None:
+    for policy in RetryPolicy:
+        verdict = judged(errors.ProviderBusy(retry_after_s=asked_s), policy)
+        assert isinstance(verdict, Retry)
+        assert verdict.delay_s == delay_s
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Transient(), errors.ProviderDown(), errors.StorageDown(), errors.ModerationDown()]
+)
+def test_the_patient_policy_waits_longer_after_each_failure_up_to_the_limit(error: AttemptFailure) -> None:
+    delays = [judged(error, PATIENT, failures) for failures in range(4)]
     assert [verdict.delay_s for verdict in delays if isinstance(verdict, Retry)] == [2, 6, 10, 10]
 
 
-def test_a_provider_that_names_the_delay_is_obeyed() -> None:
-    verdict = verdict_of(errors.Transient(retry_after_s=0.0), a_session(), POLICY, AT)
+@pytest.mark.parametrize(
+    ("asked_s", "delay_s"), [(0.0, 0), (-5.0, 0), (7.5, 7.5), (1e9, 3600), (float("inf"), 3600), (float("nan"), 2)]
+)
+def test_a_delay_that_another_side_names_is_obeyed_within_bounds(asked_s: float, delay_s: float) -> None:
+    verdict = judged(errors.Transient(retry_after_s=asked_s))
     assert isinstance(verdict, Retry)
-    assert verdict.delay_s == 0.0
+    assert verdict.delay_s == delay_s
 
 
-def test_a_session_that_ends_two_generation_processes_fails() -> None:
-    assert isinstance(verdict_of(errors.RuntimeDied(), a_session(failures=0), POLICY, AT), Retry)
-    assert isinstance(verdict_of(errors.RuntimeDied(), a_session(failures=1), POLICY, AT), Fail)
-
-
-def test_the_row_gets_fixed_words_type_and_time_and_never_the_foreign_text() -> None:
-    verdict = verdict_of(errors.InputUnavailable("http://10.0.0.1/ said no"), a_session(), POLICY, AT)
-    assert isinstance(verdict, Fail)
-    assert verdict.failure.message == errors.InputUnavailable.public_message
-    assert verdict.failure.details == {"type": "InputUnavailable", "timestamp": AT.isoformat()}
+@pytest.mark.parametrize("policy", RetryPolicy)
+def test_a_session_that_ends_two_generation_processes_fails(policy: RetryPolicy) -> None:
+    assert isinstance(judged(errors.RuntimeDied(), policy, failures=0), Retry)
+    assert isinstance(judged(errors.RuntimeDied(), policy, failures=1), Fail)
 
 
 def test_a_subclass_of_a_handler_is_judged_like_its_parent() -> None:
-    class ProviderBusy(errors.Transient):
-        code = "provider_busy"
+    class QueueFull(errors.ProviderBusy):
+        code = "queue_full"
 
-    verdict = verdict_of(ProviderBusy(), a_session(), POLICY, AT)
+    class Whim(AttemptFailure):
+        code = "whim"
+
+    verdict = judged(QueueFull(), STRICT)
     assert isinstance(verdict, Retry)
-    assert verdict.failure.code == "provider_busy"
+    assert verdict.failure.code == "queue_full"
+    assert isinstance(judged(Whim()), Fail)

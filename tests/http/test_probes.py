@@ -23,6 +23,7 @@ class Parts:
     def __init__(self) -> None:
         self.status = {"generator": PartStatus(True, "loaded"), "realtime": PartStatus(True, required=False)}
         self.health = Health()
+        self.was_ready = True
         for name in self.status:
             self.health.add(name, lambda name=name: self.status[name])  # type: ignore[misc]
 
@@ -30,7 +31,7 @@ class Parts:
 @asynccontextmanager
 async def client(parts: Parts, *more: web.AbstractRouteDef) -> AsyncIterator[aiohttp.ClientSession]:
     async with (
-        serving("127.0.0.1", 0, [*Probes(parts.health).routes(), *more]) as port,
+        serving("127.0.0.1", 0, [*Probes(parts.health, lambda: parts.was_ready).routes(), *more]) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
     ):
         assert port > 0

@@ -1,0 +1,198 @@
+"""The ports with their circuit around them: every call is counted, timed, and told to the breaker.
+
+Knows which endings a dependency is to blame for; does not know what happens when a circuit is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, OnStep, SavedArtifact, Session
+from listener.engine.breaker import Breaker
+from listener.engine.slots import Slots
+from listener.errors import ListenerError, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.ports import (
+    ArtifactStore,
+    Attempt,
+    Clock,
+    Failure,
+    Outcome,
+    Pulse,
+    Registered,
+    Registration,
+    SessionStore,
+    Swept,
+)
+from listener.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Counts, times and judges the calls to one dependency."""
+
+    breaker: Breaker
+    metrics: Metrics
+    clock: Clock
+
+    @contextmanager
+    def around(self, call: str) -> Iterator[None]:
+        """Watch one call. A refusal is an answer: the dependency works."""
+        began = self.clock.monotonic()
+        result = "ok"
+        try:
+            yield
+        except (StoreUnavailable, RuntimeDied) as error:
+            result = "unavailable"
+            self.breaker.failed(error)
+            raise
+        except ListenerError as error:
+            result = "rejected"
+            if isinstance(error, StoreRejected):
+                self.breaker.succeeded()
+            raise
+        except BaseException:
+            result = "interrupted"
+            raise
+        else:
+            self.breaker.succeeded()
+        finally:
+            self.metrics.called(self.breaker.name, call, result, self.clock.monotonic() - began)
+
+
+class GuardedStore:
+    """The session store. What nobody waits for is not called while the circuit is open; settlements always are."""
+
+    def __init__(self, store: SessionStore, gauge: Gauge, slots: Slots) -> None:
+        self._store = store
+        self._gauge = gauge
+        self._slots = slots
+
+    async def register(self, registration: Registration) -> Registered:
+        """Introduce this worker."""
+        return await self._call("register", self._store.register(registration))
+
+    async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse:
+        """Renew the lease: never held back, and the first to see that the database is there again."""
+        return await self._call("heartbeat", self._store.heartbeat(running, open_claims))
+
+    async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]:
+        """Take the next due sessions, and count how long they waited."""
+        metrics = self._gauge.metrics
+        try:
+            sessions = await self._call("claim", self._store.claim(claim_id, kinds, limit))
+        except ListenerError:
+            metrics.claim_failed()
+            raise
+        metrics.claim_answered(len(sessions))
+        now = self._gauge.clock.now()
+        for session in sessions:
+            pickup_s = (now - session.created_at).total_seconds() if session.attempt == 1 else None
+            metrics.session_claimed(session.kind, pickup_s)
+        return sessions
+
+    async def report_progress(self, attempt: Attempt, done: int, total: int, note: str) -> Outcome:
+        """Show how far an attempt is; not while the circuit is open."""
+        self._require_closed()
+        return await self._call("report_progress", self._store.report_progress(attempt, done, total, note))
+
+    async def add_artifact(self, attempt: Attempt, artifact: SavedArtifact) -> Outcome:
+        """Record a stored file."""
+        return await self._call("add_artifact", self._store.add_artifact(attempt, artifact))
+
+    async def complete(self, attempt: Attempt, result: Mapping[str, Any]) -> Outcome:
+        """Settle as completed."""
+        return self._settled("completed", await self._call("complete", self._store.complete(attempt, result)))
+
+    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
+        """Settle as failed."""
+        outcome = await self._call("fail", self._store.fail(attempt, failure))
+        return self._settled("failed", outcome, failure.code)
+
+    async def cancel(self, attempt: Attempt) -> Outcome:
+        """Settle as cancelled."""
+        return self._settled("cancelled", await self._call("cancel", self._store.cancel(attempt)))
+
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
+        """Count a failure; the store fails the session when it was the last try."""
+        outcome = await self._call("retry", self._store.retry(attempt, failure, delay_s))
+        running = self._slots.running(attempt)
+        return self._settled("failed" if running and running.is_last_try else "retried", outcome, failure.code)
+
+    async def release(self, attempt: Attempt) -> Outcome:
+        """Give the session back."""
+        return self._settled("released", await self._call("release", self._store.release(attempt)))
+
+    async def sweep(self) -> Swept:
+        """Rescue and promote; not while the circuit is open."""
+        self._require_closed()
+        swept = await self._call("sweep", self._store.sweep())
+        self._gauge.metrics.swept(rescued=swept.rescued, failed=swept.failed, promoted=swept.promoted)
+        return swept
+
+    async def _call(self, name: str, call: Awaitable[T]) -> T:
+        with self._gauge.around(name):
+            return await call
+
+    def _require_closed(self) -> None:
+        if (reason := self._gauge.breaker.refusal()) is not None:
+            raise StoreUnavailable(f"not called: {reason}")
+
+    def _settled(self, verdict: str, outcome: Outcome, code: str | None = None) -> Outcome:
+        running = self._slots.running(Attempt(outcome.session, outcome.attempt))
+        refused = outcome.outcome == "refused"
+        self._gauge.metrics.attempt_settled(
+            running.kind if running else "unknown",
+            "lease_lost" if refused else verdict,
+            self._gauge.clock.monotonic() - running.started_at if running else None,
+            None if refused else code,
+        )
+        return outcome
+
+
+class GuardedArtifacts:
+    """The artifact store. Uploads go out whatever the circuit says: they carry work that is done."""
+
+    def __init__(self, artifacts: ArtifactStore, gauge: Gauge) -> None:
+        self._artifacts = artifacts
+        self._gauge = gauge
+
+    async def put(self, bucket: str, path: str, data: bytes, content_type: str) -> None:
+        """Write one object."""
+        with self._gauge.around("put"):
+            await self._artifacts.put(bucket, path, data, content_type)
+
+    async def sign(self, bucket: str, path: str, valid_s: int) -> str:
+        """Make a URL that reads the object."""
+        with self._gauge.around("sign"):
+            return await self._artifacts.sign(bucket, path, valid_s)
+
+
+class GuardedGenerator:
+    """The generator. It restarts by itself; the circuit is for one that starts well and dies with every session."""
+
+    def __init__(self, generator: Generator, gauge: Gauge) -> None:
+        self._generator = generator
+        self._gauge = gauge
+
+    async def start(self) -> None:
+        """Begin to load."""
+        await self._generator.start()
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
+        """Make the images of one request."""
+        with self._gauge.around("generate"):
+            return await self._generator.generate(request, on_step)
+
+    def status(self) -> GeneratorStatus:
+        """Tell whether it can work now."""
+        return self._generator.status()
+
+    async def close(self) -> None:
+        """Stop."""
+        await self._generator.close()

@@ -1,0 +1,168 @@
+"""POST /hooks/supabase: an authentic webhook of a watched table is a wake-up, and nothing else.
+
+Knows the two forms and how each proves where it comes from; does not know what a wake-up leads to. Nothing of the
+body is kept or used: the row is claimed from the database by whoever gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, Field, ValidationError
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from listener.contract import Log
+from listener.http.server import error_body
+from listener.ports import WatchedTable
+
+PATH = "/hooks/supabase"
+SIGNATURE = "webhook-signature"
+SHARED = "x-webhook-secret"
+SIGNED_BYTES = 16 * 1024
+"""Our own form carries no row."""
+PLAIN_BYTES = 1024 * 1024
+"""The dashboard's form carries the whole row; it is read only after its secret was found right."""
+READ_S = 5.0
+LOG_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What proves a webhook's origin; two of a kind while one replaces the other, none switches the form off."""
+
+    signing: Sequence[str] = field(default=(), repr=False)
+    shared: Sequence[str] = field(default=(), repr=False)
+
+
+class Arrived(BaseModel):
+    """What is read of a body; the rest is not looked at."""
+
+    type: Literal["INSERT", "UPDATE", "DELETE"]
+    schema_name: str = Field(alias="schema", min_length=1, max_length=200)
+    table: str = Field(min_length=1, max_length=200)
+
+
+class Refused(Exception):  # noqa: N818 - it says what happened
+    """A request that is no wake-up, and what the sender is told."""
+
+    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
+        super().__init__(code)
+        self.status, self.code, self.message, self.details = status, code, message, details
+
+
+class Hooks:
+    """The endpoint. `outcomes` counts what it answered, by code."""
+
+    def __init__(self, secrets: Secrets, hear: Callable[[], None], log: Log) -> None:
+        self._secrets = secrets
+        self._hear = hear
+        self._log = log
+        self._tables: frozenset[tuple[str, str]] | None = None
+        self._logged_at: dict[str, float] = {}
+        self.outcomes: Counter[str] = Counter()
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """The routes to add to the application."""
+        return [web.post(PATH, self.receive)]
+
+    def watch(self, tables: Sequence[WatchedTable]) -> None:
+        """Accept webhooks of these tables from now on; before the first call every table is taken for watched."""
+        self._tables = frozenset((table.schema, table.table) for table in tables)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer 202 to a wake-up, and say to anything else what is wrong with it."""
+        try:
+            self._require_watched(_parsed(await self._authentic(request)))
+        except Refused as refused:
+            return self._refusal(refused)
+        self.outcomes["accepted"] += 1
+        self._hear()
+        return web.json_response({"status": "accepted"}, status=202)
+
+    async def _authentic(self, request: web.Request) -> bytes:
+        """The body, once the request has proven that it may wake us."""
+        if not self._secrets.signing and not self._secrets.shared:
+            raise Refused(404, "WEBHOOKS_OFF", "This worker takes no webhooks: it has no secret to know them by.")
+        encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity")
+        if request.content_type != "application/json" or encoding != "identity":
+            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", "A webhook is application/json, not encoded.")
+        if self._secrets.signing and SIGNATURE in request.headers:
+            body = await _read(request, SIGNED_BYTES)
+            self._require_signature(request, body)
+            return body
+        if self._secrets.shared and SHARED in request.headers:
+            self._require_shared(request.headers[SHARED])
+            return await _read(request, PLAIN_BYTES)
+        accepted = [SIGNATURE] * bool(self._secrets.signing) + [SHARED] * bool(self._secrets.shared)
+        raise Refused(401, "WEBHOOK_UNPROVEN", "No header proves where this webhook comes from.", accepted=accepted)
+
+    def _require_signature(self, request: web.Request, body: bytes) -> None:
+        headers = {name: request.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", SIGNATURE)}
+        stale = False
+        for secret in self._secrets.signing:
+            try:
+                Webhook(secret).verify(body, headers, json_parse=False)
+            except (WebhookVerificationError, ValueError) as error:  # what is malformed comes as ValueError
+                stale = stale or "timestamp too" in str(error)
+            else:
+                return
+        if stale:
+            raise Refused(401, "SIGNATURE_STALE", "The timestamp is more than five minutes away from this clock.")
+        raise Refused(401, "SIGNATURE_INVALID", "The signature is not one of this worker's secrets.")
+
+    def _require_shared(self, given: str) -> None:
+        offered = given.encode("utf-8", "surrogateescape")
+        # All are compared, each in constant time: how long it takes tells nothing of how much was right.
+        if not any([hmac.compare_digest(offered, secret.encode()) for secret in self._secrets.shared]):
+            raise Refused(401, "SECRET_INVALID", f"The value of {SHARED} is not this worker's.")
+
+    def _require_watched(self, arrived: Arrived) -> None:
+        if arrived.type != "INSERT":
+            raise Refused(
+                422, "EVENT_NOT_INSERT", "Only an insert makes a session: leave update and delete out of the webhook."
+            )
+        if self._tables is not None and (arrived.schema_name, arrived.table) not in self._tables:
+            table = f"{arrived.schema_name}.{arrived.table}"
+            watched = sorted(f"{schema}.{name}" for schema, name in self._tables)
+            raise Refused(422, "TABLE_NOT_SERVED", "This worker serves no such table.", table=table, served=watched)
+
+    def _refusal(self, refused: Refused) -> web.Response:
+        self.outcomes[refused.code] += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at.get(refused.code, -LOG_EVERY_S) >= LOG_EVERY_S:
+            self._logged_at[refused.code] = now
+            count = self.outcomes[refused.code]
+            self._log.warning("webhook_refused", code=refused.code, reason=refused.message, so_far=count)
+        return web.json_response(error_body(refused.code, refused.message, refused.details), status=refused.status)
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    """The body as it was sent, as long as it is small and comes soon."""
+    too_large = Refused(413, "PAYLOAD_TOO_LARGE", "The body is too large for a wake-up.", limit_bytes=limit)
+    if (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(READ_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large
+    except TimeoutError:
+        raise Refused(408, "REQUEST_TIMEOUT", f"The body did not come within {READ_S:g} s.") from None
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> Arrived:
+    try:
+        return Arrived.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        problems = [": ".join([*(str(step) for step in one["loc"]), one["msg"]]) for one in found]
+        raise Refused(400, "WEBHOOK_MALFORMED", "The body is not a database webhook.", problems=problems) from None

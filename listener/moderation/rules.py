@@ -1,0 +1,124 @@
+"""The moderator that refuses by an editable file of rules. Knows the file; needs no network and no model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from re import Pattern
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from listener.errors import ConfigError, ContentRejected
+from listener.moderation.fold import fold
+from listener.moderation.terms import found, pattern_of, without
+
+SHIPPED = Path(__file__).with_name("rules.toml")
+FILE_BYTES_MAX = 1_000_000
+
+Term = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"[^\W_]")]
+Terms = Annotated[tuple[Term, ...], Field(max_length=2000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RuleText(_Strict):
+    """One rule as it is written."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    fields: tuple[str, ...] = ("prompt",)
+    any: Terms = ()
+    all: tuple[Terms, ...] = ()
+    whole: Terms = ()
+    unless: Terms = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> RuleText:
+        if not (self.any or self.all or self.whole) or not all(self.all):
+            raise ValueError("a rule needs terms in `any`, `all` or `whole`")
+        return self
+
+
+class OpenAiText(_Strict):
+    """What is let pass of OpenAI's findings."""
+
+    ignore: frozenset[str] = frozenset()
+
+
+class RuleFile(_Strict):
+    """A file of rules."""
+
+    version: Literal[1]
+    rule: tuple[RuleText, ...] = ()
+    openai: OpenAiText = OpenAiText()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, ready to be asked."""
+
+    name: str
+    fields: frozenset[str]
+    any: Pattern[str] | None
+    all: tuple[Pattern[str], ...]
+    whole: Pattern[str] | None
+    unless: Pattern[str] | None
+
+    @classmethod
+    def of(cls, text: RuleText) -> Rule:
+        """Compile what is written."""
+        groups = tuple(pattern_of(group) for group in text.all)
+        return cls(text.name, frozenset(text.fields), _of(text.any), groups, _of(text.whole), _of(text.unless))
+
+    def refuses(self, folded: str) -> bool:
+        """Whether a folded text breaks the rule."""
+        judged = without(self.unless, folded) if self.unless else folded
+        if self.any and found(self.any, judged):
+            return True
+        if self.all and all(found(group, judged) for group in self.all):
+            return True
+        return self.whole is not None and any(self.whole.fullmatch(item.strip()) for item in judged.split(","))
+
+
+class RuleModerator:
+    """Refuses what breaks a rule; costs no call and a few milliseconds."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self._rules = rules
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Raises: ContentRejected with the field and the name of the rule, never the words."""
+        for field, text in texts.items():
+            folded = fold(text)
+            for rule in self._rules:
+                if field in rule.fields and rule.refuses(folded):
+                    raise ContentRejected(f"{field} breaks {rule.name}", details={"field": field, "rule": rule.name})
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def read_rules(path: Path | None = None) -> RuleFile:
+    """Read a file of rules; the shipped one when none is named.
+
+    Raises: ConfigError that names the file and the place in it.
+    """
+    path = path or SHIPPED
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ConfigError(f"LISTENER_MODERATION_RULES: {path} is larger than {FILE_BYTES_MAX} bytes")
+        return RuleFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"LISTENER_MODERATION_RULES: {path}, {place}: {problem['msg']}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"LISTENER_MODERATION_RULES: {path} cannot be read: {error}") from error
+
+
+def _of(terms: Terms) -> Pattern[str] | None:
+    return pattern_of(terms) if terms else None

@@ -1,0 +1,136 @@
+"""The counters and durations of this process, in Prometheus's names. No label can take unboundedly many values.
+
+Knows what is counted; does not know when. What is a state rather than a count is read at the scrape: http/metrics.py.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from listener import __version__
+
+MOST_VALUES = 100
+OTHER = "other"
+ATTEMPT_BUCKETS = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+PICKUP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class Bounded:
+    """Lets the first hundred values of a label through and calls the rest `other`: codes come from handlers too."""
+
+    def __init__(self, most: int = MOST_VALUES) -> None:
+        self._most = most
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """The value, or `other`."""
+        if value not in self._seen:
+            if len(self._seen) >= self._most:
+                return OTHER
+            self._seen.add(value)
+        return value
+
+
+class Metrics:
+    """What happened in this process, counted."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        Info("listener_build", "Version of this worker.", registry=self.registry).info({"version": __version__})
+        self._code = Bounded()
+        self._reason = Bounded()
+        self._count_sessions()
+        self._count_calls()
+
+    def _count_sessions(self) -> None:
+        registry = self.registry
+        self._claims = Counter("listener_claims", "Claims by what came of them.", ["result"], registry=registry)
+        self._claimed = Counter("listener_sessions_claimed", "Sessions claimed.", ["kind"], registry=registry)
+        self._settled = Counter(
+            "listener_sessions_settled", "Attempts settled, by outcome.", ["kind", "outcome"], registry=registry
+        )
+        self._failures = Counter(
+            "listener_attempt_failures", "Attempts that failed, by error code.", ["kind", "code"], registry=registry
+        )
+        self._attempt_s = Histogram(
+            "listener_attempt_duration_seconds",
+            "From the claim's answer to the settlement's.",
+            ["kind", "outcome"],
+            buckets=ATTEMPT_BUCKETS,
+            registry=registry,
+        )
+        self._pickup_s = Histogram(
+            "listener_pickup_seconds",
+            "From the insert to the first claim's answer, across the database's clock and ours.",
+            ["kind"],
+            buckets=PICKUP_BUCKETS,
+            registry=registry,
+        )
+        self._swept = Counter(
+            "listener_sessions_swept", "What sweeps of this worker did.", ["result"], registry=registry
+        )
+
+    def _count_calls(self) -> None:
+        registry = self.registry
+        self._wakeups = Counter("listener_wakeups", "Wake-ups by their reason.", ["reason"], registry=registry)
+        self._calls = Counter(
+            "listener_dependency_calls",
+            "Calls by dependency and result.",
+            ["dependency", "call", "result"],
+            registry=registry,
+        )
+        self._call_s = Histogram(
+            "listener_dependency_call_seconds",
+            "Duration of calls.",
+            ["dependency", "call"],
+            buckets=CALL_BUCKETS,
+            registry=registry,
+        )
+        self._requests = Counter(
+            "listener_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
+        )
+
+    def claim_answered(self, sessions: int) -> None:
+        """A claim brought so many sessions."""
+        self._claims.labels("sessions" if sessions else "empty").inc()
+
+    def claim_failed(self) -> None:
+        """A claim was not answered."""
+        self._claims.labels("error").inc()
+
+    def session_claimed(self, kind: str, pickup_s: float | None) -> None:
+        """A session came; `pickup_s` is None when it is not its first attempt."""
+        self._claimed.labels(kind).inc()
+        if pickup_s is not None:
+            self._pickup_s.labels(kind).observe(max(0.0, pickup_s))
+
+    def attempt_settled(self, kind: str, outcome: str, duration_s: float | None, code: str | None = None) -> None:
+        """An attempt was settled; `code` tells why it failed."""
+        self._settled.labels(kind, outcome).inc()
+        if duration_s is not None:
+            self._attempt_s.labels(kind, outcome).observe(duration_s)
+        if code is not None:
+            self._failures.labels(kind, self._code(code)).inc()
+
+    def swept(self, **counts: int) -> None:
+        """A sweep found something."""
+        for result, count in counts.items():
+            self._swept.labels(result).inc(count)
+
+    def woken(self, reason: str) -> None:
+        """A source said "look"."""
+        self._wakeups.labels(self._reason(reason)).inc()
+
+    def called(self, dependency: str, call: str, result: str, duration_s: float) -> None:
+        """A call to a dependency ended: ok, unavailable or rejected."""
+        self._calls.labels(dependency, call, result).inc()
+        self._call_s.labels(dependency, call).observe(duration_s)
+
+    def request_answered(self, route: str, method: str, status: int) -> None:
+        """The HTTP server answered; `route` is its pattern, never the path."""
+        self._requests.labels(route, method, str(status)).inc()

@@ -1,0 +1,185 @@
+"""Every call to a dependency is counted, timed and judged; work that is done goes out whatever the circuit says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from listener.contract import GenerationRequest
+from listener.engine.breaker import Breaker, State
+from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedStore
+from listener.engine.slots import Running, Slots
+from listener.errors import GenerationFailed, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.ports import Attempt, Failure, Swept
+from listener.telemetry import log
+from listener.telemetry.metrics import Metrics
+from tests.engine.engine_support import HandClock, MemoryObjects, MemoryStore, TinyGenerator, a_session
+
+OPENS_AFTER = 5
+
+
+class Guarded:
+    """One guarded store on a hand-set clock."""
+
+    def __init__(self) -> None:
+        self.clock, self.metrics, self.memory = HandClock(), Metrics(), MemoryStore()
+        self.breaker = Breaker("database", self.clock, log.get("test"))
+        self.gauge = Gauge(self.breaker, self.metrics, self.clock)
+        self.slots = Slots(4, lambda _reason: None)
+        self.store = GuardedStore(self.memory, self.gauge, self.slots)
+
+    async def run_one(self, *, is_last_try: bool = False, **fields: Any) -> Attempt:
+        """Claim a session and let it hold a slot."""
+        session = self.memory.add(**fields)
+        await self.store.claim(uuid4(), ["headshot"], 1)
+        attempt = Attempt(session.id, session.attempt)
+        self.slots.take(Running(attempt, "headshot", started_at=self.clock.at, is_last_try=is_last_try))
+        return attempt
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    async def open_circuit(self) -> None:
+        for _ in range(OPENS_AFTER):
+            self.breaker.failed(StoreUnavailable("503"))
+        assert self.breaker.state is State.OPEN
+
+
+async def test_calls_that_fail_in_a_row_open_the_circuit_and_one_that_works_closes_it() -> None:
+    guarded = Guarded()
+    guarded.memory.faults["heartbeat"] = [StoreUnavailable("503")] * OPENS_AFTER
+    for _ in range(OPENS_AFTER):
+        with pytest.raises(StoreUnavailable):
+            await guarded.store.heartbeat([], [])
+    assert guarded.breaker.state is State.OPEN
+    await guarded.store.heartbeat([], [])
+    assert guarded.breaker.state is State.CLOSED
+    assert guarded.value(
+        "listener_dependency_calls_total", dependency="database", call="heartbeat", result="unavailable"
+    ) == float(OPENS_AFTER)
+
+
+async def test_a_refusal_is_an_answer_and_opens_nothing() -> None:
+    guarded = Guarded()
+    guarded.memory.faults["heartbeat"] = [StoreRejected("42501")] * (OPENS_AFTER + 1)
+    for _ in range(OPENS_AFTER + 1):
+        with pytest.raises(StoreRejected):
+            await guarded.store.heartbeat([], [])
+    assert guarded.breaker.state is State.CLOSED
+
+
+async def test_while_it_is_open_nothing_optional_is_called_and_every_settlement_is() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one()
+    await guarded.open_circuit()
+    guarded.memory.calls.clear()
+    with pytest.raises(StoreUnavailable, match="not called: database keeps failing: 503"):
+        await guarded.store.sweep()
+    with pytest.raises(StoreUnavailable):
+        await guarded.store.report_progress(attempt, 1, 2, "")
+    assert guarded.memory.calls == []
+    assert (await guarded.store.complete(attempt, {})).outcome == "applied"
+    assert guarded.breaker.state is State.CLOSED
+
+
+async def test_a_call_that_is_interrupted_blames_nobody() -> None:
+    guarded = Guarded()
+    guarded.memory.holds["heartbeat"] = asyncio.Event()
+    for _ in range(OPENS_AFTER + 1):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await guarded.store.heartbeat([], [])
+    assert (guarded.breaker.state, guarded.breaker.last_error) == (State.CLOSED, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "outcome", "code"),
+    [
+        (lambda store, attempt: store.complete(attempt, {}), "completed", None),
+        (lambda store, attempt: store.cancel(attempt), "cancelled", None),
+        (lambda store, attempt: store.release(attempt), "released", None),
+        (lambda store, attempt: store.fail(attempt, Failure("time_limit", "x")), "failed", "time_limit"),
+        (lambda store, attempt: store.retry(attempt, Failure("out_of_memory", "x"), 1), "retried", "out_of_memory"),
+    ],
+)
+async def test_attempts_are_counted_by_kind_and_outcome_with_their_duration(
+    call: Any, outcome: str, code: str | None
+) -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one()
+    guarded.clock.at += 12
+    await call(guarded.store, attempt)
+    labels = {"kind": "headshot", "outcome": outcome}
+    assert guarded.value("listener_sessions_settled_total", **labels) == 1
+    assert guarded.value("listener_attempt_duration_seconds_sum", **labels) == 12
+    if code is not None:
+        assert guarded.value("listener_attempt_failures_total", kind="headshot", code=code) == 1
+
+
+async def test_the_retry_after_the_last_failure_counts_as_failed() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one(is_last_try=True)
+    await guarded.store.retry(attempt, Failure("runtime_died", "x"), 1)
+    assert guarded.value("listener_sessions_settled_total", kind="headshot", outcome="failed") == 1
+
+
+async def test_what_a_stale_attempt_writes_counts_as_a_lost_lease_and_as_no_failure() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one()
+    guarded.memory.rows[attempt.session].status = "queued"
+    await guarded.store.fail(attempt, Failure("time_limit", "x"))
+    assert guarded.value("listener_sessions_settled_total", kind="headshot", outcome="lease_lost") == 1
+    assert guarded.value("listener_attempt_failures_total", kind="headshot", code="time_limit") is None
+
+
+async def test_the_wait_of_a_first_attempt_is_measured_and_of_a_later_one_is_not() -> None:
+    guarded = Guarded()
+    await guarded.run_one(created_at=guarded.clock.now())
+    await guarded.run_one(attempt=2)
+    assert guarded.value("listener_pickup_seconds_count", kind="headshot") == 1
+    assert guarded.value("listener_sessions_claimed_total", kind="headshot") == 2
+    assert guarded.value("listener_claims_total", result="sessions") == 2
+    await guarded.store.claim(uuid4(), ["headshot"], 1)
+    assert guarded.value("listener_claims_total", result="empty") == 1
+
+
+async def test_sweeps_count_what_they_found() -> None:
+    guarded = Guarded()
+    guarded.memory.swept = Swept(rescued=2, failed=1)
+    await guarded.store.sweep()
+    assert guarded.value("listener_sessions_swept_total", result="rescued") == 2
+
+
+async def test_uploads_go_out_while_the_circuit_is_open_and_close_it() -> None:
+    guarded = Guarded()
+    objects = MemoryObjects()
+    artifacts = GuardedArtifacts(objects, guarded.gauge)
+    objects.faults = [StoreUnavailable("507 storage full")] * OPENS_AFTER
+    for _ in range(OPENS_AFTER):
+        with pytest.raises(StoreUnavailable):
+            await artifacts.put("b", "p", b"", "image/png")
+    assert guarded.breaker.refusal() == "database keeps failing: 507 storage full"
+    await artifacts.put("b", "p", b"", "image/png")
+    assert guarded.breaker.state is State.CLOSED
+
+
+async def test_a_runtime_that_dies_with_every_session_opens_its_circuit_and_a_failed_generation_does_not() -> None:
+    guarded = Guarded()
+    endings: list[Exception] = [GenerationFailed()] * (OPENS_AFTER + 1) + [RuntimeDied()] * OPENS_AFTER
+
+    class Dying(TinyGenerator):
+        async def generate(self, request: GenerationRequest, on_step: Any) -> Any:
+            raise endings.pop(0)
+
+    generator = GuardedGenerator(Dying(), guarded.gauge)
+    request = GenerationRequest("headshot", a_session().id, "x", (1,))
+    states = []
+    while endings:
+        with pytest.raises((GenerationFailed, RuntimeDied)):
+            await generator.generate(request, lambda _done, _total: None)
+        states.append(guarded.breaker.state)
+    assert states[-2:] == [State.CLOSED, State.OPEN]
+    assert set(states[:-1]) == {State.CLOSED}
