@@ -145,11 +145,22 @@ const VERBS = {
         .subscribe(),
     )
   },
-  join: async ({ client, channels }, { channel, topic, private: isPrivate = false }) => {
-    const heard = new Heard(client.channel(topic, { config: { broadcast: { ack: true, self: false }, private: isPrivate } }))
+  join: async ({ client, channels }, { channel, topic, private: isPrivate = false, known_as: key = '' }) => {
+    const heard = new Heard(client.channel(topic, { config: { broadcast: { ack: true, self: false }, presence: { key }, private: isPrivate } }))
     channels.set(channel, heard)
     for (const event of ['said', 'also']) heard.channel.on('broadcast', { event }, ({ payload }) => heard.add({ event, payload }))
+    if (key) {
+      heard.channel.on('presence', { event: 'join' }, (came) => heard.add({ event: 'came', key: came.key }))
+      heard.channel.on('presence', { event: 'leave' }, (went) => heard.add({ event: 'went', key: went.key }))
+    }
     return new Promise((joined) => heard.channel.subscribe((state) => joined(state)))
+  },
+  appear: async ({ channels }, { channel }) => {
+    const told = await channels.get(channel).channel.track({})
+    if (told !== 'ok') throw new Error(`the track ended with ${told}`)
+  },
+  leave: async ({ client, channels }, { channel }) => {
+    await client.removeChannel(channels.get(channel).channel)
   },
   broadcast: async ({ channels }, { channel, event, payload }) => {
     const sent = await channels.get(channel).channel.send({ type: 'broadcast', event, payload })

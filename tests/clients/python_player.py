@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 from postgrest.exceptions import APIError
-from realtime import RealtimePostgresChangesListenEvent as Change
 from storage3.exceptions import StorageApiError
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from supabase_auth.errors import AuthError
 
-from tests.clients.matching import filled, misses
+from tests.clients.matching import filled
+from tests.clients.python_listener import Listener
 from tests.clients.scenario import Scenario, Transcript
 
-HEARD_WITHIN_S = 45.0
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -60,34 +58,12 @@ def _seen(content: bytes) -> dict[str, Any]:
     return facts
 
 
-class _Heard:
-    """What came over one channel, and a way to wait for more."""
-
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
-        self.items: list[dict[str, Any]] = []
-        self.arrived = asyncio.Event()
-        self.live = asyncio.Event()
-
-    def add(self, item: dict[str, Any]) -> None:
-        self.items.append(item)
-        self.arrived.set()
-
-    async def until(self, wanted: Any) -> list[dict[str, Any]]:
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            while all(misses(wanted, item) for item in self.items):
-                self.arrived.clear()
-                await self.arrived.wait()
-        return list(self.items)
-
-
-class User:
+class User(Listener):
     """One user's client and what it may do."""
 
     def __init__(self, client: AsyncClient, http: httpx.AsyncClient) -> None:
-        self.client = client
+        super().__init__(client)
         self.http = http
-        self.channels: dict[str, _Heard] = {}
 
     async def _signed(self, answer: Any) -> dict[str, Any]:
         await self.client.realtime.set_auth(answer.session.access_token)
@@ -155,49 +131,6 @@ class User:
 
     async def rpc(self, function: str, arguments: dict[str, Any] | None = None) -> Any:
         return (await self.client.rpc(function, arguments or {}).execute()).data
-
-    async def listen(self, channel: str, table: str, event: str = "*", filter: str | None = None) -> None:
-        heard = self.channels[channel] = _Heard(self.client.channel(f"rows-{channel}"))
-
-        def on_change(change: Any) -> None:
-            data = change["data"]
-            heard.add({"event": data["type"], "record": data.get("record")})
-
-        heard.channel.on_postgres_changes(Change(event), on_change, table=table, schema="public", filter=filter)
-        heard.channel.on_system(lambda _: heard.live.set())
-        await heard.channel.subscribe()
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            await heard.live.wait()
-
-    async def join(self, channel: str, topic: str, private: bool = False) -> str:
-        heard = self.channels[channel] = _Heard(
-            self.client.channel(topic, {"config": {"broadcast": {"ack": True, "self": False}, "private": private}})  # type: ignore[typeddict-item]
-        )
-
-        def on_broadcast(message: Any) -> None:
-            heard.add({"event": message["event"], "payload": message["payload"]})
-
-        for event in ("said", "also"):
-            heard.channel.on_broadcast(event, on_broadcast)
-        states: list[str] = []
-
-        def on_state(state: Any, _: Any) -> None:
-            states.append(state.value)
-            heard.live.set()
-
-        await heard.channel.subscribe(on_state)
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            await heard.live.wait()
-        return states[0]
-
-    async def broadcast(self, channel: str, event: str, payload: Any) -> None:
-        await self.channels[channel].channel.send_broadcast(event, payload)
-
-    async def broadcast_over_http(self, channel: str, event: str, payload: Any) -> None:
-        await self.channels[channel].channel.http_send(event, payload)
-
-    async def heard(self, channel: str, until: Any) -> list[dict[str, Any]]:
-        return await self.channels[channel].until(until)
 
     async def upload(
         self, bucket: str, path: str, png: int = 0, text: str = "", content_type: str = "image/png"
