@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,6 +18,7 @@ INSERT = """
 insert into public.headshot_sessions (user_id, prompt, width, height) values ($1, $2, 128, 128) returning id
 """
 FEED_S = 0.05
+AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
 OPEN = "select count(*) from listener.sessions where finished_at is null"
 
 
@@ -28,6 +31,14 @@ class App:
         self.rows: list[UUID] = []
         self._dice = random.Random(seed)
 
+    async def ask(self, query: str, *arguments: object) -> Any:
+        """One value; a database that is away is asked again, as long as it takes."""
+        while True:
+            try:
+                return await self.pool.fetchval(query, *arguments)
+            except AWAY:
+                await asyncio.sleep(0.1)
+
     async def fund(self, credits_each: int) -> None:
         """Give every owner so many credits."""
         for owner in self.owners:
@@ -36,7 +47,7 @@ class App:
     async def insert(self, prompt: str | None = None) -> UUID:
         """Insert a session of some owner."""
         chosen = self._dice.choice(PROMPTS) if prompt is None else prompt
-        row: UUID = await self.pool.fetchval(INSERT, self._dice.choice(self.owners), chosen)
+        row: UUID = await self.ask(INSERT, self._dice.choice(self.owners), chosen)
         self.rows.append(row)
         return row
 
@@ -51,14 +62,15 @@ class App:
     async def keep_busy(self, backlog: int) -> None:
         """Keep so many sessions open, and cancel one of twelve, until it is cancelled itself."""
         while True:
-            if await self.pool.fetchval(OPEN) < backlog:
+            if await self.ask(OPEN) < backlog:
                 row = await self.insert()
                 if self._dice.random() < 1 / 12:
-                    await self.cancel(row)
+                    with suppress(*AWAY):
+                        await self.cancel(row)
             await asyncio.sleep(FEED_S)
 
     async def until_all_ended(self, within_s: float) -> None:
         """Wait until no session is open."""
         async with asyncio.timeout(within_s):
-            while await self.pool.fetchval(OPEN):
+            while await self.ask(OPEN):
                 await asyncio.sleep(0.05)

@@ -43,6 +43,9 @@ HOLDER = "select worker from listener.sessions where row_id = $1 and status = 'p
 WORKERS = 3
 BACKLOG = 10
 STRIKES_WITHIN_S = 30.0
+FREEZE_EACH_S = (15.0, 45.0)
+FROZEN_S = 3.5
+CRASH_EACH_S = (60.0, 120.0)
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Report:
     rescue_s: list[float] = field(default_factory=list)
     duration_s: float = 0.0
     sessions: int = 0
+    freezes: int = 0
+    crashes: int = 0
 
     def __str__(self) -> str:
         """One paragraph."""
@@ -62,8 +67,9 @@ class Report:
         ordered = sorted(self.rescue_s) or [0.0]
         return (
             f"seed {self.seed}: {count} kills at {len(self.kills)} steps in {self.duration_s:.0f} s, "
-            f"{self.sessions} sessions; rescue p50 {statistics.median(ordered):.2f} s, "
-            f"longest {ordered[-1]:.2f} s ({len(self.rescue_s)} kills left sessions behind)"
+            f"{self.freezes} workers frozen, {self.crashes} crashes of PostgreSQL, {self.sessions} sessions; "
+            f"rescue p50 {statistics.median(ordered):.2f} s, longest {ordered[-1]:.2f} s "
+            f"({len(self.rescue_s)} kills left sessions behind)"
         )
 
 
@@ -77,18 +83,21 @@ class Storm:
         self._dice = random.Random(seed)
         self._rescues: set[asyncio.Task[None]] = set()
 
-    async def rage(self, kills: int) -> Report:
-        """Kill so often, each step in turn, in an order of the seed's."""
+    async def rage(self, kills: int, *, with_outages: bool = False) -> Report:
+        """Kill so often, each step in turn, in an order of the seed's; with outages, freeze and crash others besides."""
         began = time.monotonic()
         for _ in range(WORKERS):
             await self._crew.start(is_ready=True)
         async with asyncio.TaskGroup() as group:
-            feeding = group.create_task(self._app.keep_busy(BACKLOG))
+            besides = [group.create_task(self._app.keep_busy(BACKLOG))]
+            if with_outages:
+                besides += [group.create_task(self._freeze()), group.create_task(self._restart_postgres())]
             steps: list[tuple[str, Literal["act_before", "act_after"]]] = []
             while sum(self.report.kills.values()) < kills:
                 steps = steps or self._dice.sample(STEPS, len(STEPS))
                 await self._kill_at(*steps.pop(), group)
-            feeding.cancel()
+            for task in besides:
+                task.cancel()
         self.report.sessions = len(self._app.rows)
         self.report.duration_s = time.monotonic() - began
         return self.report
@@ -119,6 +128,26 @@ class Storm:
         while len(self._crew.alive) < WORKERS:
             await self._crew.start()
 
+    async def _freeze(self) -> None:
+        """Stop some worker for longer than its lease, again and again."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(*FREEZE_EACH_S))
+            member = self._dice.choice(self._crew.alive or [None])
+            if member is not None:
+                member.send(signal.SIGSTOP)
+                self.report.freezes += 1
+                try:
+                    await asyncio.sleep(FROZEN_S)
+                finally:
+                    member.send(signal.SIGCONT)
+
+    async def _restart_postgres(self) -> None:
+        """Crash the database, again and again."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(*CRASH_EACH_S))
+            await self._crew.stack.faults.restart_postgres()
+            self.report.crashes += 1
+
     async def _provoke(self, step: str) -> None:
         """Bring about the steps that do not come by themselves."""
         if step == "register":
@@ -141,7 +170,7 @@ class Storm:
         with suppress(TimeoutError):
             async with asyncio.timeout(STRIKES_WITHIN_S / 2):
                 while True:
-                    worker = await self._app.pool.fetchval(HOLDER, row)
+                    worker = await self._app.ask(HOLDER, row)
                     found = next((one for one in self._crew.alive if one.worker == str(worker)), None)
                     if found is not None:
                         return found
@@ -153,8 +182,8 @@ class Storm:
         if (worker := dead.worker) is None:
             return
         held = "select count(*) from listener.sessions where status = 'processing' and worker = $1::uuid"
-        if not await self._app.pool.fetchval(held, worker):
+        if not await self._app.ask(held, worker):
             return
-        while await self._app.pool.fetchval(held, worker):
+        while await self._app.ask(held, worker):
             await asyncio.sleep(0.05)
         self.report.rescue_s.append(time.monotonic() - killed_at)

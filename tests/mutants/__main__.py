@@ -1,4 +1,4 @@
-"""Runs the tests of an object against a database whose migration has one defect, for each defect: `make mutants`.
+"""Runs the tests of an object against a project that has one defect, for each defect: `make mutants`.
 
 Every run must fail, by an assertion and not because the defect does not apply; and without any defect all must pass.
 Prints a table that ends with `N of N caught`; the exit status is 0 only then. Arguments choose cases by their names.
@@ -10,19 +10,24 @@ import asyncio
 import os
 import re
 import runpy
+import shutil
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.cases import CASES, Mutant
+from tests.mutants.cases import CASES as SQL_CASES
+from tests.mutants.mutant import Mutant
+from tests.mutants.worker_cases import CASES as WORKER_CASES
 
 ROOT = Path(__file__).parents[2]
 SQL = ROOT / "sql"
 AT_ONCE = 2
 MIGRATION = "20000101000000_mutant.sql"
-FAILED = re.compile(r"^(?:FAILED|ERROR) tests/sql/(\S+)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) tests/(?:sql/)?(\S+)", re.MULTILINE)
+CASES = (*SQL_CASES, *WORKER_CASES)
+COPIED = ("devstack", "docs", "examples", "handlers", "listener", "sql", "supabase", "tests", "pyproject.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +53,57 @@ def migration_with(mutant: Mutant | None) -> str:
     for path in runpy.run_path(str(SQL / "migration.py"))["declared_files"]():
         text = path.read_text(encoding="utf-8")
         if mutant is not None and path == SQL / mutant.file:
-            found = text.count(mutant.old)
-            if found != 1:
-                raise ValueError(f"does not apply: {found} times in {mutant.file}")
-            text = text.replace(mutant.old, mutant.new)
+            text = replaced(mutant, text)
         parts.append(text)
     return "\n".join(parts)
 
 
-async def tested(migration: str, files: tuple[str, ...]) -> tuple[int, str]:
-    """Run test files on databases that this migration made."""
+def replaced(mutant: Mutant, text: str) -> str:
+    """The text with the defect.
+
+    Raises: ValueError unless the text to replace occurs exactly once.
+    """
+    found = text.count(mutant.old)
+    if found != 1:
+        raise ValueError(f"does not apply: {found} times in {mutant.file}")
+    return text.replace(mutant.old, mutant.new)
+
+
+async def tested(mutant: Mutant | None, files: tuple[str, ...]) -> tuple[int, str]:
+    """Run test files on the project with the mutant's defect."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / MIGRATION).write_text(migration, encoding="utf-8")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider"),
-            *(f"tests/sql/{file}.py" for file in files),
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "LISTENER_TEST_MIGRATIONS": folder},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
+        if mutant is not None and mutant.file.endswith(".py"):
+            copy_with(mutant, Path(folder))
+            return await pytest_in(Path(folder), files)
+        (Path(folder) / MIGRATION).write_text(migration_with(mutant), encoding="utf-8")
+        return await pytest_in(ROOT, files, LISTENER_TEST_MIGRATIONS=folder)
+
+
+def copy_with(mutant: Mutant, folder: Path) -> None:
+    """A copy of the project with the defect.
+
+    Raises: ValueError unless the text to replace occurs exactly once in its file.
+    """
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    path = folder / mutant.file
+    path.write_text(replaced(mutant, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+async def pytest_in(folder: Path, files: tuple[str, ...], **environment: str) -> tuple[int, str]:
+    """Run test files of the project in that folder, and no other copy of it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider", *files),
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
     return process.returncode or 0, output.decode()
 
 
@@ -77,7 +112,7 @@ async def judged(mutant: Mutant, turns: asyncio.Semaphore) -> Result:
     async with turns:
         started = time.monotonic()
         try:
-            status, output = await tested(migration_with(mutant), mutant.tests)
+            status, output = await tested(mutant, mutant.tests)
         except ValueError as error:
             return Result(mutant.name, False, str(error), 0.0)
     failed = FAILED.search(output)
@@ -93,7 +128,7 @@ async def sound(turns: asyncio.Semaphore) -> Result:
     async with turns:
         started = time.monotonic()
         files = tuple(sorted({file for mutant in CASES for file in mutant.tests}))
-        status, output = await tested(migration_with(None), files)
+        status, output = await tested(None, files)
     text = "pass without a defect" if status == 0 else f"status {status}: {' '.join(output.split())[-300:]}"
     return Result("(no defect)", status == 0, text, time.monotonic() - started)
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One defect: `old` becomes `new` in `file`."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-    refusal: str | None = None
-    """What the migration says when it is itself the first to see the defect."""
+from tests.mutants.mutant import Mutant
 
 
 def case(name: str, file: str, old: str, new: str, *tests: str) -> Mutant:
     """A case, its file without folder names repeated and its tests without `test_`."""
-    return Mutant(name, f"{file}.sql", old, new, tuple(f"test_{test}" for test in tests))
+    return Mutant(name, f"{file}.sql", old, new, tuple(f"tests/sql/test_{test}.py" for test in tests))
 
 
 FENCE = (
