@@ -84,7 +84,7 @@ class Storm:
         self._rescues: set[asyncio.Task[None]] = set()
 
     async def rage(self, kills: int, *, with_outages: bool = False) -> Report:
-        """Kill so often, each step in turn, in an order of the seed's; with outages, freeze and crash others besides."""
+        """Kill so often, each step in turn, in the seed's order; with outages, freeze and crash others besides."""
         began = time.monotonic()
         for _ in range(WORKERS):
             await self._crew.start(is_ready=True)
