@@ -650,4 +650,47 @@ EVENTS = (
     ),
 )
 
-CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS
+WATCH = (
+    case(
+        "the app's own trigger has the last word about the state",
+        "functions/add_triggers",
+        "create trigger zz_listener_reset",
+        "create trigger aa_listener_reset",
+        "watch",
+        "brownfield",
+        "strangers",
+    ),
+    case(
+        "users keep their right to update the state",
+        "functions/narrow_updates",
+        "    execute format('revoke update on table %s from %s', p_table.relation, v_role);\n",
+        "",
+        "watch",
+        "watch_refusals",
+        "brownfield",
+    ),
+    case(
+        "the dry run walks as the worker alone",
+        "functions/probe_walks",
+        "    union\n    select pg_get_userbyid(routine.proowner) from pg_catalog.pg_proc as routine\n"
+        "    where routine.pronamespace = 'listener'::regnamespace and routine.proname = 'withdraw_sessions'\n",
+        "",
+        "watch_refusals",
+    ),
+    case(
+        "a mend lets sessions move meanwhile",
+        "functions/mend",
+        "  lock table listener.sessions in share row exclusive mode;\n",
+        "",
+        "mend",
+    ),
+    case(
+        "a mend shows the running sessions what they were",
+        "functions/stale_sessions",
+        "'session.status = ''processing'' or visible",
+        "'visible",
+        "mend",
+    ),
+)
+
+CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WATCH
