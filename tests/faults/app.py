@@ -18,6 +18,7 @@ INSERT = """
 insert into public.headshot_sessions (user_id, prompt, width, height) values ($1, $2, 128, 128) returning id
 """
 FEED_S = 0.05
+HOLDER = "select worker::text from listener.sessions where row_id = $1 and status = 'processing'"
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
 OPEN = "select count(*) from listener.sessions where finished_at is null"
 
@@ -68,6 +69,13 @@ class App:
                     with suppress(*AWAY):
                         await self.cancel(row)
             await asyncio.sleep(FEED_S)
+
+    async def until_held(self, row: UUID, within_s: float = 30.0) -> str:
+        """The worker that runs a session."""
+        async with asyncio.timeout(within_s):
+            while (worker := await self.ask(HOLDER, row)) is None:
+                await asyncio.sleep(0.02)
+        return str(worker)
 
     async def until_all_ended(self, within_s: float) -> None:
         """Wait until no session is open."""

@@ -39,10 +39,11 @@ CALLS = {
 }
 WHEN: tuple[Literal["act_before", "act_after"], ...] = ("act_before", "act_after")
 STEPS = [(name, when) for name in CALLS for when in WHEN]
-HOLDER = "select worker from listener.sessions where row_id = $1 and status = 'processing'"
-WORKERS = 3
+WORKERS = 4
+AT_ONCE = 3
+"""Steps that are aimed at in the same moment: waiting for one of them is most of the time."""
 BACKLOG = 10
-STRIKES_WITHIN_S = 30.0
+STRIKES_WITHIN_S = 20.0
 FREEZE_EACH_S = (15.0, 45.0)
 FROZEN_S = 3.5
 CRASH_EACH_S = (60.0, 120.0)
@@ -81,7 +82,9 @@ class Storm:
         self._crew = crew
         self._app = app
         self._dice = random.Random(seed)
-        self._rescues: set[asyncio.Task[None]] = set()
+        self._steps: list[tuple[str, Literal["act_before", "act_after"]]] = []
+        self._aimed = 0
+        self._doomed: set[Member] = set()
 
     async def rage(self, kills: int, *, with_outages: bool = False) -> Report:
         """Kill so often, each step in turn, in the seed's order; with outages, freeze and crash others besides."""
@@ -92,15 +95,21 @@ class Storm:
             besides = [group.create_task(self._app.keep_busy(BACKLOG))]
             if with_outages:
                 besides += [group.create_task(self._freeze()), group.create_task(self._restart_postgres())]
-            steps: list[tuple[str, Literal["act_before", "act_after"]]] = []
-            while sum(self.report.kills.values()) < kills:
-                steps = steps or self._dice.sample(STEPS, len(STEPS))
-                await self._kill_at(*steps.pop(), group)
+            async with asyncio.TaskGroup() as killers:
+                for _ in range(AT_ONCE):
+                    killers.create_task(self._kill(kills, group))
             for task in besides:
                 task.cancel()
         self.report.sessions = len(self._app.rows)
         self.report.duration_s = time.monotonic() - began
         return self.report
+
+    async def _kill(self, kills: int, group: asyncio.TaskGroup) -> None:
+        """One of those who kill; they share the steps of a round."""
+        while self._aimed < kills:
+            self._steps = self._steps or self._dice.sample(STEPS, len(STEPS))
+            self._aimed += 1
+            await self._kill_at(*self._steps.pop(), group)
 
     async def _kill_at(self, step: str, when: Literal["act_before", "act_after"], group: asyncio.TaskGroup) -> None:
         """Kill the worker that takes the step next, and start another in its place."""
@@ -108,7 +117,8 @@ class Storm:
 
         def strike(port: int) -> None:
             member = self._crew.of_port(port)
-            if member is not None and not struck.done():
+            if member is not None and not struck.done() and member not in self._doomed:
+                self._doomed.add(member)
                 member.kill()
                 struck.set_result(member)
 
@@ -119,13 +129,15 @@ class Storm:
             dead = await asyncio.wait_for(struck, STRIKES_WITHIN_S)
         except TimeoutError:
             self.report.missed.append((step, when))
+            self._steps.insert(0, (step, when))
+            self._aimed -= 1
             return
         finally:
             faults.http.remove(fault)
         self.report.kills[step, when] += 1
         group.create_task(self._until_rescued(dead, time.monotonic()))
         await dead.until_ended()
-        while len(self._crew.alive) < WORKERS:
+        if len(self._crew.alive) < WORKERS:
             await self._crew.start()
 
     async def _freeze(self) -> None:
@@ -156,7 +168,7 @@ class Storm:
             holder = await self._until_held(await self._app.insert("slow going"))
             if holder is not None:
                 holder.send(signal.SIGTERM)
-                await self._crew.until_logged(holder, "drain_started")
+                await self._until_draining(holder)
                 holder.send(signal.SIGTERM)
         elif step == "cancel":
             row = await self._app.insert("slow going")
@@ -166,16 +178,15 @@ class Storm:
             await self._app.insert("fails always" if step == "fail" else "busy at first")
 
     async def _until_held(self, row: UUID) -> Member | None:
-        """The worker that runs a session."""
+        """The worker that runs a session, if one soon does and lives."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(STRIKES_WITHIN_S / 2):
-                while True:
-                    worker = await self._app.ask(HOLDER, row)
-                    found = next((one for one in self._crew.alive if one.worker == str(worker)), None)
-                    if found is not None:
-                        return found
-                    await asyncio.sleep(0.02)
+            worker = await self._app.until_held(row, STRIKES_WITHIN_S / 2)
+            return next((member for member in self._crew.alive if member.worker == worker), None)
         return None
+
+    async def _until_draining(self, member: Member) -> None:
+        while not member.ended.is_set() and not member.logged("drain_started"):
+            await asyncio.sleep(0.02)
 
     async def _until_rescued(self, dead: Member, killed_at: float) -> None:
         """Measure until nothing is the dead worker's any more."""
