@@ -95,7 +95,10 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """How one table leads to another; `columns` are pairs of a column here and one there."""
+    """How one table leads to another; `columns` are pairs of a column here and one there.
+
+    Where a `function` leads there, its name is the relationship's.
+    """
 
     name: str
     origin: Name
@@ -103,6 +106,7 @@ class Relationship:
     columns: tuple[tuple[str, str], ...]
     cardinality: str
     junction: Junction | None = None
+    function: Name | None = None
 
     @property
     def is_to_one(self) -> bool:
@@ -136,8 +140,10 @@ class Catalogue:
         return self.relationships.get((schema, name), ())
 
 
-def relationships(keys: list[ForeignKey], tables: dict[Name, Table]) -> dict[Name, tuple[Relationship, ...]]:
-    """What the foreign keys lead to: each in both directions, and two of one table across it."""
+def relationships(
+    keys: list[ForeignKey], computed: list[Relationship], tables: dict[Name, Table]
+) -> dict[Name, tuple[Relationship, ...]]:
+    """What the foreign keys lead to: each in both directions, and two of one table across it; then the functions."""
     found: dict[Name, list[Relationship]] = {}
     for key in keys:
         there, back = ("one-to-one", "one-to-one") if key.is_unique else ("many-to-one", "one-to-many")
@@ -147,7 +153,7 @@ def relationships(keys: list[ForeignKey], tables: dict[Name, Table]) -> dict[Nam
             Relationship(key.name, key.target, key.origin, inverse, back),
         ):
             found.setdefault(one.origin, []).append(one)
-    for one in _across(keys, tables):
+    for one in (*_across(keys, tables), *computed):
         found.setdefault(one.origin, []).append(one)
     return {origin: tuple(several) for origin, several in found.items()}
 

@@ -74,6 +74,7 @@ async def test_nulls_may_be_left_out(rest: Rest) -> None:
 ACCEPTED = {
     "application/json, text/csv": "application/json",
     "text/xml, text/csv": "text/csv",
+    "text/csv, application/json": "text/csv",
     "text/csv;q=0.5, application/json;q=0.9": "application/json",
     "application/vnd.pgrst.array+json": "application/json",
     "text/html, */*": "application/json",
