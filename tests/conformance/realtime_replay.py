@@ -35,7 +35,7 @@ CONTINUES = {"subscription-errors (system messages)"}
 
 async def play(stack: Stack, recordings: Path) -> list[Case]:
     """Play every scenario, each with a server of its own on the stack's database."""
-    database = await asyncpg.connect(stack.database_url)
+    database = await asyncpg.connect(stack.admin_url)
     await database.execute((recordings / "realtime_tables.sql").read_text(encoding="utf-8"))
     await database.execute(TABLES)
     await database.close()

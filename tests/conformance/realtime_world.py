@@ -114,7 +114,7 @@ class World:
 
     async def start(self) -> None:
         """Start the server."""
-        parts = urlsplit(self.stack.database_url)
+        parts = urlsplit(self.stack.admin_url)
         dsn = parts._replace(netloc=f"{parts.username}:{parts.password or ''}@127.0.0.1:{self.cable.port}").geturl()
         self.server = RealtimeServer(dsn, self.stack.keys, self.faults, self.limits, self.clock)
         await self.server.start()
@@ -164,7 +164,7 @@ class World:
 
     async def _reachable(self) -> bool:
         try:
-            self.database = await asyncpg.connect(self.stack.database_url)
+            self.database = await asyncpg.connect(self.stack.admin_url)
         except (asyncpg.PostgresError, OSError):
             return False
         return True
@@ -186,11 +186,11 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
 @asynccontextmanager
 async def opened(stack: Stack, limits: Limits, subscribe_delay_s: float, first: str) -> AsyncIterator[World]:
     """A world with a running server, after the SQL that comes `first`."""
-    parts = urlsplit(stack.database_url)
+    parts = urlsplit(stack.admin_url)
     async with AsyncExitStack() as resources:
         cable = await resources.enter_async_context(Cable(parts.hostname or "", parts.port or 0).laid())
         http = await resources.enter_async_context(aiohttp.ClientSession())
-        database = await asyncpg.connect(stack.database_url)
+        database = await asyncpg.connect(stack.admin_url)
         faults = Faults(subscribe_delay_s=subscribe_delay_s)
         world = World(stack, limits, faults, Clock(), database, cable, http)
         await database.execute(first)
