@@ -159,6 +159,7 @@ def _function(row: asyncpg.Record) -> Function:
         is_set=row["is_set"],
         is_void=row["is_void"],
         is_volatile=row["is_volatile"],
+        time_limit=row["time_limit"],
     )
 
 

@@ -49,7 +49,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One overload; `rows_of` is the table whose rows it returns."""
+    """One overload; `rows_of` is the table whose rows it returns, `time_limit` its own statement_timeout."""
 
     schema: str
     name: str
@@ -60,6 +60,7 @@ class Function:
     is_set: bool
     is_void: bool
     is_volatile: bool
+    time_limit: str | None = None
 
     def accepts(self, names: frozenset[str]) -> bool:
         """Whether a call with these argument names fits."""
