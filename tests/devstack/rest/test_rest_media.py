@@ -128,5 +128,7 @@ async def test_a_raw_body_without_a_function_for_it_is_refused_by_its_type(funct
             "message": "Could not find the function public.f_scalar in the schema cache",
         },
     )
+    # A function without arguments does not take it either.
+    assert (await functions("POST", "/rpc/f_null", "x", Content_Type="text/plain")).status_code == 404
     answer = await functions("POST", "/parents", "x", Content_Type="text/plain")
     assert (answer.status_code, answer.json()["message"]) == (400, "Content-Type not acceptable: text/plain")
