@@ -79,6 +79,11 @@ async def test_defaults_fill_in_what_is_missing(tables: Rest) -> None:
     assert answer.json() == [{"name": "b", "year": 1, "value": 7}]
 
 
+async def test_an_empty_object_is_a_row_of_defaults(rest: Rest) -> None:
+    answer = await rest("POST", "/sessions?select=status,priority", {}, Prefer=FULL)
+    assert (answer.status_code, answer.json()) == (201, [{"status": "queued", "priority": 0}])
+
+
 async def test_an_upsert_by_the_key_needs_no_other_word(tables: Rest) -> None:
     rows = [{"name": "a", "year": 1, "value": 1}, {"name": "a", "year": 2, "value": 2}]
     merge = f"resolution=merge-duplicates,{FULL}"
