@@ -22,7 +22,7 @@ from devstack.live.dispatch import Dispatcher
 from devstack.live.frames import Serializer, compact
 from devstack.live.identity import TokenRefusedError, identify
 from devstack.live.limits import Limits, Rate
-from devstack.live.publication import watch_publication
+from devstack.live.publication import published, watch_publication
 from devstack.live.registry import Registry
 from devstack.live.serializer_v1 import SerializerV1
 from devstack.live.serializer_v2 import SerializerV2
@@ -98,10 +98,11 @@ class RealtimeServer:
         )
         async with pool.acquire() as connection:
             await keep_partitions(connection, datetime.now(UTC).date())
+            tables = await published(connection)
         group = await self._resources.enter_async_context(asyncio.TaskGroup())
         following = group.create_task(capture.run(Dispatcher(services).deliver))
         self._resources.push_async_callback(_end, capture, following)
-        for chore in (watch_publication(services), watch_partitions(pool)):
+        for chore in (watch_publication(services, tables), watch_partitions(pool)):
             self._resources.callback(group.create_task(chore).cancel)
         self._capture = capture
         self._services = services
