@@ -33,6 +33,7 @@ TABLES_SQL = _HERE.with_name("tables.sql").read_text(encoding="utf-8")
 FUNCTIONS_SQL = _HERE.with_name("functions.sql").read_text(encoding="utf-8")
 KEYS_SQL = _HERE.with_name("keys.sql").read_text(encoding="utf-8")
 COMPUTED_SQL = _HERE.with_name("computed.sql").read_text(encoding="utf-8")
+WRITABLE_BITS = {"update": 4, "insert": 8, "delete": 16}
 WHOLE_BODY_TYPES = ("json", "jsonb", "text", "bytea", "xml")
 
 
@@ -118,9 +119,10 @@ class SchemaCache:
 
 def _tables(rows: list[asyncpg.Record]) -> dict[Name, Table]:
     tables = {}
-    for (schema, name), of_table in groupby(rows, lambda row: (row["schema"], row["relation"])):
+    for (schema, name, bits), of_table in groupby(rows, lambda row: (row["schema"], row["relation"], row["writable"])):
         columns = [_column(row) for row in of_table if row["name"] is not None]
-        tables[schema, name] = Table(schema, name, {column.name: column for column in columns})
+        writable = frozenset(verb for verb, bit in WRITABLE_BITS.items() if bits & bit)
+        tables[schema, name] = Table(schema, name, {column.name: column for column in columns}, writable)
     return tables
 
 

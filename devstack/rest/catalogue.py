@@ -25,16 +25,29 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view that requests may name."""
+    """A table or view that requests may name; `writable` are those of insert, update and delete that it takes."""
 
     schema: str
     name: str
     columns: dict[str, Column]
+    writable: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, ...]:
         """The primary key's columns."""
         return tuple(column.name for column in self.columns.values() if column.is_key)
+
+    @property
+    def allowed(self) -> str:
+        """The methods that make sense, as OPTIONS tells them."""
+        can_put = self.key and {"insert", "update"} <= self.writable
+        methods = {
+            "POST": "insert" in self.writable,
+            "PUT": can_put,
+            "PATCH": "update" in self.writable,
+            "DELETE": "delete" in self.writable,
+        }
+        return ",".join(("OPTIONS", "GET", "HEAD", *(method for method, can in methods.items() if can)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,7 @@ class Functions:
         if asked.preferences.max_affected is not None and not function.is_set:
             message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
             raise RestError(400, "PGRST128", message)
-        counted = asked.preferences.count in ("exact", "estimated")
-        built = call(asked.scope, replace(meant, query=query), asked.shape, counted=counted)
+        built = call(asked.scope, replace(meant, query=query), asked.shape, counted=asked.preferences.counts)
         # The real server trusts the declared volatility: a stable function cannot write, not even by POST.
         read_only = asked.is_read or not function.is_volatile
         limit = function.time_limit
