@@ -84,10 +84,7 @@ def answer(
     if body:
         told["Content-Type"] = asked.shape.content_type
         told["Content-Profile"] = asked.schema
-    made = _headers_of(row["headers"])
-    for name, _ in made:
-        told.popall(name, None)
-    told.extend(made)
+    told.update(_headers_of(row["headers"]))
     sent = None if asked.http.method == "HEAD" else body.encode()
     return web.Response(status=_status_of(row["status"]) or status, headers=told, body=sent)
 
