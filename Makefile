@@ -18,10 +18,10 @@ SYSTEM_15 := /usr/lib/postgresql/15/bin
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package torch --override <(echo 'torch ; sys_platform == "never"')
 
-.PHONY: help setup demo dev test test-15 advisors soak mutants lint format bench lock clean
+.PHONY: help setup demo dev test test-15 test-real conformance advisors soak mutants lint format bench lock clean
 
 help: ## what can be made
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(VENV)/.torch:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.12"; exit 1; }
@@ -60,6 +60,12 @@ test: setup ## every test (ARGS="-k word" for some)
 test-15: setup ## the SQL's tests on the system's PostgreSQL 15, the oldest that is promised
 	@test -x $(SYSTEM_15)/postgres || { echo "no PostgreSQL 15 in $(SYSTEM_15)"; exit 1; }
 	@LISTENER_PG_BIN=$(SYSTEM_15) $(PY) -m pytest tests/sql $(ARGS)
+
+test-real: setup ## the tests that need only a project, on the one that SUPABASE_URL and its keys name (docs/devstack.md)
+	@$(PY) -m pytest --real $(ARGS)
+
+conformance: setup ## the recordings of the real servers on the embedded stack; renews the table in docs/devstack.md
+	@$(PY) -m tests.conformance --write docs/devstack.md
 
 advisors: setup $(ADVISORS)/node_modules/.installed ## Supabase's own db lint and db advisors on the migrated database
 	@$(PY) -m pytest $(ADVISORS) $(ARGS)

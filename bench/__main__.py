@@ -8,8 +8,9 @@ import asyncio
 from bench.pickup import measure_pickup
 from bench.queue.install import install_peers
 from bench.queue.measure import measure_queue
+from bench.stack import measure_stack
 
-NAMES = ("pickup", "queue")
+NAMES = ("stack", "pickup", "queue")
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     if asked.install:
         install_peers()
+    if "stack" in names:
+        asyncio.run(measure_stack())
     if "pickup" in names:
         asyncio.run(measure_pickup())
     if "queue" in names and asked.full:

@@ -39,8 +39,11 @@ def _told(stack: Stack, *, has_page: bool) -> dict[str, str | None]:
         "url": stack.url,
         "anon_key": stack.keys.anon_key,
         "service_role_key": stack.keys.service_role_key,
+        "publishable_key": stack.keys.publishable_key,
+        "secret_key": stack.keys.secret_key,
         "jwt_secret": stack.keys.jwt_secret,
         "db_url": stack.database_url,
+        "admin_key": stack.admin_key,
         "page_url": f"{stack.url}/page/" if has_page else None,
     }
 

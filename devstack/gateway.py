@@ -1,5 +1,7 @@
 """The one port in front of every service: routes, CORS, the page, and what is answered when nobody is responsible.
 
+The check of the project key is `access`, the faults are `harm`; both are middlewares that `serve` is given.
+
 Knows nothing of what the services do.
 """
 
@@ -10,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 import devstack
 from devstack.tokens import ProjectKeys
@@ -21,7 +23,7 @@ LARGEST_BODY_BYTES = 64 * 1024 * 1024
 METHODS = "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
 EXPOSED = (
     "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server,"
-    " Transfer-Encoding, Range-Unit"
+    " Transfer-Encoding, Range-Unit, X-Supabase-Api-Version"
 )
 PREFLIGHT_S = "86400"
 SHUTDOWN_S = 1.0
@@ -32,9 +34,11 @@ class PageIncompleteError(RuntimeError):
 
 
 @asynccontextmanager
-async def serve(routes: Iterable[web.AbstractRouteDef], port: int) -> AsyncIterator[str]:
+async def serve(
+    routes: Iterable[web.AbstractRouteDef], port: int, middlewares: Iterable[Middleware] = ()
+) -> AsyncIterator[str]:
     """Serve on 127.0.0.1 and give the URL; port 0 is any free one."""
-    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_cross_origin])
+    app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_cross_origin, *middlewares])
     app.add_routes(routes)
     app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _no_route)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
@@ -76,7 +80,7 @@ def page_routes(keys: ProjectKeys, facts: Mapping[str, object]) -> list[web.Abst
 @web.middleware
 async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let any page call: it is a local stack, and the real gateway allows every origin, too."""
-    if request.method == hdrs.METH_OPTIONS:
+    if request.method == hdrs.METH_OPTIONS and not _is_for_rest(request):
         return _preflight(request)
     try:
         answer = await handler(request)
@@ -85,8 +89,13 @@ async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamRes
         raise
     if hdrs.ORIGIN in request.headers and not answer.prepared:
         answer.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"
-        answer.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
+        answer.headers.setdefault(hdrs.ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)
     return answer
+
+
+def _is_for_rest(http: web.Request) -> bool:
+    """Whether OPTIONS is no browser's question before another request, but one that PostgREST itself answers."""
+    return http.path.startswith("/rest/v1/") and hdrs.ACCESS_CONTROL_REQUEST_METHOD not in http.headers
 
 
 def _preflight(http: web.Request) -> web.Response:

@@ -15,6 +15,14 @@ import pytest
 from devstack.postgres.cluster import Cluster, start_cluster
 from devstack.postgres.prepare import MIGRATIONS, prepare_database
 from devstack.stack import Stack, open_stack
+from tests.support.real import (  # noqa: F401 - pytest looks for its hooks here
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_terminal_summary,
+    real_project,
+)
+from tests.support.target import Target, target_of
 
 TEMPLATE = "prepared"
 APPLIED = Path(os.environ.get("LISTENER_TEST_MIGRATIONS", MIGRATIONS))
@@ -64,6 +72,22 @@ async def stack(database_url: str, tmp_path: Path) -> AsyncIterator[Stack]:
     """The whole embedded stack on the test's database, in the test's loop."""
     async with open_stack(database_url, objects=tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest) -> Target:
+    """Any Supabase with our migrations: the one that `--real` names, or the embedded stack on a fresh database."""
+    return real_project(request.config) or target_of(request.getfixturevalue("stack"))
+
+
+@pytest.fixture
+async def books(project: Target) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection to the project's database that looks into the private tables."""
+    if project.db_url is None:
+        pytest.skip("looks into the private tables: needs SUPABASE_DB_URL")
+    opened = await asyncpg.connect(project.db_url)
+    yield opened
+    await opened.close()
 
 
 async def _make_template(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from devstack.changes.pgoutput import Change, Decoder
 log = logging.getLogger(__name__)
 
 PUBLICATION = "supabase_realtime"
+MESSAGES = "supabase_realtime_messages_publication"
 # Measured: an idle poll each 100 ms costs about 1 % of a core; writes through the gateway do not wait for it (kick).
 POLL_S = 0.1
 RECONNECT_S = 0.2
@@ -57,9 +58,8 @@ Deliver = Callable[[list[Change]], Awaitable[None]]
 class Capture:
     """The committed changes of the publication, in commit order, for one receiver."""
 
-    def __init__(self, database_url: str, deliver: Deliver) -> None:
+    def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._deliver = deliver
         self._kicked = asyncio.Event()
         self._stopping = False
         self._shortened = 0.0
@@ -81,17 +81,17 @@ class Capture:
         self._stopping = True
         self.kick()
 
-    async def run(self) -> None:
-        """Follow the log until stopped; errors of the database start over with a new slot."""
+    async def run(self, deliver: Deliver) -> None:
+        """Hand over what is committed until stopped; errors of the database start over with a new slot."""
         while not self._stopping:
             try:
-                await self._follow()
+                await self._follow(deliver)
             except (asyncpg.PostgresError, *DATABASE_GONE) as error:
                 log.warning("change capture lost its slot, starting over: %s", error)
                 self._kicked.clear()  # a kick does not bring PostgreSQL back sooner
                 await self._pause(RECONNECT_S)
 
-    async def _follow(self) -> None:
+    async def _follow(self, deliver: Deliver) -> None:
         async with self._slot() as (connection, name):
             decoder = Decoder()
             while not self._stopping:
@@ -100,7 +100,7 @@ class Capture:
                 messages = await self._take(connection, name)
                 changes = [change for message in messages if (change := decoder.feed(message["data"]))]
                 if changes:
-                    await self._deliver(changes)
+                    await deliver(changes)
                 for done in waiting:
                     done.set()
                     self._waiting.remove(done)
@@ -109,7 +109,7 @@ class Capture:
 
     async def _take(self, connection: Connection, name: str) -> list[asyncpg.Record]:
         started = time.monotonic()
-        messages = await connection.fetch(TAKE, name, PUBLICATION)
+        messages = await connection.fetch(TAKE, name, f"{PUBLICATION},{MESSAGES}")
         ended = time.monotonic()
         if ended - started > SLOW_POLL_S and ended - self._shortened > SHORTEN_EACH_S:
             self._shortened = ended

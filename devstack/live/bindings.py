@@ -7,6 +7,7 @@ Source: supabase/realtime lib/extensions/postgres_cdc_rls/subscriptions.ex; the 
 from __future__ import annotations
 
 import json
+import uuid
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,10 @@ class Join:
     wants_ack: bool
     wants_own: bool
     wants_presence: bool
-    wants_replay: bool
+    presence_key: str
+    wants_ready: bool
+    asks_replay: bool
+    replay: object
     access_token: object
 
     def echo(self) -> list[dict[str, Any]]:
@@ -74,7 +78,10 @@ def read_join(topic: str, payload: object) -> Join:
         wants_ack=broadcast.get("ack") is True,
         wants_own=broadcast.get("self") is True,
         wants_presence=presence.get("enabled") is True,
-        wants_replay=bool(broadcast.get("replay")),
+        presence_key=_key(presence.get("key")),
+        wants_ready=broadcast.get("replication_ready") is True,
+        asks_replay="replay" in broadcast,
+        replay=broadcast.get("replay"),
         access_token=payload.get("access_token") or (payload.get("user_token") if is_legacy else None),
     )
 
@@ -113,6 +120,11 @@ def read_binding(params: dict[str, Any]) -> Binding:
 
 def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _key(value: object) -> str:
+    """The key under which a member is present: its own, or one that nobody else has."""
+    return value if isinstance(value, str) and value else str(uuid.uuid1())
 
 
 def _action(event: object) -> str:

@@ -8,84 +8,97 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import asyncpg
-
-from devstack.changes.capture import DATABASE_GONE, Connection
-from devstack.faults import Faults
-from devstack.live.admission import admit
-from devstack.live.bindings import Binding, BindingError, Join, read_binding
-from devstack.live.frames import Broadcast, Frame, Push, compact, reply
-from devstack.live.identity import Identity, TokenRefusedError, expired, identify
-from devstack.live.registry import Registry, Subscription
-from devstack.tokens import ProjectKeys
+from devstack.changes.capture import DATABASE_GONE
+from devstack.live.frames import Broadcast, Frame, Push, compact, read_broadcast, reply
+from devstack.live.identity import TokenRefusedError, expired, identify
+from devstack.live.joining import Admitted, JoinRefusedError, reading_of
+from devstack.live.permissions import Extension, may_write
+from devstack.live.registry import PREFIX, Room
+from devstack.live.services import Services
+from devstack.live.watching import Watching
 
 LONGEST_SLEEP_S = 300.0
-ADMISSION_RETRY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all channels share; `caught_up` waits for the capture of the log."""
-
-    pool: asyncpg.Pool[asyncpg.Record]
-    registry: Registry
-    keys: ProjectKeys
-    faults: Faults
-    caught_up: Callable[[], Coroutine[Any, Any, None]]
+NO_DATABASE = "Realtime was unable to connect to the project database"
 
 
 class Channel:
     """A topic that one connection has joined."""
 
     def __init__(
-        self, services: Services, push: Push, join: Join, identity: Identity, send: Callable[[Frame | Broadcast], None]
+        self, services: Services, push: Push, admitted: Admitted, send: Callable[[Frame | Broadcast], None]
     ) -> None:
         self._services = services
-        self._join = join
-        self._identity = identity
+        self._join = admitted.join
+        self._asker = admitted.asker
+        self._reading = admitted.reading
+        self._missed = admitted.missed
+        self._writing: dict[Extension, bool] = {}
         self._send = send
         self._join_ref = push.join_ref or push.ref
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watching = Watching(services, self, admitted.join, self._tell)
         self.topic = push.topic
+        self.room = Room(push.topic, admitted.join.is_private)
         self.is_open = True
 
     def begin(self, group: asyncio.TaskGroup) -> None:
-        """Start watching the token and subscribing to the database."""
-        self._services.registry.join(self)
-        if self._join.wants_presence:
-            self._push("presence_state", "{}")
+        """Hear what is said, watch the token, and subscribe to the database."""
         self._group = group
+        self._services.registry.join(self)
+        for broadcast in self._missed:
+            # Not in binary, whatever the version.
+            self._push("broadcast", broadcast.payload())
+        if self._join.wants_presence and self._reading.presence:
+            self._push("presence_state", self._services.presences.state(self.room))
+        if self._join.wants_ready:
+            self._start("ready", self._tell_ready)
         self._start("expire", self._expire)
-        self._start("subscribe", self._subscribe)
+        self.resubscribe()
 
-    def handle(self, push: Push) -> None:
+    async def handle(self, push: Push) -> None:
         """Answer an event; an unknown one is ignored, as by the real server."""
         match push.event:
             case "phx_leave":
                 self._send(reply(push, "ok", {}))
                 self.close()
             case "access_token":
-                self._refresh(push.payload)
+                await self._refresh(push.payload)
             case "broadcast":
-                self._broadcast(push)
+                await self._broadcast(push)
             case "presence":
-                self._send(reply(push, "error", {"reason": "PresenceNotSupported: not part of the embedded stack"}))
+                await self._presence(push)
 
     def close(self) -> None:
         """Leave, and tell the client."""
         if self.is_open:
             self.end()
-            self._send(Frame(self._join_ref, self._join_ref, self.topic, "phx_close", "{}"))
+            self.tell_closed()
+
+    def tell_closed(self) -> None:
+        """Tell the client that the channel has ended."""
+        self._send(Frame(self._join_ref, self._join_ref, self.topic, "phx_close", "{}"))
 
     def end(self) -> None:
         """Leave without a word: the socket is gone."""
+        if not self.is_open:
+            return
         self.is_open = False
         self._services.registry.leave(self)
+        self._announce(self._services.presences.untrack(self))
         for task in self._tasks.values():
             task.cancel()
+
+    def disconnect(self) -> None:
+        """Say that the server hangs up on purpose."""
+        self._push("system", compact({"message": "Server requested disconnect", "status": "ok", "extension": "system"}))
+
+    def resubscribe(self) -> None:
+        """Subscribe to the database, or do it again."""
+        self._start("subscribe", lambda: self._watching.subscribe(self._asker.identity))
 
     def deliver_change(self, ids: list[int], kind: str, data: str) -> None:
         """Send a change; the frame names no join_ref, in neither version."""
@@ -98,8 +111,14 @@ class Channel:
             self._send(Frame(None, None, self.topic, "postgres_changes", payload))
 
     def deliver_broadcast(self, broadcast: Broadcast) -> None:
-        """Send a broadcast."""
-        self._send(broadcast)
+        """Send a broadcast to who may hear it."""
+        if self.is_open and self._reading.broadcast:
+            self._send(broadcast)
+
+    def deliver_presence(self, diff: str) -> None:
+        """Send who came and went to who may hear it."""
+        if self.is_open and self._reading.presence:
+            self._send(Frame(None, None, self.topic, "presence_diff", diff))
 
     def _start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if name in self._tasks:
@@ -110,77 +129,99 @@ class Channel:
         self._send(Frame(self._join_ref, None, self.topic, event, payload))
 
     def _tell(self, message: str, status: str, extension: str = "postgres_changes") -> None:
-        name = self.topic.removeprefix("realtime:")
+        name = self.topic.removeprefix(PREFIX)
         self._push("system", compact({"message": message, "status": status, "extension": extension, "channel": name}))
+
+    async def _tell_ready(self) -> None:
+        await self._services.caught_up()
+        self._tell("Replication connection established", "ok", "system")
 
     async def _expire(self) -> None:
         # The clock may be set, so it is looked at again now and then.
-        while (left_s := self._identity.expires_at - time.time()) > 0:  # noqa: ASYNC110
+        while (left_s := self._asker.identity.expires_at - time.time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
-        self._refuse(expired(-left_s))
+        self._refuse(expired(-left_s).at_refresh)
 
-    def _refresh(self, payload: object) -> None:
+    async def _refresh(self, payload: object) -> None:
         token = payload.get("access_token") if isinstance(payload, dict) else None
-        if not isinstance(token, str) or token.startswith("sb_") or token == self._identity.token:
+        if not isinstance(token, str) or token.startswith("sb_") or token == self._asker.identity.token:
             return
         try:
-            self._identity = identify(token, self._services.keys)
+            self._asker = replace(self._asker, identity=identify(token, self._services.keys))
+            await self._ask_again()
         except TokenRefusedError as refused:
-            self._refuse(refused)
-            return
-        self._start("expire", self._expire)
-        self._start("subscribe", self._subscribe)
+            self._refuse(refused.at_refresh)
+        except JoinRefusedError as refused:
+            self._refuse(refused.reason.removeprefix("Unauthorized: "))
+        except DATABASE_GONE:
+            self._refuse(NO_DATABASE)
+        else:
+            self._start("expire", self._expire)
+            self.resubscribe()
 
-    def _refuse(self, refused: TokenRefusedError) -> None:
-        self._tell(refused.at_refresh, "error", "system")
+    async def _ask_again(self) -> None:
+        """A private channel's policies are asked again for the new token; what was allowed must stay allowed."""
+        if not self.room.is_private:
+            return
+        async with self._services.pool.acquire() as connection:
+            reading = await reading_of(connection, self._asker)
+        before, self._reading = self._reading, reading
+        self._writing = {}
+        if (before.broadcast and not reading.broadcast) or (before.presence and not reading.presence):
+            raise JoinRefusedError(
+                f"You no longer have permission to read from this Channel topic: {self._asker.topic}"
+            )
+
+    def _refuse(self, message: str) -> None:
+        self._tell(message, "error", "system")
         self.close()
 
-    async def _subscribe(self) -> None:
-        try:
-            bindings = [read_binding(params) for params in self._join.bindings]
-            if not bindings:
-                return
-            # Until the end of this delay the old token's subscriptions stay, and a new channel has none.
-            await asyncio.sleep(self._services.faults.subscribe_delay_s)
-            subscriptions = await self._admitted(bindings)
-            # What was committed before is not delivered, and the log is known to be followed.
-            await self._services.caught_up()
-        except BindingError as error:
-            self._services.registry.replace(self, ())
-            self._tell(str(error), "error")
-            return
-        self._services.registry.replace(self, subscriptions)
-        self._tell("Subscribed to PostgreSQL", "ok")
-
-    async def _admitted(self, bindings: list[Binding]) -> list[Subscription]:
-        while True:
+    async def _may_write(self, extension: Extension) -> bool:
+        """Asked once per token; when the database cannot be asked, not allowed."""
+        if not self.room.is_private:
+            return True
+        if extension not in self._writing:
             try:
                 async with self._services.pool.acquire() as connection:
-                    return [one for each in bindings for one in await self._admit(connection, each)]
+                    self._writing[extension] = await may_write(connection, self._asker, extension)
             except DATABASE_GONE:
-                await asyncio.sleep(ADMISSION_RETRY_S)
+                return False
+        return self._writing[extension]
 
-    async def _admit(self, connection: Connection, each: Binding) -> list[Subscription]:
-        return [
-            Subscription(each.id, self, self._identity, oid, each.action, each.filters, each.select)
-            for oid in await admit(connection, self._identity.role, each)
-        ]
-
-    def _broadcast(self, push: Push) -> None:
-        broadcast = _read_broadcast(push.payload)
-        if broadcast is None:
+    async def _broadcast(self, push: Push) -> None:
+        broadcast = read_broadcast(push.payload)
+        if broadcast is None or not await self._may_write("broadcast"):
             return
-        if self._join.wants_own:
-            self.deliver_broadcast(broadcast)
-        for other in self._services.registry.others(self):
-            other.deliver_broadcast(broadcast)
+        self._services.events.add()
+        status, response = "ok", compact({})
+        if len(broadcast.body) > self._services.limits.broadcast_bytes:
+            status, response = "error", compact("payload_size_exceeded")
+        else:
+            for member in self._services.registry.members(self.room):
+                if member is not self or self._join.wants_own:
+                    self._services.faults.pass_on(self.topic, partial(member.deliver_broadcast, broadcast))
         if self._join.wants_ack:
+            payload = f'{{"status":"{status}","response":{response}}}'
+            self._send(Frame(push.join_ref, push.ref, push.topic, "phx_reply", payload))
+
+    async def _presence(self, push: Push) -> None:
+        asked = push.payload if isinstance(push.payload, dict) else {}
+        event, said = str(asked.get("event", "")).lower(), asked.get("payload", {})
+        presences = self._services.presences
+        if event == "track" and not isinstance(said, dict):
+            self._send(reply(push, "error", {"reason": "Presence track payload must be a map"}))
+        elif event == "track" and await self._may_write("presence"):
             self._send(reply(push, "ok", {}))
+            self._announce(presences.track(self, self._join.presence_key, said))
+        elif event == "untrack":
+            self._send(reply(push, "ok", {}))
+            self._announce(presences.untrack(self))
+        elif "event" not in asked:
+            self._send(reply(push, "ok", {}))
+        else:
+            self._send(reply(push, "error", {}))
 
-
-def _read_broadcast(payload: object) -> Broadcast | None:
-    if isinstance(payload, Broadcast):
-        return payload
-    if not isinstance(payload, dict) or not isinstance(payload.get("event"), str):
-        return None
-    return Broadcast(payload["event"], compact(payload.get("payload", {})).encode(), is_json=True)
+    def _announce(self, diff: str | None) -> None:
+        if diff is not None:
+            for member in self._services.registry.members(self.room):
+                member.deliver_presence(diff)

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from devstack.live.bindings import read_join
-from devstack.live.channel import Channel, Services
+from devstack.live.channel import Channel
 from devstack.live.frames import Broadcast, Frame, Push, Serializer, reply
-from devstack.live.identity import TokenRefusedError, identify
+from devstack.live.joining import JoinRefusedError, let_in
+from devstack.live.registry import PREFIX
+from devstack.live.services import Services
 
-IDLE_S = 60.0
-MOST_CHANNELS = 100
-PREFIX = "realtime:"
 SERVICE_RESTART = 1012
+GOODBYE_LIMIT_S = 1.0  # for a client to take what was said before the end
 DATA = {WSMsgType.TEXT, WSMsgType.BINARY}
 
 
 class Connection:
-    """A client's socket after its key was accepted."""
+    """A client's socket after its key was accepted; `headers` are those of the request that opened it."""
 
-    def __init__(self, services: Services, socket: web.WebSocketResponse, serializer: Serializer, apikey: str) -> None:
+    def __init__(
+        self,
+        services: Services,
+        socket: web.WebSocketResponse,
+        serializer: Serializer,
+        apikey: str,
+        headers: Mapping[str, str],
+    ) -> None:
         self._services = services
         self._socket = socket
         self._serializer = serializer
         self._apikey = apikey
+        self._headers = headers
         self._channels: dict[str, Channel] = {}
         self._outbox: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._reading = asyncio.timeout(None)
@@ -49,71 +57,85 @@ class Connection:
 
     async def close(self) -> None:
         """End the conversation as a restarting server does."""
+        self._hang_up()
+        await self._ended.wait()
+
+    async def disconnect(self) -> None:
+        """Tell every channel that the server hangs up, and do it."""
+        for channel in self._open():
+            channel.disconnect()
+        await self.close()
+
+    def _hang_up(self) -> None:
         self._closing = True
         with contextlib.suppress(RuntimeError):  # the client was faster
             self._reading.reschedule(0)
-        await self._ended.wait()
+
+    def _open(self) -> list[Channel]:
+        return [channel for channel in self._channels.values() if channel.is_open]
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
+        idle_s = self._services.limits.idle_s
         try:
             async with self._reading:
-                while (message := await self._socket.receive(timeout=IDLE_S)).type in DATA:
+                while (message := await self._socket.receive(timeout=idle_s)).type in DATA:
                     push = self._serializer.decode(message.data)
                     if push is not None:
-                        self._handle(push, group)
+                        await self._handle(push, group)
         except TimeoutError:
+            await self._flush()
             # Only the task that reads may close: it sees the client's closing frame before the transport goes.
             await self._socket.close(code=SERVICE_RESTART if self._closing else WSCloseCode.OK)
 
     async def _write(self) -> None:
         while True:
             data = await self._outbox.get()
+            await self._services.faults.thawed()
             try:
                 await (self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data))
             except ConnectionError:
                 return  # the reader learns it too
+            self._outbox.task_done()
 
-    def _handle(self, push: Push, group: asyncio.TaskGroup) -> None:
+    async def _flush(self) -> None:
+        """Let the writer send what it has, as far as the client takes it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_LIMIT_S):
+                await self._outbox.join()
+
+    async def _handle(self, push: Push, group: asyncio.TaskGroup) -> None:
         channel = self._channels.get(push.topic)
         if push.topic == "phoenix":
             if push.event == "heartbeat":
                 self._send(reply(push, "ok", {}))
         elif push.event == "phx_join" and push.topic.startswith(PREFIX):
-            self._join(push, group)
+            await self._join(push, group)
         elif channel is not None and channel.is_open:
-            channel.handle(push)
+            await channel.handle(push)
         else:
             self._send(reply(push, "error", {"reason": "unmatched topic"}))
 
-    def _join(self, push: Push, group: asyncio.TaskGroup) -> None:
-        join = read_join(push.topic, push.payload)
-        token = join.access_token
-        if not token or (isinstance(token, str) and token.startswith("sb_")):
-            token = self._apikey
+    async def _join(self, push: Push, group: asyncio.TaskGroup) -> None:
+        """Like the real server, the socket reads nothing else meanwhile, and an older channel ends in any case."""
+        old = self._channels.pop(push.topic, None)
+        replaces = old is not None and old.is_open
+        if old is not None:
+            old.end()
+        channel = None
         try:
-            identity = identify(token, self._services.keys)
-        except TokenRefusedError as refused:
-            self._refuse(push, refused.at_join)
-            return
-        name = push.topic.removeprefix(PREFIX)
-        joined = self._channels.get(push.topic)
-        if not name:
-            self._refuse(push, "TopicNameRequired: You must provide a topic name")
-        elif join.is_private or join.wants_replay:
-            # Policies on realtime.messages are not asked here, so nobody is let in.
-            self._refuse(push, f"Unauthorized: You do not have permissions to read from this Channel topic: {name}")
-        elif joined is None and sum(channel.is_open for channel in self._channels.values()) >= MOST_CHANNELS:
-            self._refuse(push, "ChannelRateLimitReached: Too many channels")
+            admitted = await let_in(self._services, push, self._apikey, self._headers, len(self._open()))
+        except JoinRefusedError as refused:
+            self._send(reply(push, "error", {"reason": refused.reason}))
+            if refused.hangs_up:
+                self._hang_up()
         else:
-            self._send(reply(push, "ok", {"postgres_changes": join.echo()}))
-            if joined is not None:
-                joined.close()
-            channel = Channel(self._services, push, join, identity, lambda frame: self._send(frame, push.topic))
+            self._send(reply(push, "ok", {"postgres_changes": admitted.join.echo()}))
+            channel = Channel(self._services, push, admitted, lambda frame: self._send(frame, push.topic))
+        if old is not None and replaces:
+            old.tell_closed()
+        if channel is not None:
             self._channels[push.topic] = channel
             channel.begin(group)
-
-    def _refuse(self, push: Push, reason: str) -> None:
-        self._send(reply(push, "error", {"reason": reason}))
 
     def _send(self, frame: Frame | Broadcast, topic: str = "") -> None:
         if isinstance(frame, Frame):

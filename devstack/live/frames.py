@@ -31,11 +31,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A client's message to the others of a topic; `body` is JSON text or, when not `is_json`, plain bytes."""
+    """A message to all of a room; `body` is JSON text or, when not `is_json`, plain bytes.
+
+    `meta` is JSON text, which only messages from the database have.
+    """
 
     event: str
     body: bytes
     is_json: bool
+    meta: str = ""
+
+    def payload(self) -> str:
+        """The whole message as JSON text; only what is JSON has such a form."""
+        meta = f'"meta":{self.meta},' if self.meta else ""
+        return f'{{"event":{compact(self.event)},{meta}"payload":{self.body.decode()},"type":"broadcast"}}'
 
 
 class Serializer(Protocol):
@@ -49,6 +58,15 @@ class Serializer(Protocol):
 
     def encode_broadcast(self, topic: str, broadcast: Broadcast) -> str | bytes | None:
         """Write a broadcast; None when this version cannot carry it."""
+
+
+def read_broadcast(payload: object) -> Broadcast | None:
+    """A client's message; None when it has no event."""
+    if isinstance(payload, Broadcast):
+        return payload
+    if not isinstance(payload, dict) or not isinstance(payload.get("event"), str):
+        return None
+    return Broadcast(payload["event"], compact(payload.get("payload", {})).encode(), is_json=True)
 
 
 def compact(value: object) -> str:

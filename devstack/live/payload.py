@@ -21,7 +21,6 @@ COLUMN_OVERHEAD_BYTES = 56
 TOO_LARGE = "Error 413: Payload Too Large"
 NO_KEY = "Error 400: Bad Request, no primary key"
 UNAUTHORIZED = "Error 401: Unauthorized"
-POLICY_FAILED = "Error 500: Internal Server Error, RLS policy evaluation failed"
 
 
 @dataclass(frozen=True, slots=True)

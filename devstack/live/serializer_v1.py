@@ -28,5 +28,4 @@ class SerializerV1:
         """Write a text frame; plain bytes have no form here."""
         if not broadcast.is_json:
             return None
-        payload = f'{{"event":{compact(broadcast.event)},"payload":{broadcast.body.decode()},"type":"broadcast"}}'
-        return self.encode(Frame(None, None, topic, "broadcast", payload))
+        return self.encode(Frame(None, None, topic, "broadcast", broadcast.payload()))

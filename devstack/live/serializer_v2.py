@@ -35,8 +35,8 @@ class SerializerV2:
         return f"{head[:-1]},{frame.payload}]"
 
     def encode_broadcast(self, topic: str, broadcast: Broadcast) -> bytes | None:
-        """Write a binary frame of kind 4 without metadata."""
-        fields = [topic.encode(), broadcast.event.encode(), b""]
+        """Write a binary frame of kind 4; None when a field is too long for its size to be written."""
+        fields = [topic.encode(), broadcast.event.encode(), broadcast.meta.encode()]
         if any(len(field) > LARGEST_FIELD_BYTES for field in fields):
             return None
         sizes = bytes(len(field) for field in fields)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from devstack.live.payload import NO_KEY, POLICY_FAILED, UNAUTHORIZED, Known, change_data, error_data
+from devstack.live.payload import NO_KEY, UNAUTHORIZED, Known, change_data, error_data
 from devstack.live.registry import Subscription
 from devstack.live.tables import Column
 
-# True: the row is visible; False: it is not; None: a policy raised.
-Sees = Callable[[Subscription], bool | None]
+# True: the row is visible now.
+Sees = Callable[[Subscription], bool]
 Verdict = tuple[list[Subscription], str]
 
 
@@ -27,11 +27,8 @@ def verdicts(known: Known, subscriptions: Iterable[Subscription], sees: Sees) ->
         if error:
             yield from ((group, error_data(known.change, error)) for _, group in _by_select(mine))
             continue
-        answers = [(each, sees(each)) for each in mine if passes(known, each)]
-        for select, group in _by_select(each for each, answer in answers if answer):
+        for select, group in _by_select(each for each in mine if passes(known, each) and sees(each)):
             yield group, change_data(known, _columns(known, role, select))
-        for _, group in _by_select(each for each, answer in answers if answer is None):
-            yield group, error_data(known.change, POLICY_FAILED)
 
 
 def key_error(known: Known, role: str) -> str | None:

@@ -5,7 +5,6 @@ As with the real server it is the current row that decides, not the one in the l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import asyncpg
@@ -13,17 +12,20 @@ import asyncpg
 from devstack.changes.capture import DATABASE_GONE, Connection
 from devstack.live.tables import Table, identifier
 
-log = logging.getLogger(__name__)
-
 BECOME = "select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)"
 
 Key = tuple[str | None, ...]
 
 
-async def visible_rows(
-    connection: Connection, table: Table, role: str, claims: str, keys: Sequence[Key]
-) -> list[bool] | None:
-    """Tell for each key whether the row is visible; None when a policy or privilege raised."""
+class PolicyFailedError(Exception):
+    """A policy or a privilege raised, so nobody knows who may see the rows."""
+
+
+async def visible_rows(connection: Connection, table: Table, role: str, claims: str, keys: Sequence[Key]) -> list[bool]:
+    """Tell for each key whether the row is visible.
+
+    Raises: PolicyFailedError, DATABASE_GONE.
+    """
     arrays = [[key[position] for key in keys] for position in range(len(table.key))]
     try:
         async with connection.transaction():
@@ -32,8 +34,7 @@ async def visible_rows(
     except DATABASE_GONE:
         raise
     except asyncpg.PostgresError as error:
-        log.warning("row security of %s failed for %s: %s", table.sql, role, error)
-        return None
+        raise PolicyFailedError(f"row security of {table.sql} failed for {role}: {error}") from error
 
 
 def _question(table: Table) -> str:

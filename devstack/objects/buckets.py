@@ -1,78 +1,71 @@
-"""The /storage/v1/bucket routes."""
+"""The routes of buckets."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 
-from devstack.objects.errors import StorageError, invalid_request, respond
-from devstack.objects.files import Files
+from devstack.objects.answered import bucket_json
+from devstack.objects.asked import Body, json_body
+from devstack.objects.bucket_rows import BUCKET_COLUMNS, BucketPage
+from devstack.objects.depot import LARGEST_OBJECT_BYTES, Depot
+from devstack.objects.errors import StorageError, respond
+from devstack.objects.lists import DIRECTIONS
 from devstack.objects.names import check_bucket
-from devstack.objects.rows import Rows
-from devstack.objects.shapes import bucket_json, bucket_limits, json_object
-from devstack.postgres.caller import Caller
 
-Answer = Callable[[web.Request], Awaitable[web.Response]]
 EMPTIED = "Empty bucket has been queued. Completion may take up to an hour."
 
 
 class Buckets:
     """Making, reading, changing and emptying buckets."""
 
-    def __init__(self, rows: Rows, files: Files, caller_of: Callable[[web.Request], Caller]) -> None:
-        self._rows = rows
-        self._files = files
-        self._caller = caller_of
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
 
-    def routes(self) -> list[tuple[str, str, Answer]]:
-        """Method, path and answer."""
-        return [
-            ("GET", "/bucket", self._list),
-            ("POST", "/bucket", self._create),
-            ("GET", "/bucket/{bucket}", self._get),
-            ("PUT", "/bucket/{bucket}", self._update),
-            ("DELETE", "/bucket/{bucket}", self._delete),
-            ("POST", "/bucket/{bucket}/empty", self._empty),
-        ]
+    async def list(self, http: web.Request) -> web.Response:
+        """Those that the caller sees; the query may sort, search and cut."""
+        caller, query = self._depot.caller(http), Body(dict(http.query), "querystring")
+        page = BucketPage(
+            query.choice("sortColumn", BUCKET_COLUMNS, "created_at"),
+            query.choice("sortOrder", DIRECTIONS, "asc"),
+            query.integer("limit", 1) if "limit" in query else None,
+            query.integer("offset", 0),
+            query.text("search"),
+        )
+        return respond([bucket_json(row, listed=True) for row in await self._depot.buckets.list(caller, page)])
 
-    async def _list(self, http: web.Request) -> web.Response:
-        rows = await self._rows.buckets(self._caller(http))
-        return respond([bucket_json(row, listed=True) for row in rows])
-
-    async def _get(self, http: web.Request) -> web.Response:
-        row = await self._rows.bucket(http.match_info["bucket"], self._caller(http))
+    async def get(self, http: web.Request) -> web.Response:
+        """One."""
+        row = await self._depot.buckets.get(http.match_info["bucket"], self._depot.caller(http))
         return respond(bucket_json(row, listed=False))
 
-    async def _create(self, http: web.Request) -> web.Response:
-        caller, body = self._caller(http), await json_object(http)
-        name = body.get("name")
-        if not isinstance(name, str):
-            raise invalid_request("body must have required property 'name'")
-        limits = bucket_limits(body)
-        await self._rows.create_bucket(
-            caller,
-            check_bucket(name),
-            public=limits.get("public", False),
-            limit_bytes=limits.get("file_size_limit"),
-            types=limits.get("allowed_mime_types"),
-        )
+    async def create(self, http: web.Request) -> web.Response:
+        """A new one; its id is its name unless another is given."""
+        caller, body = self._depot.caller(http), await json_body(http)
+        body.require("name")
+        body.choice("type", ("STANDARD",), "STANDARD")
+        name = body.text("name")
+        bucket_id = check_bucket(body.text("id") or name)
+        await self._depot.buckets.create(caller, bucket_id, name, body.bucket_limits(LARGEST_OBJECT_BYTES))
         return respond({"name": name})
 
-    async def _update(self, http: web.Request) -> web.Response:
-        caller, body = self._caller(http), await json_object(http)
-        await self._rows.update_bucket(caller, http.match_info["bucket"], bucket_limits(body))
+    async def update(self, http: web.Request) -> web.Response:
+        """What the body does not name stays."""
+        caller, body = self._depot.caller(http), await json_body(http)
+        limits = body.bucket_limits(LARGEST_OBJECT_BYTES)
+        await self._depot.buckets.update(caller, http.match_info["bucket"], limits)
         return respond({"message": "Successfully updated"})
 
-    async def _delete(self, http: web.Request) -> web.Response:
-        if not await self._rows.delete_bucket(self._caller(http), http.match_info["bucket"]):
+    async def delete(self, http: web.Request) -> web.Response:
+        """Only an empty one."""
+        if not await self._depot.buckets.delete(self._depot.caller(http), http.match_info["bucket"]):
             message = "The bucket you tried to delete is not empty"
             raise StorageError("409", "ResourceNotEmpty", message, "ResourceNotEmpty")
         return respond({"message": "Successfully deleted"})
 
-    async def _empty(self, http: web.Request) -> web.Response:
-        caller, name = self._caller(http), http.match_info["bucket"]
-        await self._rows.bucket(name, caller)
-        for row in await self._rows.remove(caller, name, None):
-            self._files.remove(row["version"])
+    async def empty(self, http: web.Request) -> web.Response:
+        """All of its objects that the caller may delete; here at once, there some time later."""
+        caller, name = self._depot.caller(http), http.match_info["bucket"]
+        await self._depot.buckets.get(name, caller)
+        for row in await self._depot.objects.remove(caller, name, None):
+            self._depot.files.remove(row["version"])
         return respond({"message": EMPTIED})

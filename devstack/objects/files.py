@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -47,7 +49,16 @@ class Files:
             raise
         return Stored(version, size_bytes, f'"{digest.hexdigest()}"')
 
-    async def read(self, version: str) -> bytes:
+    async def copy(self, version: str | None) -> str:
+        """A new version with the same bytes.
+
+        Raises: FileNotFoundError.
+        """
+        made = str(uuid4())
+        await asyncio.to_thread(shutil.copyfile, self._path(version), self._path(made))
+        return made
+
+    async def read(self, version: str | None) -> bytes:
         """All bytes of a version.
 
         Raises: FileNotFoundError.
@@ -56,9 +67,12 @@ class Files:
 
     def remove(self, version: str | None) -> None:
         """Remove a version; one that is not there is no error."""
-        if version is not None:
-            self._path(version).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self._path(version).unlink()
 
-    def _path(self, version: str) -> Path:
+    def _path(self, version: str | None) -> Path:
         # The version comes from a row that SQL may have written, so it is no path until it proved to be a uuid.
-        return self._folder / str(UUID(version))
+        try:
+            return self._folder / str(UUID(version or ""))
+        except ValueError:
+            raise FileNotFoundError(version) from None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import devstack
 from devstack.postgres.binaries import PostgresUnavailableError
+from devstack.postgres.password import SUPERUSER, login_dsn
 
 STOP_LIMIT_S = 20.0
 
@@ -21,6 +23,7 @@ class Cluster:
     def __init__(self, keeper: subprocess.Popen[bytes], port: int, password: str, folder: Path) -> None:
         self._keeper = keeper
         self._password = password
+        self._talking = threading.Lock()
         self.port = port
         self.folder = folder
 
@@ -31,7 +34,26 @@ class Cluster:
 
     def dsn(self, database: str = "postgres") -> str:
         """Where the superuser connects."""
-        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{SUPERUSER}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def project_dsn(self, database: str = "postgres") -> str:
+        """Where `postgres` connects, the owner of a prepared database and no superuser."""
+        return login_dsn(self.dsn(database), "postgres")
+
+    def restart(self) -> None:
+        """Kill PostgreSQL as `pg_ctl -m immediate` does; return when it accepts connections on the same port again.
+
+        Raises: PostgresUnavailableError.
+        """
+        if self._keeper.stdin is None or self._keeper.stdout is None:
+            raise AssertionError("Popen was asked for both pipes")
+        with self._talking:
+            self._keeper.stdin.write(b"restart\n")
+            self._keeper.stdin.flush()
+            line = self._keeper.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "the keeper process died"}
+        if "error" in answer:
+            raise PostgresUnavailableError(answer["error"])
 
     def stop(self) -> None:
         """Stop and remove everything; a second call does nothing."""

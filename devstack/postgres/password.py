@@ -6,7 +6,10 @@ import base64
 import hashlib
 import hmac
 import secrets
+from urllib.parse import unquote, urlsplit
 
+SUPERUSER = "supabase_admin"
+"""As on hosted projects, where `postgres` is none."""
 # 256 random bits need no stretching; PostgreSQL's 4096 rounds cost asyncpg some 10 ms a connection.
 ROUNDS = 1
 
@@ -26,6 +29,18 @@ def scram_verifier(password: str) -> str:
 def derived_password(password: str, role: str) -> str:
     """The password of another role, so that whoever holds the superuser's DSN needs no second secret."""
     return hmac.new(password.encode(), f"role {role}".encode(), hashlib.sha256).hexdigest()
+
+
+def login_dsn(dsn: str, role: str) -> str:
+    """The superuser's DSN turned into that of a role which the bootstrap lets log in.
+
+    A `postgres` who is the superuser, as on a server that somebody else made, stays who he is.
+    """
+    parts = urlsplit(dsn)
+    if parts.username == role:
+        return dsn
+    password = derived_password(unquote(parts.password or ""), role)
+    return parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port or 5432}").geturl()
 
 
 def _hmac(key: bytes, text: bytes) -> bytes:

@@ -11,8 +11,11 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 import devstack
-from devstack.postgres.password import derived_password, scram_verifier
+from devstack.postgres.password import derived_password, login_dsn, scram_verifier
 
+__all__ = ["MIGRATIONS", "MigrationError", "login_dsn", "prepare_database"]
+
+LOGINS = ("authenticator", "postgres")
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
 _AROUND = Path(devstack.__file__).parent.parent
 _INSTALLED, _CHECKOUT = _AROUND / "listener" / "migrations", _AROUND / "supabase" / "migrations"
@@ -27,23 +30,21 @@ class MigrationError(RuntimeError):
 async def prepare_database(dsn: str, *, migrate: bool = True, migrations: Path = MIGRATIONS) -> None:
     """Bring a database to the state a hosted project has; running it again changes nothing.
 
+    The migrations run as `postgres`, who is no superuser unless `dsn` says so.
     Raises: MigrationError.
     Locks: pg_authid for the bootstrap, because two databases of a cluster share their roles.
     """
     connection = await asyncpg.connect(dsn)
     try:
         await _bootstrap(connection, dsn)
-        if migrate:
-            await _migrate(connection, migrations)
     finally:
         await connection.close()
-
-
-def login_dsn(dsn: str, role: str) -> str:
-    """The superuser's DSN turned into that of a role which the bootstrap lets log in."""
-    parts = urlsplit(dsn)
-    password = derived_password(unquote(parts.password or ""), role)
-    return parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port or 5432}").geturl()
+    if migrate:
+        connection = await asyncpg.connect(login_dsn(dsn, "postgres"))
+        try:
+            await _migrate(connection, migrations)
+        finally:
+            await connection.close()
 
 
 def _sql_files(folder: Path) -> list[Path]:
@@ -51,14 +52,17 @@ def _sql_files(folder: Path) -> list[Path]:
 
 
 async def _bootstrap(connection: asyncpg.Connection[asyncpg.Record], dsn: str) -> None:
-    password = derived_password(unquote(urlsplit(dsn).password or ""), "authenticator")
+    parts = urlsplit(dsn)
     async with connection.transaction():
         await connection.execute("lock table pg_catalog.pg_authid in share row exclusive mode")
         await connection.execute("set local client_min_messages = warning")
         for path in _sql_files(BOOTSTRAP):
             await connection.execute(path.read_text(encoding="utf-8"))
-        # ALTER ROLE takes no parameters; the verifier is hexadecimal and base64 only.
-        await connection.execute(f"alter role authenticator login password '{scram_verifier(password)}'")
+        for role in LOGINS:
+            if role != parts.username:
+                # ALTER ROLE takes no parameters; the verifier is hexadecimal and base64 only.
+                verifier = scram_verifier(derived_password(unquote(parts.password or ""), role))
+                await connection.execute(f"alter role {role} login password '{verifier}'")
 
 
 async def _migrate(connection: asyncpg.Connection[asyncpg.Record], migrations: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,11 +19,11 @@ import platformdirs
 
 from devstack.postgres.account import Account
 from devstack.postgres.binaries import PostgresUnavailableError, copy_wheel
-from devstack.postgres.password import scram_verifier
+from devstack.postgres.password import SUPERUSER, scram_verifier
 
 # Rejecting everybody: the password is set after the copy, so the cached cluster holds no secret.
 INITDB = (
-    "--username=postgres",
+    f"--username={SUPERUSER}",
     "--encoding=UTF8",
     "--locale=C.UTF-8",
     "--auth=reject",
@@ -47,6 +48,8 @@ SETTINGS = {
     "log_timezone": "UTC",
     "cluster_name": "listener-devstack",
 }
+KEPT_CLUSTERS = 3
+KEY = re.compile("[0-9a-f]{16}")
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
 PORT_TRIES = 5
@@ -63,6 +66,7 @@ class Server:
         self.account = Account()
         self.binaries, self.version = _runnable(self.account, binaries, folder)
         self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
 
     def create(self, password: str) -> None:
         """Make the data directory and set the superuser's password."""
@@ -72,7 +76,7 @@ class Server:
             if cached is not None:
                 _keep(self.data, cached)
         (self.data / "pg_hba.conf").write_text(HBA)
-        sql = f"alter role postgres password '{scram_verifier(password)}'\n"
+        sql = f"alter role {SUPERUSER} password '{scram_verifier(password)}'\n"
         self.account.run([self.binaries / "postgres", "--single", "-D", self.data, "postgres"], sql)
 
     def start(self) -> int:
@@ -81,16 +85,25 @@ class Server:
         Raises: PostgresUnavailableError with the end of the log.
         """
         for _ in range(PORT_TRIES):
-            port = _free_port()
-            if self._start_on(port):
-                return port
+            self.port = _free_port()
+            if self._start_on(self.port):
+                return self.port
         raise PostgresUnavailableError(f"PostgreSQL did not start: {self._log_tail()}")
 
-    def stop(self) -> None:
+    def restart(self) -> None:
+        """Crash as `pg_ctl -m immediate` does, and come back on the same port.
+
+        Raises: PostgresUnavailableError.
+        """
+        self.stop(signal.SIGQUIT)
+        if not self._start_on(self.port):
+            raise PostgresUnavailableError(f"PostgreSQL did not come back: {self._log_tail()}")
+
+    def stop(self, first: signal.Signals = signal.SIGINT) -> None:
         """Stop fast, then at once; returns when the process is gone."""
         if self.process is None or self.process.poll() is not None:
             return
-        for order in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        for order in (first, signal.SIGQUIT, signal.SIGKILL):
             self.process.send_signal(order)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_LIMIT_S)
@@ -98,6 +111,7 @@ class Server:
 
     def _copied_from(self, cached: Path) -> bool:
         try:
+            os.utime(cached)
             shutil.copytree(cached, self.data)
         except OSError:  # not there yet, or somebody removed it meanwhile
             shutil.rmtree(self.data, ignore_errors=True)
@@ -127,8 +141,9 @@ class Server:
     def _ready(self) -> bool:
         with suppress(OSError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
-            # The eighth line is the state, as pg_ctl reads it.
-            return len(lines) >= 8 and lines[7].strip() == "ready"  # noqa: PLR2004
+            # The first line is the process, the eighth its state, as pg_ctl reads them.
+            is_ours = self.process is not None and lines[:1] == [str(self.process.pid)]
+            return is_ours and len(lines) >= 8 and lines[7].strip() == "ready"  # noqa: PLR2004
         return False
 
     def _log_tail(self) -> str:
@@ -159,6 +174,22 @@ def _keep(data: Path, cached: Path) -> None:
     with suppress(OSError), tempfile.TemporaryDirectory(dir=cached.parent) as draft:
         shutil.copytree(data, Path(draft) / "data")
         (Path(draft) / "data").rename(cached)
+        _prune(cached.parent)
+
+
+def _prune(clusters: Path) -> None:
+    """Keep those that were used last; other versions of PostgreSQL and old settings leave theirs behind."""
+    used = sorted((path for path in clusters.iterdir() if KEY.fullmatch(path.name)), key=_used, reverse=True)
+    for old in used[KEPT_CLUSTERS:]:
+        # Moved first: who copies it at this moment finds a folder gone, never one that lacks files.
+        with suppress(OSError), tempfile.TemporaryDirectory(dir=clusters) as away:
+            old.rename(Path(away) / "old")
+
+
+def _used(cluster: Path) -> float:
+    with suppress(OSError):
+        return cluster.stat().st_mtime
+    return 0.0
 
 
 def _free_port() -> int:

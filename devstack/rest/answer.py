@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 import asyncpg
 from aiohttp import web
+from multidict import CIMultiDict
 
 from devstack.rest.errors import RestError
-from devstack.rest.request import OBJECT_TYPE, Asked
+from devstack.rest.request import Asked
 
 OK, NO_CONTENT, PARTIAL = 200, 204, 206
 
@@ -21,7 +22,7 @@ def check_single(asked: Asked, row_count: int) -> None:
 
     Raises: RestError PGRST116; inside the transaction, so that a write is rolled back.
     """
-    if asked.wants_object and row_count != 1:
+    if asked.shape.is_object and row_count != 1:
         details = f"The result contains {row_count} rows"
         raise RestError(406, "PGRST116", "Cannot coerce the result to a single JSON object", details)
 
@@ -78,11 +79,10 @@ def answer(
 
     Raises: RestError PGRST111 or PGRST112 when SQL set something else.
     """
-    told = dict(headers)
+    told = CIMultiDict(headers)
     body = row["body"] if shown and status != NO_CONTENT else ""
     if body:
-        kind = OBJECT_TYPE if asked.wants_object else "application/json"
-        told["Content-Type"] = f"{kind}; charset=utf-8"
+        told["Content-Type"] = asked.shape.content_type
         told["Content-Profile"] = asked.schema
     told.update(_headers_of(row["headers"]))
     sent = None if asked.http.method == "HEAD" else body.encode()
@@ -97,9 +97,9 @@ def _status_of(text: str | None) -> int | None:
     return int(text)
 
 
-def _headers_of(text: str | None) -> dict[str, str]:
+def _headers_of(text: str | None) -> list[tuple[str, str]]:
     if text is None:
-        return {}
+        return []
     problem = RestError(
         500,
         "PGRST111",
@@ -111,4 +111,4 @@ def _headers_of(text: str | None) -> dict[str, str]:
         raise problem from None
     if any(not isinstance(part, str) or "\n" in part or "\r" in part for pair in pairs for part in pair):
         raise problem
-    return dict(pairs)
+    return pairs

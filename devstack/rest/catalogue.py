@@ -1,31 +1,20 @@
-"""What the exposed schemas hold: tables with columns, functions with arguments; kept until the schema changes.
+"""What the exposed schemas hold at one moment: tables with columns, functions with arguments, relationships.
 
-Everything is read when first asked for, and forgotten on `notify pgrst` (the DDL trigger of the bootstrap sends it).
+Knows nothing of when it is read again: cache.py does.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-import asyncpg
-
-from devstack.postgres.caller import Database
-
-TABLE_SQL = Path(__file__).with_name("table.sql").read_text(encoding="utf-8")
-FUNCTION_SQL = Path(__file__).with_name("function.sql").read_text(encoding="utf-8")
-FUNCTION_NAMES = """
-select distinct proname::text from pg_catalog.pg_proc where pronamespace = to_regnamespace(quote_ident($1)) order by 1
-"""
-# Below these likenesses PostgREST's hints are silent, as far as its recorded hints tell.
-NAME_LIKENESS = 0.6
-ARGUMENTS_LIKENESS = 0.4
+Name: TypeAlias = tuple[str, str]
+"""Schema and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `plain_type` has no length, so that a filter's value is never cut to it."""
+    """One column; `plain_type` has no length and no domain, so that a filter's value is never cut or refused by it."""
 
     name: str
     type: str
@@ -36,16 +25,29 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view that requests may name."""
+    """A table or view that requests may name; `writable` are those of insert, update and delete that it takes."""
 
     schema: str
     name: str
     columns: dict[str, Column]
+    writable: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, ...]:
         """The primary key's columns."""
         return tuple(column.name for column in self.columns.values() if column.is_key)
+
+    @property
+    def allowed(self) -> str:
+        """The methods that make sense, as OPTIONS tells them."""
+        can_put = self.key and {"insert", "update"} <= self.writable
+        methods = {
+            "POST": "insert" in self.writable,
+            "PUT": can_put,
+            "PATCH": "update" in self.writable,
+            "DELETE": "delete" in self.writable,
+        }
+        return ",".join(("OPTIONS", "GET", "HEAD", *(method for method, can in methods.items() if can)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +62,18 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One overload."""
+    """One overload; `rows_of` is the table whose rows it returns, `time_limit` its own statement_timeout."""
 
     schema: str
     name: str
     arguments: tuple[Argument, ...]
     columns: dict[str, Column]
+    rows_of: Name | None
     is_composite: bool
     is_set: bool
     is_void: bool
     is_volatile: bool
+    time_limit: str | None = None
 
     def accepts(self, names: frozenset[str]) -> bool:
         """Whether a call with these argument names fits."""
@@ -78,79 +82,101 @@ class Function:
         return required <= names <= known
 
     @property
-    def takes_whole_body(self) -> bool:
-        """Whether its only argument is an unnamed json or jsonb."""
-        return len(self.arguments) == 1 and self.arguments[0].name == "" and self.arguments[0].type in ("json", "jsonb")
+    def unnamed_type(self) -> str | None:
+        """The type of its only argument, where that has no name: it takes the whole body."""
+        return self.arguments[0].type if len(self.arguments) == 1 and not self.arguments[0].name else None
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """One foreign key; `is_unique` when its columns are also a key of their own table."""
+
+    name: str
+    origin: Name
+    target: Name
+    columns: tuple[tuple[str, str], ...]
+    is_unique: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """The table between two that are related many-to-many, and its two keys."""
+
+    table: Name
+    to_origin: ForeignKey
+    to_target: ForeignKey
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """How one table leads to another; `columns` are pairs of a column here and one there.
+
+    Where a `function` leads there, its name is the relationship's.
+    """
+
+    name: str
+    origin: Name
+    target: Name
+    columns: tuple[tuple[str, str], ...]
+    cardinality: str
+    junction: Junction | None = None
+    function: Name | None = None
+
+    @property
+    def is_to_one(self) -> bool:
+        """Whether there is at most one row on the other side."""
+        return self.cardinality in ("many-to-one", "one-to-one")
+
+    @property
+    def is_self(self) -> bool:
+        """Whether it leads back to the same table."""
+        return self.origin == self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The schema cache."""
+    """One state of the exposed schemas."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._tables: dict[tuple[str, str], Table] = {}
-        self._functions: dict[tuple[str, str], tuple[Function, ...]] = {}
+    tables: dict[Name, Table]
+    functions: dict[Name, tuple[Function, ...]]
+    relationships: dict[Name, tuple[Relationship, ...]] = field(default_factory=dict)
 
-    def forget(self) -> None:
-        """Read everything again when it is next asked for."""
-        self._tables.clear()
-        self._functions.clear()
-
-    async def table(self, schema: str, name: str) -> Table | None:
+    def table(self, schema: str, name: str) -> Table | None:
         """The table, or None when there is none of that name."""
-        found = self._tables.get((schema, name))
-        if found is None:
-            rows = await self._database.pool.fetch(TABLE_SQL, schema, name)
-            if not rows:
-                return None
-            columns = [_column(row) for row in rows if row["name"] is not None]
-            found = Table(schema, name, {column.name: column for column in columns})
-            self._tables[schema, name] = found
-        return found
+        return self.tables.get((schema, name))
 
-    async def functions(self, schema: str, name: str) -> tuple[Function, ...]:
-        """All overloads of a name; an empty tuple when there are none."""
-        found = self._functions.get((schema, name))
-        if found is None:
-            rows = await self._database.pool.fetch(FUNCTION_SQL, schema, name)
-            found = tuple(_function(schema, name, row) for row in rows)
-            if found:
-                self._functions[schema, name] = found
-        return found
+    def overloads(self, schema: str, name: str) -> tuple[Function, ...]:
+        """All functions of a name; an empty tuple when there are none."""
+        return self.functions.get((schema, name), ())
 
-    async def similar_function(self, schema: str, name: str) -> str | None:
-        """The function whose name is most like one that does not exist."""
-        names = [row["proname"] for row in await self._database.pool.fetch(FUNCTION_NAMES, schema)]
-        return most_like(name, names, NAME_LIKENESS)
+    def related(self, schema: str, name: str) -> tuple[Relationship, ...]:
+        """Everything that a table leads to."""
+        return self.relationships.get((schema, name), ())
 
 
-def most_like(text: str, candidates: list[str], likeness: float) -> str | None:
-    """The candidate that the caller may have meant."""
-    found = difflib.get_close_matches(text, candidates, n=1, cutoff=likeness)
-    return found[0] if found else None
+def relationships(
+    keys: list[ForeignKey], computed: list[Relationship], tables: dict[Name, Table]
+) -> dict[Name, tuple[Relationship, ...]]:
+    """What the foreign keys lead to: each in both directions, and two of one table across it; then the functions."""
+    found: dict[Name, list[Relationship]] = {}
+    for key in keys:
+        there, back = ("one-to-one", "one-to-one") if key.is_unique else ("many-to-one", "one-to-many")
+        inverse = tuple((theirs, ours) for ours, theirs in key.columns)
+        for one in (
+            Relationship(key.name, key.origin, key.target, key.columns, there),
+            Relationship(key.name, key.target, key.origin, inverse, back),
+        ):
+            found.setdefault(one.origin, []).append(one)
+    for one in (*_across(keys, tables), *computed):
+        found.setdefault(one.origin, []).append(one)
+    return {origin: tuple(several) for origin, several in found.items()}
 
 
-def _column(row: asyncpg.Record) -> Column:
-    return Column(row["name"], row["type"], row["plain_type"], row["value"], row["is_key"])
-
-
-def _function(schema: str, name: str, row: asyncpg.Record) -> Function:
-    names, types, count = row["names"], row["types"], row["arguments"]
-    first_optional = count - row["defaults"]
-    arguments = tuple(
-        Argument(names[i] if i < len(names) else "", types[i], i < first_optional, row["variadic"] and i == count - 1)
-        for i in range(count)
-    )
-    columns = {
-        column: Column(column, kind, kind) for column, kind in zip(row["out_names"], row["out_types"], strict=True)
-    }
-    return Function(
-        schema,
-        name,
-        arguments,
-        columns,
-        is_composite=row["is_composite"],
-        is_set=row["is_set"],
-        is_void=row["is_void"],
-        is_volatile=row["is_volatile"],
-    )
+def _across(keys: list[ForeignKey], tables: dict[Name, Table]) -> list[Relationship]:
+    """A table is a junction when its primary key holds the columns of both foreign keys."""
+    pairs = ((one, other) for one in keys for other in keys if one is not other and one.origin == other.origin)
+    return [
+        Relationship(one.name, one.target, other.target, (), "many-to-many", Junction(one.origin, one, other))
+        for one, other in pairs
+        if {column for column, _ in (*one.columns, *other.columns)} <= set(tables[one.origin].key)
+    ]

@@ -99,11 +99,24 @@ def unreachable() -> RestError:
     return RestError(503, "PGRST000", "Database connection error. Retrying the connection.", headers=dict(RETRY))
 
 
+def none_free() -> RestError:
+    """Every connection is busy, and stays so for too long."""
+    return RestError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+
+
+def cache_unreadable() -> RestError:
+    """PostgreSQL is away, and with it what the catalogue would say."""
+    text = "Could not query the database for the schema cache. Retrying."
+    return RestError(503, "PGRST002", text, headers=dict(RETRY))
+
+
 def _status(sqlstate: str, message: str, role: str) -> int:
     if sqlstate == "22023" and re.fullmatch(r'role ".*" does not exist', message):
         return 401
     if sqlstate == "42501" and role == "anon":
         return 401
+    if sqlstate == "21000" and message.endswith("requires a WHERE clause"):
+        return 400
     return STATUS.get(sqlstate) or STATUS.get(sqlstate[:2]) or 400
 
 
@@ -130,7 +143,12 @@ def _raised_in_full(message: str, details: str | None) -> RestError:
         headers = {str(name): str(value) for name, value in answer["headers"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
-        return RestError(500, "PGRST121", problem, f"Invalid JSON value for DETAIL: '{details}'", hint)
+        told = (
+            "DETAIL is missing in the RAISE statement"
+            if details is None
+            else f"Invalid JSON value for DETAIL: '{details}'"
+        )
+        return RestError(500, "PGRST121", problem, told, hint)
     if any("\n" in part or "\r" in part for pair in headers.items() for part in pair):
         return RestError(500, "PGRST111", "response.headers guc must be a JSON array composed of objects")
     reason = _one_line(str(answer.get("status_text", "")))

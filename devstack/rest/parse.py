@@ -1,59 +1,69 @@
-"""Turns a query string into a Query; the grammar stands in query.lark.
-
-Raises RestError PGRST100 with PostgREST's words; what is not implemented is refused by name.
-"""
+"""Turns a query string into a Query, and hands what names an embedded table on to that table's query."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any, cast
-
-from lark import Lark, Token, Transformer, UnexpectedInput, v_args
-from lark.exceptions import VisitError
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
 
 from devstack.rest.errors import RestError
-from devstack.rest.model import Condition, Field, Filter, Group, Item, Order, Query, Step
+from devstack.rest.grammar import is_predicate, read
+from devstack.rest.model import Condition, Embed, Field, Filter, Group, Item, Query
 
-STARTS = ["columns", "select", "order", "predicate", "tree", "field"]
-TRUTHS = frozenset(("null", "not_null", "true", "false", "unknown"))
-RESERVED = frozenset(("select", "order", "limit", "offset", "columns", "on_conflict", "and", "or", "not.and", "not.or"))
+ALONE = frozenset(("select", "columns", "on_conflict"))
+ENDINGS = frozenset(("order", "limit", "offset", "and", "or"))
 
 
-def parse_query(pairs: Iterable[tuple[str, str]], arguments: frozenset[str] = frozenset()) -> Query:
-    """Read the decoded pairs of a query string; names in `arguments` are a function's, not filters.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One parameter: the embedded table it is for (an empty way is the table itself), and what it says."""
+
+    way: tuple[str, ...]
+    kind: str
+    said: Any
+
+
+_Parts: TypeAlias = list[_Part]
+
+
+def parse_query(pairs: Iterable[tuple[str, str]], *, arguments: bool = False) -> Query:
+    """Read the decoded pairs of a query string; with `arguments`, what is no filter is a function's.
 
     Raises: RestError.
     """
-    single: dict[str, str] = {}
-    filters: list[Filter] = []
+    alone: dict[str, str] = {}
+    parts: _Parts = []
     given: list[tuple[str, str]] = []
     for name, value in pairs:
-        if name in arguments:
+        if name in ALONE:
+            alone.setdefault(name, value)
+        elif arguments and "." not in name and name not in ENDINGS and not is_predicate(value):
             given.append((name, value))
-        elif name in ("and", "or", "not.and", "not.or"):
-            filters.append(_group(name, value))
-        elif name in RESERVED:
-            single[name] = value
         else:
-            filters.append(_condition(name, value))
-    return Query(
-        select=_parse("select", single["select"]) if single.get("select") else (Item(Field("*")),),
-        filters=tuple(filters),
-        order=_parse("order", single["order"]) if single.get("order") else (),
-        limit=_number(single, "limit"),
-        offset=_number(single, "offset") or 0,
-        columns=_parse("columns", single["columns"]) if single.get("columns") else None,
-        on_conflict=_parse("columns", single["on_conflict"]) if single.get("on_conflict") else None,
+            parts.append(_part(name, value))
+    query = Query(
+        select=read("select", alone["select"]) if alone.get("select") else (Item(Field("*")),),
+        columns=read("columns", alone["columns"]) if alone.get("columns") else None,
+        on_conflict=read("columns", alone["on_conflict"]) if alone.get("on_conflict") else None,
         arguments=tuple(given),
     )
+    return _grown(query, parts)
 
 
-def _number(single: dict[str, str], name: str) -> int | None:
-    text = single.get(name)
-    if text is None:
-        return None
+def _part(name: str, value: str) -> _Part:
+    way, field = cast(tuple[tuple[str, ...], Field], read("path", name))
+    if field.path or field.name not in ENDINGS:
+        return _Part(way, "filter", Condition(field, **read("predicate", value)))
+    if field.name in ("and", "or"):
+        negated = "not" in way
+        group = Group(cast(Any, field.name), read("tree", value), negated)
+        return _Part(tuple(step for step in way if step != "not"), "filter", group)
+    if field.name == "order":
+        return _Part(way, "order", read("order", value) if value else ())
+    return _Part(way, field.name, _number(field.name, value))
+
+
+def _number(name: str, text: str) -> int | None:
     try:
         number = int(text)
     except ValueError:
@@ -64,154 +74,32 @@ def _number(single: dict[str, str], name: str) -> int | None:
     return max(number, 0)
 
 
-def _condition(name: str, value: str) -> Condition:
-    field = cast(Field, _parse("field", name))
-    operator, values, negated, quantifier = _parse("predicate", value)
-    return Condition(field, operator, values, negated, quantifier)
+def _grown(query: Query, parts: _Parts) -> Query:
+    """The query with what is its own, and its embedded tables with what is theirs."""
+    mine = {part.kind: part.said for part in parts if not part.way}
+    filters: list[Filter] = [part.said for part in parts if not part.way and part.kind == "filter"]
+    owners = {part.way[0]: _owner(query, part.way[0]) for part in parts if part.way}
+    select = tuple(
+        replace(one, query=_grown(one.query, _handed_on(parts, owners, one))) if isinstance(one, Embed) else one
+        for one in query.select
+    )
+    return replace(
+        query,
+        select=select,
+        filters=tuple(filters),
+        order=mine.get("order", ()),
+        limit=mine.get("limit"),
+        offset=mine.get("offset") or 0,
+    )
 
 
-def _group(name: str, value: str) -> Group:
-    joiner = "or" if name.endswith("or") else "and"
-    return Group(cast(Any, joiner), _parse("tree", value), name.startswith("not."))
+def _owner(query: Query, name: str) -> Embed:
+    for one in query.embeds:
+        if name in (one.target, one.alias):
+            return one
+    hint = f"Verify that '{name}' is included in the 'select' query parameter."
+    raise RestError(400, "PGRST108", f"'{name}' is not an embedded resource in this request", hint=hint)
 
 
-@lru_cache(maxsize=4096)
-def _parse(start: str, text: str) -> Any:
-    try:
-        return _Reader().transform(_grammar().parse(text, start=start))
-    except UnexpectedInput as error:
-        raise _syntax_error(start, text, error) from None
-    except VisitError as error:
-        raise error.orig_exc from None
-
-
-@cache
-def _grammar() -> Lark:
-    text = Path(__file__).with_name("query.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", start=STARTS, maybe_placeholders=False)
-
-
-@v_args(inline=True)
-class _Reader(Transformer[Token, Any]):
-    """Turns the parse tree into values, leaves first."""
-
-    def name(self, text: str) -> str:
-        return str(text).strip()
-
-    def quoted(self, text: str) -> str:
-        plain, escaped = [], False
-        for letter in text[1:-1]:
-            if letter == "\\" and not escaped:
-                escaped = True
-            else:
-                plain.append(letter)
-                escaped = False
-        return "".join(plain)
-
-    def step(self, arrow: Token, key: str) -> Step:
-        return Step(cast(Any, str(arrow)), key)
-
-    def field(self, name: str, *path: Step) -> Field:
-        return Field(name, path)
-
-    def star(self) -> Field:
-        return Field("*")
-
-    def alias(self, name: str) -> tuple[str, str]:
-        return ("alias", name)
-
-    def cast(self, name: Token) -> tuple[str, str]:
-        return ("cast", str(name).strip())
-
-    def item(self, *parts: Any) -> Item:
-        named: dict[str, str] = dict(part for part in parts if isinstance(part, tuple))
-        field = next(part for part in parts if isinstance(part, Field))
-        return Item(field, named.get("alias"), named.get("cast"))
-
-    def embed(self, *parts: Any) -> Item:
-        name = next(part for part in parts if isinstance(part, str) and not isinstance(part, Token))
-        raise RestError(
-            400,
-            "PGRST200",
-            f"Could not find a relationship to '{name}' in the schema cache",
-            "Embedding related tables is not implemented by the embedded stack.",
-        )
-
-    def aggregate(self, *_parts: Any) -> Item:
-        raise RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
-
-    def select(self, *items: Item) -> tuple[Item, ...]:
-        return items
-
-    def columns(self, *names: str) -> tuple[str, ...]:
-        return names
-
-    def term(self, field: Field, *words: Token) -> Order:
-        said = {word.type: str(word)[1:] for word in words}
-        return Order(field, cast(Any, said.get("DIRECTION")), cast(Any, said.get("NULLS")))
-
-    def order(self, *terms: Order) -> tuple[Order, ...]:
-        return terms
-
-    def negation(self, _word: Token) -> str:
-        return "not"
-
-    def quantifier(self, word: Token) -> str:
-        return str(word)[1:-1]
-
-    def rest(self, *text: Token) -> str:
-        return "".join(text)
-
-    element = inner_value = rest
-
-    def truth(self, _word: Token, value: str) -> tuple[str, tuple[str, ...], str | None]:
-        if value.lower() not in TRUTHS:
-            raise _unknown_operator(f"is.{value}")
-        return ("is", (value.lower(),), None)
-
-    def listed(self, _word: Token, *elements: str) -> tuple[str, tuple[str, ...], str | None]:
-        return ("in", () if elements == ("",) else elements, None)
-
-    def compare(self, operator: Token, *parts: str) -> tuple[str, tuple[str, ...], str | None]:
-        quantifier = parts[0] if len(parts) > 1 else None
-        return (str(operator), (parts[-1],), quantifier)
-
-    def predicate(self, *parts: Any) -> tuple[str, tuple[str, ...], bool, str | None]:
-        operator, values, quantifier = parts[-1]
-        return operator, values, len(parts) > 1, quantifier
-
-    def condition(self, field: Field, *parts: Any) -> Condition:
-        operator, values, quantifier = parts[-1]
-        return Condition(field, operator, values, len(parts) > 1, quantifier)
-
-    def group(self, *parts: Any) -> Group:
-        joiner = next(str(part) for part in parts if isinstance(part, Token) and part.type == "JOINER")
-        return Group(cast(Any, joiner), parts[-1], isinstance(parts[0], Token) and parts[0].type == "NOT_GROUP")
-
-    def tree(self, *members: Filter) -> tuple[Filter, ...]:
-        return members
-
-
-WORDS = {
-    "columns": "columns parameter",
-    "select": "select parameter",
-    "order": "order",
-    "predicate": "filter",
-    "tree": "logic tree",
-    "field": "filter",
-}
-
-
-def _syntax_error(start: str, text: str, error: UnexpectedInput) -> RestError:
-    column = max(getattr(error, "column", 1), 1)
-    if start == "predicate" and column == 1:
-        return _unknown_operator(text)
-    found = f'unexpected "{text[column - 1]}"' if column <= len(text) else "unexpected end of input"
-    message = f'"failed to parse {WORDS[start]} ({text})" (line 1, column {column})'
-    return RestError(400, "PGRST100", message, found)
-
-
-def _unknown_operator(text: str) -> RestError:
-    found = f'unexpected "{text[0]}"' if text else "unexpected end of input"
-    message = f'"failed to parse filter ({text})" (line 1, column 1)'
-    return RestError(400, "PGRST100", message, f'{found} expecting "not" or operator (eq, gt, ...)')
+def _handed_on(parts: _Parts, owners: dict[str, Embed], one: Embed) -> _Parts:
+    return [replace(part, way=part.way[1:]) for part in parts if part.way and owners[part.way[0]] is one]

@@ -4,63 +4,95 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from aiohttp import hdrs, web
 
-from devstack.postgres.caller import Caller
+from devstack.postgres.caller import Caller, Database, Session
+from devstack.rest.cache import SchemaCache
+from devstack.rest.catalogue import Catalogue
+from devstack.rest.embedding import Scope
 from devstack.rest.errors import RestError
+from devstack.rest.media import Shape, shape_of
 from devstack.rest.model import Query
 from devstack.rest.prefer import Preferences, parse_prefer
-
-ARRAY_TYPES = ("*/*", "application/*", "application/json", "application/vnd.pgrst.array+json")
-OBJECT_TYPE = "application/vnd.pgrst.object+json"
-BODY_TYPES = ("application/json", "application/vnd.pgrst.object+json", "application/vnd.pgrst.array+json")
+from devstack.rest.render import identifier
+from devstack.rest.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request after everything but its query was read."""
+    """One request after everything but its query was read, and the catalogue it is answered by."""
 
     http: web.Request
     caller: Caller
     path: str
     schema: str
     preferences: Preferences
-    wants_object: bool
+    shape: Shape
+    settings: Settings
+    catalogue: Catalogue
 
     @property
     def is_read(self) -> bool:
         """Whether the method may change nothing."""
         return self.http.method in ("GET", "HEAD")
 
-    def settings(self) -> dict[str, str]:
-        """What the SQL may ask about the request; names are PostgREST's."""
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """The query string, without the key that the gateway keeps to itself."""
+        return [(name, value) for name, value in self.http.query.items() if name != "apikey"]
+
+    @property
+    def scope(self) -> Scope:
+        """Where related tables are looked up."""
+        return Scope(self.catalogue, self.schema, self.settings.max_rows)
+
+    @asynccontextmanager
+    async def transaction(
+        self, database: Database, *, read_only: bool = False, time_limit: str | None = None
+    ) -> AsyncIterator[Session]:
+        """One transaction as the caller, in which SQL can ask about the request; `time_limit` replaces the role's."""
+        known = self._known_to_sql() | ({"statement_timeout": time_limit} if time_limit else {})
+        async with database.acting_as(self.caller, known, read_only=read_only) as connection:
+            if self.settings.pre_request:
+                name = ".".join(identifier(part) for part in self.settings.pre_request.split("."))
+                await connection.execute(f"select {name}()")
+            yield connection
+
+    def _known_to_sql(self) -> dict[str, str]:
+        """Names are PostgREST's."""
+        path = (self.schema, *self.settings.extra_search_path)
         headers = {name.lower(): value for name, value in self.http.headers.items()}
-        settings = {
-            "search_path": f'"{self.schema}", "public", "extensions"',
+        known = {
+            "search_path": ", ".join(identifier(name) for name in path),
             "request.method": self.http.method,
             "request.path": self.path,
             "request.headers": json.dumps(headers),
             "request.cookies": json.dumps(dict(self.http.cookies)),
         }
-        timezone = self.preferences.values.get("timezone")
-        return settings | ({"timezone": timezone} if timezone else {})
+        return known | ({"timezone": self.preferences.timezone} if self.preferences.timezone else {})
 
 
-def read_request(http: web.Request, caller: Caller, path: str, schemas: tuple[str, ...]) -> Asked:
+async def read_request(http: web.Request, caller: Caller, path: str, cache: SchemaCache) -> Asked:
     """Check profile, Prefer and Accept.
 
     Raises: RestError.
     """
+    settings, catalogue = await cache.current()
     header = "Accept-Profile" if http.method in ("GET", "HEAD") else "Content-Profile"
-    schema = http.headers.get(header, schemas[0])
-    if schema not in schemas:
-        hint = f"Only the following schemas are exposed: {', '.join(schemas)}"
+    schema = http.headers.get(header, settings.schemas[0])
+    if schema not in settings.schemas:
+        hint = f"Only the following schemas are exposed: {', '.join(settings.schemas)}"
         raise RestError(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
     preferences = parse_prefer(http.headers.getall("Prefer", []))
-    return Asked(http, caller, path, schema, preferences, _wants_object(http.headers.get(hdrs.ACCEPT, "*/*")))
+    if preferences.timezone is not None and not await cache.knows_timezone(preferences.timezone):
+        preferences = preferences.without_timezone()
+    preferences.check()
+    shape = shape_of(http.headers.get(hdrs.ACCEPT, "*/*"))
+    return Asked(http, caller, path, schema, preferences, shape, settings, catalogue)
 
 
 def with_range(query: Query, http: web.Request) -> Query:
@@ -73,36 +105,3 @@ def with_range(query: Query, http: web.Request) -> Query:
         details = "The lower boundary must be lower than or equal to the upper boundary in the Range header."
         raise RestError(416, "PGRST103", "Requested range not satisfiable", details)
     return replace(query, offset=first, limit=int(last) - first + 1 if last else None)
-
-
-async def json_body(http: web.Request, *, empty: str | None = None) -> tuple[str, Any]:
-    """The body as text and parsed; `empty` stands in for no body at all.
-
-    Raises: RestError PGRST102.
-    """
-    kind = http.headers.get(hdrs.CONTENT_TYPE, "application/json").partition(";")[0].strip().lower()
-    raw = await http.read()
-    if not raw and empty is not None:
-        return empty, json.loads(empty)
-    if kind not in BODY_TYPES:
-        raise RestError(400, "PGRST102", f"Content-Type not acceptable: {kind}")
-    try:
-        text = raw.decode("utf-8")
-        return text, json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RestError(400, "PGRST102", "Empty or invalid json") from None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _wants_object(accept: str) -> bool:
-    kinds = [part.strip() for part in accept.split(",")]
-    for kind in kinds:
-        name = kind.partition(";")[0].strip().lower()
-        if name == OBJECT_TYPE and "nulls=stripped" not in kind:
-            return True
-        if name in ARRAY_TYPES and "nulls=stripped" not in kind:
-            return False
-    raise RestError(406, "PGRST107", f"None of these media types are available: {', '.join(kinds)}")

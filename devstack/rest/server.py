@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any, TypeAlias
 
 import asyncpg
 from aiohttp import hdrs, web
 
 from devstack.auth.bearer import authorization
 from devstack.postgres.caller import Caller, Database
+from devstack.rest.cache import SchemaCache
 from devstack.rest.catalogue import Catalogue
-from devstack.rest.errors import RestError, connection_lost, from_postgres, unreachable
+from devstack.rest.errors import (
+    RestError,
+    cache_unreadable,
+    connection_lost,
+    from_postgres,
+    none_free,
+    unreachable,
+)
 from devstack.rest.functions import Functions
 from devstack.rest.request import read_request
 from devstack.rest.tables import Tables
 from devstack.rest.token import caller_of
 from devstack.tokens import ProjectKeys
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 PREFIX = "/rest/v1"
-# PostgreSQL's words for a cache that is out of date. The transaction was rolled back, so the request may run once more.
-STALE = ("42883", "42P01", "42703", "0A000")
+EXPOSED = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server,"
+    " Transfer-Encoding, Range-Unit"
+)
+# What a catalogue that is out of date leads to, PostgREST's words and PostgreSQL's. Nothing was written by then, so the
+# request may run once more when the catalogue has changed.
+STALE = ("PGRST106", "PGRST200", "PGRST202", "PGRST203", "PGRST204", "PGRST205", "42883", "42P01", "42703", "0A000")
+# What the real server runs again, however often, as long as somebody waits for it.
+RETRIED = ("40001", "40P01")
 
 
 class RestServer:
@@ -36,17 +50,12 @@ class RestServer:
         database_url: str,
         keys: ProjectKeys,
         kick: Callable[[], None],
-        schemas: tuple[str, ...] = ("public",),
     ) -> None:
-        self._database = database
-        self._database_url = database_url
         self._keys = keys
         self._kick = kick
-        self._schemas = schemas
-        self._catalogue = Catalogue(database)
-        self._tables = Tables(database, self._catalogue)
-        self._functions = Functions(database, self._catalogue)
-        self._listener: Connection | None = None
+        self._cache = SchemaCache(database, database_url)
+        self._tables = Tables(database)
+        self._functions = Functions(database)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Everything below /rest/v1."""
@@ -54,19 +63,19 @@ class RestServer:
 
     async def start(self) -> None:
         """Hear of schema changes from now on."""
-        self._listener = await asyncpg.connect(self._database_url)
-        await self._listener.add_listener("pgrst", self._schema_changed)
+        await self._cache.start()
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._listener is not None:
-            await self._listener.close()
-
-    def _schema_changed(self, *_message: Any) -> None:
-        self._catalogue.forget()
-        self._database.forget()
+        await self._cache.close()
 
     async def _handle(self, http: web.Request) -> web.StreamResponse:
+        answer = await self._answered(http)
+        if hdrs.ORIGIN in http.headers:
+            answer.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
+        return answer
+
+    async def _answered(self, http: web.Request) -> web.StreamResponse:
         role = "anon"
         try:
             caller = caller_of(authorization(http), self._keys)
@@ -76,26 +85,43 @@ class RestServer:
             return _error_response(error)
         except asyncpg.PostgresError as error:
             return _error_response(from_postgres(error, role))
-        except asyncpg.InterfaceError:
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
             return _error_response(connection_lost())
-        except OSError:  # no server, or no free connection in time
+        except TimeoutError:
+            return _error_response(none_free())
+        except OSError:
             return _error_response(unreachable())
-        if http.method not in ("GET", "HEAD"):
+        if http.method not in ("GET", "HEAD", "OPTIONS"):
             self._kick()
         return answer
 
     async def _answer_fresh(self, http: web.Request, caller: Caller) -> web.Response:
+        catalogue = await self._known()
         try:
-            return await self._answer(http, caller)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate not in STALE:
+            return await self._answer_at_last(http, caller)
+        except (RestError, asyncpg.PostgresError) as error:
+            if _code(error) not in STALE or not await self._cache.changed(catalogue):
                 raise
-            self._catalogue.forget()
-            return await self._answer(http, caller)
+            return await self._answer_at_last(http, caller)
+
+    async def _known(self) -> Catalogue:
+        try:
+            return (await self._cache.current())[1]
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            raise cache_unreadable() from None
+
+    async def _answer_at_last(self, http: web.Request, caller: Caller) -> web.Response:
+        while True:
+            try:
+                return await self._answer(http, caller)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in RETRIED or http.transport is None or http.transport.is_closing():
+                    raise
+                await asyncio.sleep(0)
 
     async def _answer(self, http: web.Request, caller: Caller) -> web.Response:
         path = http.match_info["path"]
-        asked = read_request(http, caller, f"/{path}", self._schemas)
+        asked = await read_request(http, caller, f"/{path}", self._cache)
         match path.strip("/").split("/"):
             case [""]:
                 raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
@@ -104,6 +130,10 @@ class RestServer:
             case [name]:
                 return await self._tables.handle(asked, name)
         raise RestError(404, "PGRST125", "Invalid path specified in request URL")
+
+
+def _code(error: RestError | asyncpg.PostgresError) -> str | None:
+    return error.code if isinstance(error, RestError) else error.sqlstate
 
 
 def _error_response(error: RestError) -> web.Response:

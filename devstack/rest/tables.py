@@ -1,132 +1,130 @@
-"""What each method does on a table: read, insert, update, delete; one transaction each."""
+"""What each method does on a table: read, insert, update, put, delete; one transaction each."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 from aiohttp import web
 
-from devstack.postgres.caller import Database
+from devstack.postgres.caller import Database, Session
 from devstack.rest import answer, statement
-from devstack.rest.catalogue import Catalogue, Table
+from devstack.rest.body import Body, read_body
+from devstack.rest.catalogue import Table
 from devstack.rest.errors import RestError
-from devstack.rest.model import Field, Item, Query
+from devstack.rest.likeness import most_like
+from devstack.rest.media import ARRAY, Shape
+from devstack.rest.model import Condition, Field, Item, Query
 from devstack.rest.parse import parse_query
-from devstack.rest.request import Asked, json_body, with_range
-from devstack.rest.statement import Statement, Written
+from devstack.rest.request import Asked, with_range
+from devstack.rest.statement import Statement, Wanted, Written
 
 
 class Tables:
     """The operations on tables and views."""
 
-    def __init__(self, database: Database, catalogue: Catalogue) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._catalogue = catalogue
 
     async def handle(self, asked: Asked, name: str) -> web.Response:
         """Answer one request.
 
         Raises: RestError, asyncpg.PostgresError.
         """
-        table = await self._catalogue.table(asked.schema, name)
+        table = asked.catalogue.table(asked.schema, name)
         if table is None:
-            raise RestError(404, "PGRST205", f"Could not find the table '{asked.schema}.{name}' in the schema cache")
-        query = with_range(parse_query(asked.http.query.items()), asked.http)
+            raise _missing(asked, name)
+        if asked.http.method == "OPTIONS":
+            return web.Response(headers={"Allow": table.allowed, "Access-Control-Allow-Origin": "*"})
+        query = with_range(parse_query(asked.parameters), asked.http)
         if asked.is_read:
             return await self._read(asked, table, query)
-        operations = {"POST": self._insert, "PATCH": self._update, "DELETE": self._delete}
+        operations = {"POST": self._insert, "PUT": self._put, "PATCH": self._update, "DELETE": self._delete}
         if asked.http.method not in operations:
             raise RestError(405, "PGRST117", f"Unsupported HTTP method: {asked.http.method}")
-        if asked.http.method != "POST" and (query.limit is not None or query.offset):
-            raise RestError(400, "PGRST100", "limit and offset do not apply to updates and deletes")
         return await operations[asked.http.method](asked, table, query)
 
     async def _read(self, asked: Asked, table: Table, query: Query) -> web.Response:
         count = asked.preferences.count
-        counted = count in ("exact", "estimated")
-        built = statement.read(table, query, counted=counted, one=asked.wants_object)
-        async with self._database.acting_as(asked.caller, asked.settings(), read_only=True) as connection:
+        wanted = _wanted(asked, table, query)
+        built = statement.read(wanted, counted=asked.preferences.counts)
+        async with asked.transaction(self._database, read_only=True) as connection:
             row = await one_row(connection, built)
-            total = row["total"]
-            if count == "planned" or (total is not None and count == "estimated" and total > statement.MAX_ROWS):
-                total = await _estimate(connection, statement.plan(table, query))
+            total, most = row["total"], asked.settings.max_rows
+            if count == "planned" or (count == "estimated" and most is not None and total > most):
+                total = await _estimate(connection, statement.plan(wanted))
         applied = asked.preferences.applied("count", "handling", "timezone")
-        headers = {"Content-Location": answer.content_location(asked.path, asked.http.query.items()), **applied}
+        headers = {"Content-Location": answer.content_location(asked.path, asked.parameters), **applied}
         status = answer.page_status(asked, query.offset, row["row_count"], total, headers)
         answer.check_single(asked, row["row_count"])
         headers["Content-Range"] = answer.rows_range(query.offset, row["row_count"], total)
         return answer.answer(asked, row, status, headers)
 
     async def _insert(self, asked: Asked, table: Table, query: Query) -> web.Response:
-        text, body = await json_body(asked.http)
-        objects = _objects(body)
-        written = await self._written(asked, table, query, objects, text if isinstance(body, list) else f"[{text}]")
-        applied = asked.preferences.applied("resolution", "missing", "return", "count", "handling", "timezone")
-        if not objects:
+        body = await read_body(asked.http)
+        resolved = ("resolution",) if table.key or query.on_conflict else ()
+        applied = asked.preferences.applied(*resolved, "missing", "return", "count", "handling", "timezone")
+        written = _written(asked, table, query, body)
+        if not _objects(body):
             return _nothing(asked, 201, {"Content-Range": "*/*", **applied})
-        row = await self._run(asked, statement.insert(table, query, written))
-        total = row["row_count"] if asked.preferences.count == "exact" else "*"
+        # An answer of headers alone needs the key, whatever `select` says.
+        headers_only = asked.preferences.returned == "headers-only"
+        shape = ARRAY if headers_only else asked.shape
+        shown = replace(query, select=tuple(Item(Field(name)) for name in table.key)) if headers_only else query
+        row = await self._run(asked, statement.insert(Wanted(asked.scope, table, shown, shape), written))
+        total = row["row_count"] if asked.preferences.counts else "*"
         headers = {"Content-Range": f"*/{total}", **applied}
         existed = written.resolution == "merge-duplicates" and row["row_count"] == row["updated"] > 0
-        if asked.preferences.returned == "headers-only":
+        if headers_only:
             headers |= answer.location(table.name, table.key, row["body"])
         return _written_answer(asked, row, 200 if existed else 201, headers)
 
+    async def _put(self, asked: Asked, table: Table, query: Query) -> web.Response:
+        _check_put(asked, table, query)
+        body = await read_body(asked.http)
+        given = _written(asked, table, query, body)
+        written = replace(given, resolution="merge-duplicates", matching=True, fill_defaults=False)
+        async with asked.transaction(self._database) as connection:
+            wanted = _wanted(asked, table, replace(query, on_conflict=None))
+            row = await one_row(connection, statement.insert(wanted, written))
+            if row["row_count"] != 1:
+                raise RestError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
+        applied = asked.preferences.applied("return", "count", "handling", "timezone")
+        shown = asked.preferences.returned == "representation"
+        return _written_answer(asked, row, 201 if shown and not row["updated"] else _status(asked), applied)
+
     async def _update(self, asked: Asked, table: Table, query: Query) -> web.Response:
-        text, body = await json_body(asked.http)
-        objects = _objects(body)
-        written = await self._written(asked, table, query, objects, text if isinstance(body, list) else f"[{text}]")
-        applied = asked.preferences.applied("return", "count", "handling", "timezone", "max-affected")
+        body = await read_body(asked.http)
+        written = _written(asked, table, query, body)
+        applied = asked.preferences.applied("missing", "return", "count", "handling", "timezone", "max-affected")
         if not written.columns:
             return _nothing(asked, _status(asked), {"Content-Range": "*/*", **applied})
-        row = await self._run(asked, statement.update(table, query, written))
-        total = row["row_count"] if asked.preferences.count == "exact" else None
+        _check_filtered(query, "UPDATE")
+        row = await self._run(asked, statement.update(_wanted(asked, table, query), written))
+        total = row["row_count"] if asked.preferences.counts else None
         headers = {"Content-Range": answer.rows_range(0, row["row_count"], total), **applied}
         return _written_answer(asked, row, _status(asked), headers)
 
     async def _delete(self, asked: Asked, table: Table, query: Query) -> web.Response:
-        written = Written(returned=_returned(asked, table, query), one=asked.wants_object)
-        row = await self._run(asked, statement.delete(table, query, written))
-        total = row["row_count"] if asked.preferences.count == "exact" else "*"
+        _check_filtered(query, "DELETE")
+        written = Written(returned=_returned(asked, table, query))
+        row = await self._run(asked, statement.delete(_wanted(asked, table, query), written))
+        total = row["row_count"] if asked.preferences.counts else "*"
         applied = asked.preferences.applied("return", "count", "handling", "timezone", "max-affected")
         return _written_answer(asked, row, _status(asked), {"Content-Range": f"*/{total}", **applied})
 
     async def _run(self, asked: Asked, built: Statement) -> asyncpg.Record:
-        async with self._database.acting_as(asked.caller, asked.settings()) as connection:
+        async with asked.transaction(self._database) as connection:
             row = await one_row(connection, built)
             answer.check_single(asked, row["row_count"])
             if asked.http.method != "POST":
                 answer.check_max_affected(asked, row["row_count"])
         return row
 
-    async def _written(
-        self, asked: Asked, table: Table, query: Query, objects: list[dict[str, Any]], text: str
-    ) -> Written:
-        columns = query.columns or tuple(objects[0] if objects else ())
-        if query.columns is None and any(one.keys() != objects[0].keys() for one in objects):
-            raise RestError(400, "PGRST102", "All object keys must match")
-        unknown = next((name for name in columns if name not in table.columns), None)
-        if unknown is not None:
-            self._catalogue.forget()  # a column made a moment ago may still be missing
-            fresh = await self._catalogue.table(table.schema, table.name)
-            if fresh is None or unknown not in fresh.columns:
-                message = f"Could not find the '{unknown}' column of '{table.name}' in the schema cache"
-                raise RestError(400, "PGRST204", message)
-            table.columns.update(fresh.columns)
-            return await self._written(asked, table, query, objects, text)
-        return Written(
-            body=text,
-            columns=columns,
-            returned=_returned(asked, table, query),
-            resolution=asked.preferences.values.get("resolution") if asked.http.method == "POST" else None,
-            fill_defaults=asked.preferences.values.get("missing") == "default",
-            one=asked.wants_object,
-        )
 
-
-async def one_row(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], built: Statement) -> asyncpg.Record:
+async def one_row(connection: Session, built: Statement) -> asyncpg.Record:
     """Run a statement that gives exactly one row."""
     row = await connection.fetchrow(built.sql, *built.parameters)
     if row is None:
@@ -134,23 +132,74 @@ async def one_row(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], 
     return row
 
 
-async def _estimate(connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], built: Statement) -> int:
+async def _estimate(connection: Session, built: Statement) -> int:
     text = await connection.fetchval(built.sql, *built.parameters)
     return int(json.loads(text)[0]["Plan"]["Plan Rows"])
 
 
-def _objects(body: Any) -> list[dict[str, Any]]:
-    objects = body if isinstance(body, list) else [body]
+def _wanted(asked: Asked, table: Table, query: Query) -> Wanted:
+    return Wanted(asked.scope, table, query, asked.shape)
+
+
+def _missing(asked: Asked, name: str) -> RestError:
+    names = [table for schema, table in asked.catalogue.tables if schema == asked.schema]
+    meant = most_like(name, names)
+    hint = None if meant is None else f"Perhaps you meant the table '{asked.schema}.{meant}'"
+    message = f"Could not find the table '{asked.schema}.{name}' in the schema cache"
+    return RestError(404, "PGRST205", message, hint=hint)
+
+
+def _check_put(asked: Asked, table: Table, query: Query) -> None:
+    if "limit" in asked.http.query or "offset" in asked.http.query:
+        raise RestError(400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+    named = [
+        one.field.name
+        for one in query.filters
+        if isinstance(one, Condition) and (one.operator, one.negated, one.quantifier) == ("eq", False, None)
+    ]
+    if not table.key or len(named) != len(query.filters) or set(named) != set(table.key):
+        message = "Filters must include all and only primary key columns with 'eq' operators"
+        raise RestError(405, "PGRST105", message)
+
+
+def _check_filtered(query: Query, verb: str) -> None:
+    """As safeupdate, which a hosted project loads for every request.
+
+    Raises: RestError 21000.
+    """
+    if not query.filters:
+        raise RestError(400, "21000", f"{verb} requires a WHERE clause")
+
+
+def _written(asked: Asked, table: Table, query: Query, body: Body) -> Written:
+    objects = _objects(body)
+    columns = query.columns or tuple(objects[0] if objects else ())
+    if query.columns is None and any(one.keys() != objects[0].keys() for one in objects):
+        raise RestError(400, "PGRST102", "All object keys must match")
+    unknown = next((name for name in columns if name not in table.columns), None)
+    if unknown is not None:
+        message = f"Could not find the '{unknown}' column of '{table.name}' in the schema cache"
+        raise RestError(400, "PGRST204", message)
+    return Written(
+        body=body.text if isinstance(body.value, list) else f"[{body.text}]",
+        columns=columns,
+        returned=_returned(asked, table, query),
+        resolution=asked.preferences.values.get("resolution") if asked.http.method == "POST" else None,
+        fill_defaults=asked.preferences.values.get("missing") == "default",
+    )
+
+
+def _objects(body: Body) -> list[dict[str, Any]]:
+    objects = body.value if isinstance(body.value, list) else [body.value]
     if not all(isinstance(one, dict) for one in objects):
         raise RestError(400, "PGRST102", "Empty or invalid json")
     return objects
 
 
-def _returned(asked: Asked, table: Table, query: Query) -> tuple[Item, ...]:
-    returned = asked.preferences.returned
-    if returned == "representation":
-        return query.select
-    return tuple(Item(Field(name)) for name in table.key) if returned == "headers-only" else ()
+def _returned(asked: Asked, table: Table, query: Query) -> tuple[str, ...]:
+    if asked.preferences.returned == "representation":
+        return statement.returned(_wanted(asked, table, query))
+    return table.key if asked.preferences.returned == "headers-only" and asked.http.method == "POST" else ()
 
 
 def _status(asked: Asked) -> int:
@@ -161,7 +210,7 @@ def _nothing(asked: Asked, status: int, headers: dict[str, str]) -> web.Response
     """The answer to a write of no rows, which is not sent to the database."""
     if asked.preferences.returned != "representation":
         return web.Response(status=status, headers=headers)
-    told = {**headers, "Content-Type": "application/json; charset=utf-8", "Content-Profile": asked.schema}
+    told = {**headers, "Content-Type": Shape("array").content_type, "Content-Profile": asked.schema}
     return web.Response(status=status, headers=told, body=b"[]")
 
 

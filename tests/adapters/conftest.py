@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from devstack.stack import Stack
 from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import Session
 from listener.ports import Attempt, Registration
+from tests.support.target import Target
 
 LEASE_S = 30.0
 
@@ -34,8 +34,8 @@ class Worker:
 
 
 @pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    async with open_clients(stack.url, stack.keys.service_role_key, 2) as opened:
+async def clients(project: Target) -> AsyncIterator[Clients]:
+    async with open_clients(project.url, project.service_role_key, 2) as opened:
         yield opened
 
 

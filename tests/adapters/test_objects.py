@@ -7,10 +7,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from devstack.stack import Stack
 from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.errors import StoreRejected, StoreUnavailable
+from tests.support.target import Target
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
 
@@ -21,12 +21,12 @@ def objects(clients: Clients) -> SupabaseArtifactStore:
 
 
 async def test_an_object_is_read_by_its_signed_url_and_by_no_other(
-    objects: SupabaseArtifactStore, stack: Stack
+    objects: SupabaseArtifactStore, project: Target
 ) -> None:
     path = f"{uuid4()}/{uuid4()}.png"
     await objects.put("headshots", path, PNG, "image/png")
     url = await objects.sign("headshots", path, 3600)
-    assert url.startswith(f"{stack.url}/storage/v1/object/sign/headshots/")
+    assert url.startswith(f"{project.url}/storage/v1/object/sign/headshots/")
     async with httpx.AsyncClient() as stranger:
         answer = await stranger.get(url)
         assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/png", PNG)

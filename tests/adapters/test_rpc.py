@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from devstack.stack import Stack
 from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import SavedArtifact
 from listener.errors import StoreRejected, StoreUnavailable
 from listener.ports import Attempt, Failure, Registration
 from tests.adapters.conftest import Worker
+from tests.support.target import Target
 
 Insert = Callable[..., Awaitable[UUID]]
 FAILURE = Failure("generation_failed", "The generation failed on our side.", {"type": "GenerationFailed"})
@@ -156,11 +156,11 @@ async def test_the_sweep_rescues_what_a_dead_worker_held(
     assert (await worker.store.sweep()).rescued == 1
 
 
-async def test_a_wrong_key_and_a_wrong_schema_are_rejected_and_loud(stack: Stack) -> None:
-    async with open_clients(stack.url, stack.keys.anon_key, 1) as anonymous:
+async def test_a_wrong_key_and_a_wrong_schema_are_rejected_and_loud(project: Target) -> None:
+    async with open_clients(project.url, project.anon_key, 1) as anonymous:
         with pytest.raises(StoreRejected, match="42501"):
             await RpcSessionStore(anonymous.calls, uuid4()).sweep()
-    async with open_clients(stack.url, "not-a-key-at-all-0123456789", 1) as stranger:
+    async with open_clients(project.url, "not-a-key-at-all-0123456789", 1) as stranger:
         with pytest.raises(StoreRejected):
             await RpcSessionStore(stranger.calls, uuid4()).sweep()
 

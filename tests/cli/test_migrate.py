@@ -25,7 +25,7 @@ async def empty_project(cluster: Cluster) -> AsyncIterator[str]:
     admin = await asyncpg.connect(cluster.dsn())
     await admin.execute("create database empty_project")
     await prepare_database(cluster.dsn("empty_project"), migrate=False)
-    yield cluster.dsn("empty_project")
+    yield cluster.project_dsn("empty_project")
     await admin.execute("drop database empty_project with (force)")
     await admin.close()
 

@@ -9,18 +9,20 @@ import pytest
 from devstack.stack import Stack
 from tests.support.app import insert, signed_in
 from tests.support.commands import listener
+from tests.support.target import Target
 
 
-async def test_a_grant_is_given_once_and_says_so(stack: Stack) -> None:
+async def test_a_grant_is_given_once_and_says_so(project: Target) -> None:
     owner = str(uuid4())
-    grant = ("grant", owner, "20", "--key", "invoice-4711", "--reason", "bought 20 credits")
-    first = await listener(*grant, stack=stack)
+    key = f"invoice-{owner}"
+    grant = ("grant", owner, "20", "--key", key, "--reason", "bought 20 credits")
+    first = await listener(*grant, place=project)
     assert (first.status, first.said) == (0, "applied: balance 30\n")
-    again = await listener(*grant, stack=stack)
+    again = await listener(*grant, place=project)
     assert (again.status, again.said) == (0, "already: balance 30\n")
-    other = await listener("grant", owner, "21", "--key", "invoice-4711", "--reason", "x", stack=stack)
+    other = await listener("grant", owner, "21", "--key", key, "--reason", "x", place=project)
     assert other.status == 1
-    assert other.complained == "refused: the key invoice-4711 was used for another owner or amount\n"
+    assert other.complained == f"refused: the key {key} was used for another owner or amount\n"
 
 
 @pytest.mark.parametrize("arguments", [("nobody", "5"), (str(uuid4()), "0"), (str(uuid4()), "1000001")])
@@ -30,48 +32,48 @@ async def test_what_cannot_be_a_grant_is_not_even_sent(arguments: tuple[str, ...
     assert "Traceback" not in ended.complained
 
 
-async def test_a_ledger_reads_like_a_statement(stack: Stack) -> None:
-    client = await signed_in(stack)
+async def test_a_ledger_reads_like_a_statement(project: Target) -> None:
+    client = await signed_in(project)
     session = await client.auth.get_session()
     assert session is not None
     owner = session.user.id
     await insert(client)
-    await listener("grant", owner, "5", "--key", "gift-1", "--reason", "for your patience", stack=stack)
-    shown = await listener("ledger", owner, stack=stack)
+    await listener("grant", owner, "5", "--key", f"gift-{owner}", "--reason", "for your patience", place=project)
+    shown = await listener("ledger", owner, place=project)
     assert shown.status == 0
     heads, *lines = shown.said.splitlines()
     assert heads.split()[:4] == ["at", "entry", "amount", "balance"]
     assert [line.split()[2:5] for line in lines] == [["grant", "10", "10"], ["charge", "-1", "9"], ["grant", "5", "14"]]
-    assert "gift-1" in lines[-1]
+    assert f"gift-{owner}" in lines[-1]
     assert lines[-1].endswith("for your patience")
-    newest = await listener("ledger", owner, "--limit", "1", stack=stack)
+    newest = await listener("ledger", owner, "--limit", "1", place=project)
     assert [line.split() for line in newest.said.splitlines()[1:]] == [lines[-1].split()]
 
 
-async def test_an_owner_without_an_account_is_no_error(stack: Stack) -> None:
-    shown = await listener("ledger", str(uuid4()), stack=stack)
+async def test_an_owner_without_an_account_is_no_error(project: Target) -> None:
+    shown = await listener("ledger", str(uuid4()), place=project)
     assert (shown.status, shown.said.startswith("no account yet")) == (0, True)
 
 
 async def test_status_shows_the_queue_and_that_nobody_serves_it(stack: Stack) -> None:
     await insert(await signed_in(stack))
-    shown = await listener("status", stack=stack)
+    shown = await listener("status", place=stack)
     assert shown.status == 0
     assert "no worker is alive" in shown.said
     (headshot,) = [line for line in shown.said.splitlines() if line.startswith("headshot")]
     assert headshot.split()[:4] == ["headshot", "1", "0", "0"]
 
 
-async def test_the_public_key_is_refused_in_words_without_being_shown(stack: Stack) -> None:
-    ended = await listener("ledger", str(uuid4()), stack=stack, SUPABASE_SERVICE_ROLE_KEY=stack.keys.anon_key)
+async def test_the_public_key_is_refused_in_words_without_being_shown(project: Target) -> None:
+    ended = await listener("ledger", str(uuid4()), place=project, SUPABASE_SERVICE_ROLE_KEY=project.anon_key)
     assert ended.status == 1
-    assert ended.complained.startswith(f"{stack.url} refused")
+    assert ended.complained.startswith(f"{project.url} refused")
     assert "42501" in ended.complained
-    assert stack.keys.anon_key not in ended.complained + ended.said
+    assert project.anon_key not in ended.complained + ended.said
 
 
-async def test_a_project_that_is_away_ends_with_69(stack: Stack) -> None:
-    ended = await listener("status", stack=stack, SUPABASE_URL="http://127.0.0.1:1")
+async def test_a_project_that_is_away_ends_with_69(project: Target) -> None:
+    ended = await listener("status", place=project, SUPABASE_URL="http://127.0.0.1:1")
     assert ended.status == 69
     assert "http://127.0.0.1:1 does not answer" in ended.complained
     assert "Traceback" not in ended.complained

@@ -14,6 +14,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.support.app import insert, signed_in, until_terminal
+from tests.support.target import Target
 from tests.support.worker import Worker, running_worker, worker_environment
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +26,8 @@ async def read(worker: Worker, path: str) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
-async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(stack: Stack) -> None:
-    async with running_worker(stack) as worker:
+async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(project: Target) -> None:
+    async with running_worker(project) as worker:
         (ready,) = worker.logged("worker_ready")
         assert ready["kinds"] == ["headshot"]
         assert ready["slots"] == 5
@@ -41,9 +42,9 @@ async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(stack:
     assert [line["event"] for line in worker.lines][-1] == "worker_stopped"
 
 
-async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_session(stack: Stack) -> None:
-    async with running_worker(stack, LOG_LEVEL="DEBUG", HF_TOKEN="hf_CANARYCANARYCANARYCANARY") as worker:
-        client = await signed_in(stack)
+async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_session(project: Target) -> None:
+    async with running_worker(project, LOG_LEVEL="DEBUG", HF_TOKEN="hf_CANARYCANARYCANARYCANARY") as worker:
+        client = await signed_in(project)
         prompt = "an astronaut with a CANARYPROMPT helmet"
         row = await until_terminal(
             client,
@@ -53,7 +54,7 @@ async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_sessi
         await worker.until_logged("attempt_settled")
     written = json.dumps(worker.lines)
     assert "CANARY" not in written
-    assert stack.keys.service_role_key not in written
+    assert project.service_role_key not in written
     assert "token=ey" not in written
     settled = worker.logged("attempt_settled")[0]
     assert settled["row_id"] == row["id"]
@@ -62,14 +63,14 @@ async def test_no_key_no_signed_url_and_no_prompt_is_in_the_log_of_a_whole_sessi
     assert worker.logged("not_json") == []
 
 
-async def test_a_worker_told_to_stop_while_it_loads_ends_at_once(stack: Stack) -> None:
+async def test_a_worker_told_to_stop_while_it_loads_ends_at_once(project: Target) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "listener",
         "run",
         cwd=ROOT,
-        env=worker_environment(stack),
+        env=worker_environment(project),
         stderr=asyncio.subprocess.PIPE,
     )
     worker = Worker(process)
@@ -82,8 +83,8 @@ async def test_a_worker_told_to_stop_while_it_loads_ends_at_once(stack: Stack) -
     assert worker.logged("worker_ready") == []
 
 
-async def test_a_worker_whose_project_is_away_is_alive_and_says_why_it_is_not_ready(stack: Stack) -> None:
-    environment = worker_environment(stack, SUPABASE_URL="http://127.0.0.1:1")
+async def test_a_worker_whose_project_is_away_is_alive_and_says_why_it_is_not_ready(project: Target) -> None:
+    environment = worker_environment(project, SUPABASE_URL="http://127.0.0.1:1")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "listener", "run", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
     )
@@ -118,15 +119,15 @@ async def test_a_port_in_use_ends_the_worker_loudly(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("broken", [False, True])
-async def test_check_names_what_works_and_what_does_not(stack: Stack, broken: bool) -> None:
-    key = {"SUPABASE_SERVICE_ROLE_KEY": stack.keys.anon_key} if broken else {}
+async def test_check_names_what_works_and_what_does_not(project: Target, broken: bool) -> None:
+    key = {"SUPABASE_SERVICE_ROLE_KEY": project.anon_key} if broken else {}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "listener",
         "check",
         cwd=ROOT,
-        env=worker_environment(stack, **key),
+        env=worker_environment(project, **key),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -140,4 +141,4 @@ async def test_check_names_what_works_and_what_does_not(stack: Stack, broken: bo
     else:
         assert lines == expected, output + errors
         assert process.returncode == 0
-    assert stack.keys.anon_key.encode() not in output + errors
+    assert project.anon_key.encode() not in output + errors

@@ -39,11 +39,11 @@ async def test_a_schema_that_no_longer_serves_it_ends_the_worker_with_57(
     stack: Stack, connection: asyncpg.Connection
 ) -> None:
     await set_version(connection, "oldest_worker", SCHEMA_VERSION + 1)
-    ended = await listener("run", stack=stack)
+    ended = await listener("run", place=stack)
     assert ended.status == 57
     assert "install a newer version of listener" in ended.complained
     assert "Traceback" not in ended.complained
-    checked = await listener("check", stack=stack)
+    checked = await listener("check", place=stack)
     assert checked.status == 1
     assert "install a newer version of listener" in checked.said
 
@@ -61,7 +61,7 @@ async def test_a_schema_that_is_too_old_ends_the_worker_with_78_and_the_remedy(
     stack: Stack, connection: asyncpg.Connection
 ) -> None:
     await set_version(connection, "schema_version", SCHEMA_VERSION - 1)
-    ended = await listener("run", stack=stack)
+    ended = await listener("run", place=stack)
     assert (ended.status, "`listener migrate`" in ended.complained) == (78, True)
 
 
@@ -77,9 +77,9 @@ async def bare(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 async def test_a_worker_that_was_started_before_the_migration_waits_for_it_and_says_so(bare: Stack) -> None:
-    checked = await listener("check", stack=bare)
+    checked = await listener("check", place=bare)
     assert (checked.status, "`listener migrate` brings it" in checked.said) == (1, True)
     async with running_worker(bare, waits_until="heartbeat_failed") as worker:
         assert "`listener migrate` brings it" in worker.logged("heartbeat_failed")[0]["error"]
-        await prepare_database(bare.database_url)
+        await prepare_database(bare.admin_url)
         await worker.until_logged("worker_ready")

@@ -34,8 +34,8 @@ def run_listener(folder: Path, *arguments: str, **settings: str) -> subprocess.C
     )
 
 
-async def data_directory(project: Project) -> Path:
-    connection = await asyncpg.connect(project.db_url)
+async def data_directory(dev: Project) -> Path:
+    connection = await asyncpg.connect(dev.db_url)
     try:
         return Path(await connection.fetchval("show data_directory"))
     finally:
@@ -113,16 +113,16 @@ def test_the_demo_stays_up_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert any("listener submit" in line for line in lines)
 
 
-def test_the_note_for_other_terminals_is_private_and_holds_no_secret(project: Project) -> None:
-    note = project.state_home / "listener" / "dev.json"
+def test_the_note_for_other_terminals_is_private_and_holds_no_secret(dev: Project) -> None:
+    note = dev.state_home / "listener" / "dev.json"
     assert stat.S_IMODE(note.stat().st_mode) == 0o600
     text = note.read_text()
-    assert project.url in text
-    assert project.service_role_key not in text
-    assert project.jwt_secret not in text
+    assert dev.url in text
+    assert dev.service_role_key not in text
+    assert dev.jwt_secret not in text
 
 
-def test_submit_finds_the_running_stack_and_saves_the_picture(project: Project, tmp_path: Path) -> None:
+def test_submit_finds_the_running_stack_and_saves_the_picture(dev: Project, tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     done = run_listener(
         tmp_path,
@@ -132,7 +132,7 @@ def test_submit_finds_the_running_stack_and_saves_the_picture(project: Project, 
         "5",
         "--out",
         str(picture),
-        XDG_STATE_HOME=str(project.state_home),
+        XDG_STATE_HOME=str(dev.state_home),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "completed" in done.stdout
@@ -141,27 +141,27 @@ def test_submit_finds_the_running_stack_and_saves_the_picture(project: Project, 
         assert image.format == "PNG"
 
 
-def test_the_same_seed_draws_the_same_picture(project: Project, tmp_path: Path) -> None:
+def test_the_same_seed_draws_the_same_picture(dev: Project, tmp_path: Path) -> None:
     for name in ("one.png", "two.png"):
         done = run_listener(
-            tmp_path, "submit", "the same", "--seed", "5", "--out", name, XDG_STATE_HOME=str(project.state_home)
+            tmp_path, "submit", "the same", "--seed", "5", "--out", name, XDG_STATE_HOME=str(dev.state_home)
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_a_session_that_fails_is_said_and_exits_with_1(project: Project, tmp_path: Path) -> None:
-    done = run_listener(tmp_path, "submit", " ", "--watch", XDG_STATE_HOME=str(project.state_home))
+def test_a_session_that_fails_is_said_and_exits_with_1(dev: Project, tmp_path: Path) -> None:
+    done = run_listener(tmp_path, "submit", " ", "--watch", XDG_STATE_HOME=str(dev.state_home))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed" in done.stderr
 
 
-def test_in_a_terminal_submit_draws_a_bar(project: Project, tmp_path: Path) -> None:
+def test_in_a_terminal_submit_draws_a_bar(dev: Project, tmp_path: Path) -> None:
     screen, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "listener", "submit", "a calm portrait", "--watch"],
         cwd=tmp_path,
-        env=dev_environment(project.state_home) | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        env=dev_environment(dev.state_home) | {"PYTHONPATH": str(ROOT), "TERM": "xterm"},
         stdin=subprocess.DEVNULL,
         stdout=terminal,
         stderr=terminal,

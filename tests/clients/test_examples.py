@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.node import NODE, ROOT
-from tests.support.project import Project
+from tests.support.target import Target
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.mark.parametrize(("program", "script"), [(sys.executable, "portrait.py"), (str(NODE), "portrait.mjs")])
-def test_an_example_ends_with_a_picture(project: Project, tmp_path: Path, program: str, script: str) -> None:
+def test_an_example_ends_with_a_picture(project: Target, tmp_path: Path, program: str, script: str) -> None:
     done = subprocess.run(
         [program, str(ROOT / "examples" / script), "a calm portrait"],
         cwd=tmp_path,

@@ -14,7 +14,7 @@ FOR_A_SCREENSHOT = {"LISTENER_HEADSHOT_STEPS": "200"}
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     settings = FOR_A_SCREENSHOT if os.environ.get("PAGE_SCREENSHOT") else {}
     with running_dev(tmp_path_factory.mktemp("project"), **settings) as running:
         yield running

@@ -74,10 +74,10 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 
 @pytest.fixture
-async def page(context: BrowserContext, project: Project) -> Page:
+async def page(context: BrowserContext, dev: Project) -> Page:
     """The page, ready for a prompt."""
     opened = await context.new_page()
-    await opened.goto(project.page_url)
+    await opened.goto(dev.page_url)
     await expect(opened.get_by_role("button", name="Generate")).to_be_enabled()
     return opened
 
@@ -88,9 +88,9 @@ async def ask_for(page: Page, prompt: str) -> None:
 
 
 @contextmanager
-def stopped_worker(project: Project) -> Iterator[None]:
+def stopped_worker(dev: Project) -> Iterator[None]:
     """While it lasts no worker claims anything."""
-    family = psutil.Process(project.process.pid).children(recursive=True)
+    family = psutil.Process(dev.process.pid).children(recursive=True)
     workers = [process for process in family if process.cmdline()[-3:] == ["-m", "listener", "run"]]
     assert len(workers) == 1
     workers[0].send_signal(signal.SIGSTOP)
@@ -100,7 +100,7 @@ def stopped_worker(project: Project) -> Iterator[None]:
         workers[0].send_signal(signal.SIGCONT)
 
 
-async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page, project: Project) -> None:
+async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page, dev: Project) -> None:
     await ask_for(page, "studio headshot of a violinist, soft window light")
     card = page.locator(".card")
     await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
@@ -114,30 +114,30 @@ async def test_a_visitor_watches_a_prompt_become_a_picture(page: Page, project: 
     await expect(card.get_by_role("button", name="Cancel")).to_be_hidden()
     await expect(page.locator("#embedded")).to_be_visible()
     if target := os.environ.get("PAGE_SCREENSHOT"):
-        await _keep_screenshot(page, project, Path(target))
+        await _keep_screenshot(page, dev, Path(target))
 
 
-async def _keep_screenshot(page: Page, project: Project, target: Path) -> None:
+async def _keep_screenshot(page: Page, dev: Project, target: Path) -> None:
     """Two finished sessions and one that is held in the middle."""
     await ask_for(page, "a lighthouse keeper at dawn, 85 mm")
     await expect(page.locator(".picture:visible")).to_have_count(2, timeout=PICTURE_WITHIN_MS)
     await ask_for(page, "a potter in her workshop, warm light")
     await expect(page.locator("progress:visible")).to_have_attribute("value", re.compile("[2-9][0-9]"))
-    with stopped_worker(project):
+    with stopped_worker(dev):
         await expect(page.locator("#connection")).to_have_text("live")
         await page.screenshot(path=target, full_page=True)
 
 
-async def test_the_page_says_when_changes_come_live(page: Page, project: Project) -> None:
-    with stopped_worker(project):
+async def test_the_page_says_when_changes_come_live(page: Page, dev: Project) -> None:
+    with stopped_worker(dev):
         await ask_for(page, "waiting")
         await expect(page.locator("#connection")).to_have_text("live")
         await page.get_by_role("button", name="Cancel").click()
         await expect(page.locator("#connection")).to_have_text("idle")
 
 
-async def test_a_queued_session_can_be_cancelled_and_costs_nothing(page: Page, project: Project) -> None:
-    with stopped_worker(project):
+async def test_a_queued_session_can_be_cancelled_and_costs_nothing(page: Page, dev: Project) -> None:
+    with stopped_worker(dev):
         await ask_for(page, "not wanted after all")
         card = page.locator(".card")
         await expect(card).to_have_attribute("data-status", "queued")
@@ -155,13 +155,13 @@ async def test_after_a_reload_the_visitor_sees_the_same_sessions(page: Page) -> 
     await expect(page.locator(".picture")).to_be_visible()
 
 
-async def test_another_visitor_sees_none_of_them(page: Page, browser: Browser, project: Project) -> None:
-    with stopped_worker(project):
+async def test_another_visitor_sees_none_of_them(page: Page, browser: Browser, dev: Project) -> None:
+    with stopped_worker(dev):
         await ask_for(page, "private")
         await expect(page.locator(".card")).to_have_count(1)
         async with await browser.new_context() as other:
             seen = await other.new_page()
-            await seen.goto(project.page_url)
+            await seen.goto(dev.page_url)
             await expect(seen.get_by_text("Nothing yet.")).to_be_visible()
             await expect(seen.locator(".card")).to_have_count(0)
         await page.get_by_role("button", name="Cancel").click()
@@ -177,13 +177,13 @@ async def test_a_session_that_fails_says_why_and_gives_the_credit_back(page: Pag
     await expect(page.locator("#credits")).to_have_text("10")
 
 
-async def test_without_credits_the_page_says_so(browser: Browser, project: Project) -> None:
-    connection = await asyncpg.connect(project.db_url)
+async def test_without_credits_the_page_says_so(browser: Browser, dev: Project) -> None:
+    connection = await asyncpg.connect(dev.db_url)
     try:
         await connection.execute("update listener.plans set welcome_credits = 0 where plan = 'free'")
         async with await browser.new_context() as context:
             page = await context.new_page()
-            await page.goto(project.page_url)
+            await page.goto(dev.page_url)
             await expect(page.get_by_role("button", name="Generate")).to_be_enabled()
             await ask_for(page, "unpayable")
             await expect(page.get_by_role("alert")).to_have_text(
@@ -195,8 +195,8 @@ async def test_without_credits_the_page_says_so(browser: Browser, project: Proje
         await connection.close()
 
 
-async def test_the_prompt_can_be_sent_by_keyboard_alone(page: Page, project: Project) -> None:
-    with stopped_worker(project):
+async def test_the_prompt_can_be_sent_by_keyboard_alone(page: Page, dev: Project) -> None:
+    with stopped_worker(dev):
         await page.keyboard.press("Tab")
         await expect(page.get_by_label("What should the picture show?")).to_be_focused()
         await page.keyboard.type("typed")

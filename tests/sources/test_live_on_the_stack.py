@@ -18,19 +18,20 @@ from listener.sources.live import RealtimeSource
 from listener.telemetry import log
 from tests.sources.test_live import Woken
 from tests.support.app import insert, signed_in
+from tests.support.target import Target
 
 
-async def test_an_insert_of_an_app_wakes_and_the_heartbeat_comes_back(stack: Stack) -> None:
+async def test_an_insert_of_an_app_wakes_and_the_heartbeat_comes_back(project: Target) -> None:
     worker = uuid4()
-    project = Project(stack.url, stack.keys.service_role_key, worker)
-    source, woken = RealtimeSource(project, SystemClock(), log.get("test"), Bounds(canary_s=3.0)), Woken()
-    async with open_clients(stack.url, stack.keys.service_role_key, 1) as clients, asyncio.TaskGroup() as group:
+    heard = Project(project.url, project.service_role_key, worker)
+    source, woken = RealtimeSource(heard, SystemClock(), log.get("test"), Bounds(canary_s=3.0)), Woken()
+    async with open_clients(project.url, project.service_role_key, 1) as clients, asyncio.TaskGroup() as group:
         store = RpcSessionStore(clients.calls, worker)
         registered = await store.register(Registration(worker, "test", ("headshot",), 1, "0", 30))
         task = group.create_task(source.run(woken))
         source.watch(registered.tables)
         await woken.count("realtime_joined")
-        client = await signed_in(stack)
+        client = await signed_in(project)
         await insert(client)
         await woken.count("realtime")
         assert source._epoch is not None
@@ -63,12 +64,12 @@ async def test_a_muted_realtime_is_noticed_by_its_canary(stack: Stack, connectio
         task.cancel()
 
 
-async def test_the_anon_key_cannot_hear_the_canary(stack: Stack) -> None:
-    project = Project(stack.url, stack.keys.anon_key, uuid4())
-    source, woken = RealtimeSource(project, SystemClock(), log.get("test"), Bounds(canary_s=0.3, live_s=3)), Woken()
-    async with open_clients(stack.url, stack.keys.service_role_key, 1) as clients, asyncio.TaskGroup() as group:
-        store = RpcSessionStore(clients.calls, project.worker)
-        registered = await store.register(Registration(project.worker, "test", ("headshot",), 1, "0", 30))
+async def test_the_anon_key_cannot_hear_the_canary(project: Target) -> None:
+    heard = Project(project.url, project.anon_key, uuid4())
+    source, woken = RealtimeSource(heard, SystemClock(), log.get("test"), Bounds(canary_s=0.3, live_s=3)), Woken()
+    async with open_clients(project.url, project.service_role_key, 1) as clients, asyncio.TaskGroup() as group:
+        store = RpcSessionStore(clients.calls, heard.worker)
+        registered = await store.register(Registration(heard.worker, "test", ("headshot",), 1, "0", 30))
         task = group.create_task(source.run(woken))
         source.watch(registered.tables)
         with pytest.raises(TimeoutError):

@@ -77,7 +77,7 @@ async def declared_url(cluster: Cluster) -> AsyncIterator[str]:
     admin = await asyncpg.connect(cluster.dsn())
     await admin.execute("create database declared")
     await prepare_database(cluster.dsn("declared"), migrate=False)
-    declared = await asyncpg.connect(cluster.dsn("declared"))
+    declared = await asyncpg.connect(cluster.project_dsn("declared"))
     await declared.execute(runpy.run_path(str(ROOT / "sql" / "migration.py"))["declared_sql"]())
     await declared.close()
     yield cluster.dsn("declared")

@@ -9,18 +9,19 @@ from typing import Any
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
-from devstack.stack import Stack
+from tests.support.target import Place, target_of
 
 TERMINAL = {"completed", "failed", "cancelled"}
 TABLE = "headshot_sessions"
 
 
-async def signed_in(stack: Stack) -> AsyncClient:
+async def signed_in(place: Place) -> AsyncClient:
     """A client of a new anonymous user."""
+    project = target_of(place)
     # Its own HTTP client warns of its own arguments; one without kept connections leaves no open socket to a test.
     http = httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
     options = AsyncClientOptions(httpx_client=http, auto_refresh_token=False)
-    client = await acreate_client(stack.url, stack.keys.anon_key, options)
+    client = await acreate_client(project.url, project.anon_key, options)
     await client.auth.sign_in_anonymously()
     return client
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.stack import Stack
+from tests.support.target import Place
 from tests.support.worker import ROOT, worker_environment
 
 
@@ -21,10 +21,10 @@ class Ended:
 
 
 async def listener(
-    *arguments: str, stack: Stack | None = None, folder: Path = ROOT, within_s: float = 60.0, **settings: str
+    *arguments: str, place: Place | None = None, folder: Path = ROOT, within_s: float = 60.0, **settings: str
 ) -> Ended:
-    """Run a command; with a stack, as a worker of it would be configured."""
-    environment = worker_environment(stack, **settings) if stack else settings
+    """Run a command; with a project, as a worker of it would be configured."""
+    environment = worker_environment(place, **settings) if place else settings
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -6,13 +6,15 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from devstack.stack import Stack
+from tests.support.target import Place, target_of
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 60.0
@@ -67,12 +69,13 @@ class Worker:
             self._changed.notify_all()
 
 
-def worker_environment(stack: Stack, **settings: str) -> dict[str, str]:
-    """The environment of a worker of this stack with the embedded weights."""
+def worker_environment(place: Place, **settings: str) -> dict[str, str]:
+    """The environment of a worker of this project with the embedded weights."""
+    project = target_of(place)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LISTENER_", "SUPABASE_"))}
     return kept | {
-        "SUPABASE_URL": stack.url,
-        "SUPABASE_SERVICE_ROLE_KEY": stack.keys.service_role_key,
+        "SUPABASE_URL": project.url,
+        "SUPABASE_SERVICE_ROLE_KEY": project.service_role_key,
         "LISTENER_HEADSHOT_MODEL": "embedded",
         "LISTENER_HEADSHOT_WIDTH": "128",
         "LISTENER_HEADSHOT_HEIGHT": "128",
@@ -84,7 +87,7 @@ def worker_environment(stack: Stack, **settings: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running_worker(stack: Stack, waits_until: str = "worker_ready", **settings: str) -> AsyncIterator[Worker]:
+async def running_worker(place: Place, waits_until: str = "worker_ready", **settings: str) -> AsyncIterator[Worker]:
     """Start a worker, wait for a line of its log (by default until it can claim), end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -92,7 +95,7 @@ async def running_worker(stack: Stack, waits_until: str = "worker_ready", **sett
         "listener",
         "run",
         cwd=ROOT,
-        env=worker_environment(stack, **settings),
+        env=worker_environment(place, **settings),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         limit=2**20,
@@ -110,3 +113,35 @@ async def running_worker(stack: Stack, waits_until: str = "worker_ready", **sett
         except TimeoutError:
             worker.send(signal.SIGKILL)
             await reading
+
+
+@contextmanager
+def worker_in_the_background(place: Place, folder: Path) -> Iterator[None]:
+    """A worker that outlives one test: its log goes to a file, it is ended by SIGTERM."""
+    log = folder / "worker.log"
+    with subprocess.Popen(
+        [sys.executable, "-m", "listener", "run"],
+        cwd=ROOT,
+        env=worker_environment(place),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        is_ready = threading.Event()
+        reading = threading.Thread(target=_keep, args=(process.stderr, log, is_ready))
+        reading.start()
+        try:
+            assert is_ready.wait(READY_WITHIN_S), f"the worker did not get ready: {log.read_text()[-2000:]}"
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            reading.join()
+
+
+def _keep(lines: IO[bytes], log: Path, is_ready: threading.Event) -> None:
+    with log.open("wb") as kept:
+        for line in lines:
+            kept.write(line)
+            kept.flush()
+            if b'"worker_ready"' in line:
+                is_ready.set()

@@ -3,9 +3,10 @@ create schema if not exists extensions;
 create schema if not exists auth authorization supabase_auth_admin;
 create schema if not exists storage authorization supabase_storage_admin;
 create schema if not exists realtime authorization supabase_realtime_admin;
-create schema if not exists supabase_migrations;
+create schema if not exists supabase_migrations authorization postgres;
 
-grant usage on schema public, extensions, auth, storage, realtime to anon, authenticated, service_role;
+grant usage on schema public, extensions, auth, storage, realtime to anon, authenticated, service_role, postgres;
+grant all on schema public, extensions to postgres;
 revoke create on schema public from public;
 
 create table if not exists supabase_migrations.schema_migrations (
@@ -13,11 +14,13 @@ create table if not exists supabase_migrations.schema_migrations (
   statements text[],
   name text
 );
+alter table supabase_migrations.schema_migrations owner to postgres;
 
 do $$
 begin
   if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
     create publication supabase_realtime;
+    alter publication supabase_realtime owner to postgres;
   end if;
 end
 $$;

@@ -84,3 +84,62 @@ for each statement execute function storage.protect_delete();
 create or replace trigger protect_objects_delete
 before delete on storage.objects
 for each statement execute function storage.protect_delete();
+
+create or replace function storage.update_updated_at_column()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.updated_at := now();
+  return new;
+end
+$$;
+
+create or replace trigger update_objects_updated_at
+before update on storage.objects
+for each row execute function storage.update_updated_at_column();
+
+create or replace function storage.enforce_bucket_name_length()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if length(new.name) > 100 then
+    raise exception 'bucket name "%" is too long (% characters). Max is 100.', new.name, length(new.name);
+  end if;
+  return new;
+end
+$$;
+
+create or replace trigger enforce_bucket_name_length_trigger
+before insert or update of name on storage.buckets
+for each row execute function storage.enforce_bucket_name_length();
+
+-- What the request does, such as object.list: a policy may allow one thing and not another. Null outside of the Storage API.
+create or replace function storage.operation()
+returns text
+language sql stable
+as $$
+  select nullif(current_setting('storage.operation', true), '')
+$$;
+
+create or replace function storage.allow_any_operation(expected_operations text[])
+returns boolean
+language sql stable
+as $$
+  select coalesce(
+    regexp_replace(storage.operation(), '^storage\.', '') = any (
+      select regexp_replace(expected, '^storage\.', '') from unnest(expected_operations) as expected
+    ),
+    false
+  )
+$$;
+
+create or replace function storage.allow_only_operation(expected_operation text)
+returns boolean
+language sql stable
+as $$
+  select storage.allow_any_operation(array[expected_operation])
+$$;

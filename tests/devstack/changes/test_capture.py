@@ -35,9 +35,9 @@ class Receiver:
 @asynccontextmanager
 async def capturing(database_url: str) -> AsyncIterator[tuple[Capture, Receiver]]:
     receiver = Receiver()
-    capture = Capture(database_url, receiver.deliver)
+    capture = Capture(database_url)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        group.create_task(capture.run())
+        group.create_task(capture.run(receiver.deliver))
         await capture.caught_up()
         yield capture, receiver
         capture.stop()

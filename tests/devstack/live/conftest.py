@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from devstack.faults import Faults
+from devstack.live.limits import Limits
 from devstack.live.server import RealtimeServer
 from devstack.tokens import ProjectKeys
 
@@ -146,14 +148,23 @@ async def tables(connection: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Conn
     return connection
 
 
-@pytest.fixture
-async def live(tables: Any, database_url: str) -> AsyncIterator[Live]:
+@asynccontextmanager
+async def running(
+    database_url: str, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Live]:
     """A Realtime server with no delay before subscriptions."""
     keys, faults = ProjectKeys.generate(), Faults(subscribe_delay_s=0)
-    server = RealtimeServer(database_url, keys, faults)
+    server = RealtimeServer(database_url, keys, faults, limits, clock)
     await server.start()
     async with serving(server) as url:
         yield Live(server, keys, faults, url)
+
+
+@pytest.fixture
+async def live(tables: Any, database_url: str) -> AsyncIterator[Live]:
+    """A Realtime server on the test's database."""
+    async with running(database_url) as found:
+        yield found
 
 
 @pytest.fixture

@@ -223,13 +223,6 @@ async def test_a_join_with_no_token_or_a_new_style_key_uses_the_sockets_key(live
         assert {(await client.next())[3] for _ in range(3)} == {"postgres_changes"}
 
 
-async def test_private_channels_and_replay_are_refused_because_no_policy_is_asked(live: Live) -> None:
-    reason = "Unauthorized: You do not have permissions to read from this Channel topic: e8"
-    async with live.client() as client:
-        assert (await client.join("e8", private=True))["response"] == {"reason": reason}
-        assert (await client.join("e8", broadcast={"replay": {"since": 1}}))["response"] == {"reason": reason}
-
-
 async def test_a_connection_has_at_most_a_hundred_channels(live: Live) -> None:
     async with live.client() as client:
         for number in range(100):
@@ -254,3 +247,13 @@ async def test_a_key_of_another_project_opens_nothing(live: Live) -> None:
     token = ProjectKeys.generate().service_role_key
     async with aiohttp.ClientSession() as session, session.get(live.url, params={"apikey": token}) as answer:
         assert answer.status == 401
+
+
+async def test_a_second_join_that_is_refused_ends_the_first_one_all_the_same(live: Live) -> None:
+    async with live.client("2.0.0") as client:
+        await client.subscribe("dup", ROWS)
+        refused = await client.join("dup", ROWS, token="abc")
+        assert refused["status"] == "error"
+        assert await client.next() == ["1", "1", "realtime:dup", "phx_close", {}]
+        await client.push("realtime:dup", "broadcast", {"event": "x"})
+        assert (await client.until("phx_reply"))["response"] == {"reason": "unmatched topic"}

@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import json
 from typing import Any
+from unittest.mock import ANY
 
 import aiohttp
 import asyncpg
-import pytest
 
-from devstack.live import connection as live_connection
+from devstack.live.limits import Limits
 from devstack.live.server import RealtimeServer
-from tests.devstack.live.conftest import Client, Live, serving
+from tests.devstack.live.conftest import Client, Live, running, serving
 
 ROWS = {"event": "*", "schema": "public", "table": "rows"}
 HELLO = {"type": "broadcast", "event": "hello", "payload": {"x": "é"}}
@@ -61,11 +61,39 @@ async def test_bytes_that_claim_to_be_json_are_not_passed_on(live: Live) -> None
         assert await one.silent()
 
 
-async def test_presence_is_empty_and_tracking_is_refused(live: Live) -> None:
+async def test_who_is_present_is_told_to_all_and_who_leaves_too(live: Live) -> None:
+    async with live.client() as one, live.client("2.0.0") as two:
+        await one.join("p", presence={"enabled": True, "key": "k1"})
+        assert await one.until("presence_state") == {}
+        await two.join("p", presence={"enabled": True, "key": "k2"})
+        assert await two.until("presence_state") == {}
+        await one.push("realtime:p", "presence", {"type": "presence", "event": "track", "payload": {"who": "a"}})
+        assert (await one.until("phx_reply"))["status"] == "ok"
+        assert await one.until("presence_diff") == await two.until("presence_diff")
+        told = two.frames[-1][4]
+        assert told == {"joins": {"k1": {"metas": [{"phx_ref": ANY, "who": "a"}]}}, "leaves": {}}
+        await one.push("realtime:p", "presence", {"type": "presence", "event": "TRACK", "payload": {"who": "b"}})
+        again = await two.until("presence_diff")
+        assert again["leaves"] == told["joins"]
+        assert again["joins"]["k1"]["metas"][0] == {
+            "phx_ref": ANY,
+            "phx_ref_prev": told["joins"]["k1"]["metas"][0]["phx_ref"],
+            "who": "b",
+        }
+        async with live.client() as late:
+            await late.join("p", presence={"enabled": True, "key": "k3"})
+            assert await late.until("presence_state") == again["joins"]
+        await one.push("realtime:p", "phx_leave", {})
+        assert await two.until("presence_diff") == {"joins": {}, "leaves": again["joins"]}
+
+
+async def test_what_is_no_tracking_is_refused(live: Live) -> None:
     async with live.client() as client:
         await client.join("p", presence={"enabled": True, "key": "k"})
-        assert await client.until("presence_state") == {}
-        await client.push("realtime:p", "presence", {"type": "presence", "event": "track"})
+        await client.push("realtime:p", "presence", {"type": "presence", "event": "track", "payload": "x"})
+        refused = {"status": "error", "response": {"reason": "Presence track payload must be a map"}}
+        assert await client.until("phx_reply") == refused
+        await client.push("realtime:p", "presence", {"type": "presence", "event": "dance"})
         assert (await client.until("phx_reply"))["status"] == "error"
 
 
@@ -75,9 +103,12 @@ async def closed(client: Client) -> int | None:
     return client.socket.close_code
 
 
-async def test_a_silent_socket_is_closed_and_one_that_pings_is_not(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_connection, "IDLE_S", 0.4)
-    async with live.client() as idle, live.client() as pinging:
+async def test_a_silent_socket_is_closed_and_one_that_pings_is_not(tables: Any, database_url: str) -> None:
+    async with (
+        running(database_url, Limits(idle_s=0.4)) as live,
+        live.client() as idle,
+        live.client() as pinging,
+    ):
         while not idle.socket.closed:
             await pinging.socket.ping()
             try:

@@ -19,6 +19,7 @@ import pytest
 
 from devstack.postgres.binaries import PostgresUnavailableError, find_binaries
 from devstack.postgres.cluster import start_cluster
+from devstack.postgres.server import _prune
 
 DEADLINE_S = 20.0
 REPOSITORY = Path(__file__).parents[3]
@@ -27,6 +28,7 @@ PARENT = """
 import json, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts the tests in the background leaves it ignored
 from devstack.postgres.cluster import start_cluster
+from devstack.postgres.server import _prune
 cluster = start_cluster()
 postgres = (cluster.folder / "data" / "postmaster.pid").read_text().split()[0]
 print(json.dumps({"folder": str(cluster.folder), "dsn": cluster.dsn(), "postgres": int(postgres)}), flush=True)
@@ -120,7 +122,48 @@ def test_a_killed_parent_leaves_no_process_and_no_folder() -> None:
         parent.kill()
         _until(lambda: not folder.exists())
         _until(lambda: not _is_alive(postgres))
-        assert _keeper_of(str(folder)) == []
+        _until(lambda: _keeper_of(str(folder)) == [])
+
+
+def test_a_killed_keeper_leaves_no_process_and_no_folder() -> None:
+    with start_cluster() as cluster:
+        postgres = int((cluster.folder / "data" / "postmaster.pid").read_text().split()[0])
+        cluster._keeper.kill()
+        _until(lambda: not cluster.folder.exists())
+        _until(lambda: not _is_alive(postgres))
+        _until(lambda: _keeper_of(str(cluster.folder)) == [])
+
+
+async def test_a_restart_is_a_crash_that_keeps_what_was_committed(tmp_path: Path) -> None:
+    with start_cluster() as cluster:
+        connection = await asyncpg.connect(cluster.dsn())
+        await connection.execute("create table kept (n int); create unlogged table emptied (n int)")
+        await connection.execute("insert into kept values (1); insert into emptied values (1)")
+        before = await connection.fetchval("select pg_postmaster_start_time()")
+        await asyncio.to_thread(cluster.restart)
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            await connection.execute("select 1")
+        await connection.close(timeout=1)
+        connection = await asyncpg.connect(cluster.dsn())
+        row = await connection.fetchrow(
+            "select pg_postmaster_start_time() > $1, (select count(*) from kept), (select count(*) from emptied)",
+            before,
+        )
+        await connection.close()
+        assert row is not None
+        assert tuple(row) == (True, 1, 0)
+        assert "database system was not properly shut down" in (cluster.folder / "postgres.log").read_text()
+
+
+def test_the_cache_keeps_the_clusters_that_were_used_last(tmp_path: Path) -> None:
+    for age in range(6):
+        entry = tmp_path / f"{age:016x}"
+        entry.mkdir()
+        (entry / "PG_VERSION").write_text("18")
+        os.utime(entry, (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "somebody-elses").mkdir()
+    _prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{age:016x}" for age in range(3)] + ["somebody-elses"]
 
 
 def test_an_interrupt_of_the_whole_terminal_does_not_tear_postgres_from_under_its_parent() -> None:

@@ -46,7 +46,7 @@ async def test_the_authenticator_logs_in_and_has_no_rights_of_its_own(
 
 async def test_nobody_gets_in_without_the_password(database_url: str) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(database_url.replace("postgres:", "postgres:x", 1))
+        await asyncpg.connect(database_url.replace("admin:", "admin:x", 1))
 
 
 async def test_a_new_table_in_public_is_granted_to_nobody(connection: Connection) -> None:

@@ -16,5 +16,6 @@ from tests.devstack.rest.raw import Rest
 @pytest.fixture
 async def rest(stack: Stack, connection: asyncpg.Connection) -> AsyncIterator[Rest]:
     await connection.execute(Path(__file__).with_name("schema.sql").read_text())
-    async with httpx.AsyncClient(base_url=f"{stack.url}/rest/v1") as client:
+    key = {"apikey": stack.keys.anon_key}
+    async with httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=key) as client:
         yield Rest(client, stack)

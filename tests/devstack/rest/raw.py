@@ -35,3 +35,9 @@ class Rest:
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
         return await self.client.request(method, path, content=content, headers=sent)
+
+
+async def seed(rest: Rest, count: int = 4) -> None:
+    """Sessions of the other user with priorities 0, 1, .. and workers w0, w1, .."""
+    rows = [{"user_id": OTHER, "priority": number, "worker": f"w{number}"} for number in range(count)]
+    assert (await rest("POST", "/sessions", rows)).status_code == 201

@@ -90,7 +90,6 @@ STATUSES = {
     "53300": 503,
     "28000": 403,
     "2201X": 400,
-    "40001": 500,
 }
 
 
@@ -127,6 +126,17 @@ async def test_sql_may_set_status_and_headers_of_success(rest: Rest) -> None:
     assert (answer.status_code, answer.text, answer.headers["X-Made"]) == (202, '"body"', "here")
     answer = await rest("POST", "/rpc/f_status", {"s": "zzz"})
     assert (answer.status_code, answer.json()["code"]) == (500, "PGRST112")
+
+
+async def test_sql_may_set_one_header_several_times_and_replace_one_of_the_server(rest: Rest, connection: Any) -> None:
+    made = '[{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"},{"content-type":"text/x-made"}]'
+    await connection.execute(
+        "create function public.f_cookies() returns text language plpgsql as $$ begin"
+        f" perform set_config('response.headers', '{made}', true); return 'x'; end $$"
+    )
+    answer = await rest("POST", "/rpc/f_cookies", {})
+    assert answer.headers.get_list("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.headers.get_list("Content-Type") == ["text/x-made"]
 
 
 async def test_a_get_and_a_stable_function_cannot_write(rest: Rest) -> None:
@@ -167,7 +177,7 @@ async def test_sql_sees_who_called_and_how(rest: Rest) -> None:
 async def test_nothing_of_one_caller_is_left_for_the_next(rest: Rest) -> None:
     await rest("POST", "/rpc/f_who", {}, role="authenticated")
     who = (await rest("POST", "/rpc/f_who", {}, role=None)).json()
-    assert (who["user"], who["claims"], who["timeout"]) == ("anon", {"role": "anon"}, "3s")
+    assert (who["user"], who["claims"].get("sub"), who["timeout"]) == ("anon", None, "3s")
 
 
 async def test_a_slow_call_of_anon_ends_at_its_timeout(rest: Rest) -> None:

@@ -6,19 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.devstack.rest.raw import OTHER, USER, Rest
+from tests.devstack.rest.raw import OTHER, USER, Rest, seed
 
 OBJECT = "application/vnd.pgrst.object+json"
 CACHED = "in the schema cache"
 FULL = "return=representation"
-
-
-async def _seed(rest: Rest, count: int = 4) -> list[dict[str, Any]]:
-    rows = [{"user_id": OTHER, "priority": number, "worker": f"w{number}"} for number in range(count)]
-    answer = await rest("POST", "/sessions", rows, Prefer=FULL)
-    assert answer.status_code == 201
-    seeded: list[dict[str, Any]] = answer.json()
-    return seeded
 
 
 async def test_an_insert_answers_as_it_was_asked_to(rest: Rest) -> None:
@@ -97,7 +89,7 @@ async def test_a_refused_insert_says_why(rest: Rest) -> None:
 
 
 async def test_an_update_tells_how_many_it_hit(rest: Rest) -> None:
-    await _seed(rest)
+    await seed(rest)
     answer = await rest("PATCH", "/sessions?worker=eq.w1&select=worker,progress", {"progress": 50}, Prefer=FULL)
     assert (answer.status_code, answer.text) == (200, '[{"worker":"w1","progress":50.00}]')
     answer = await rest("PATCH", "/sessions?worker=eq.w1", {"progress": 51})
@@ -111,7 +103,7 @@ async def test_an_update_tells_how_many_it_hit(rest: Rest) -> None:
 
 
 async def test_an_update_that_hits_too_much_changes_nothing(rest: Rest) -> None:
-    await _seed(rest)
+    await seed(rest)
     answer = await rest(
         "PATCH", f"/sessions?user_id=eq.{OTHER}", {"progress": 1}, Prefer="handling=strict,max-affected=1"
     )
@@ -128,58 +120,8 @@ async def test_a_delete_answers_with_what_it_deleted(rest: Rest) -> None:
     assert (answer.status_code, answer.text) == (204, "")
 
 
-FILTERS = {
-    "priority=eq.2": [2],
-    "priority=neq.2": [0, 1, 3],
-    "priority=lt.1": [0],
-    "priority=lte.1": [0, 1],
-    "priority=gt.2": [3],
-    "priority=gte.2": [2, 3],
-    "priority=not.eq.2": [0, 1, 3],
-    "worker=like.w*": [0, 1, 2, 3],
-    "worker=like.*1": [1],
-    "worker=ilike.W2": [2],
-    "worker=like(any).{*1,*3}": [1, 3],
-    "worker=match.^w[12]$": [1, 2],
-    "worker=in.(w1,w3)": [1, 3],
-    'worker=in.("w1","a,b","c\\"d","(e)")': [1],
-    "worker=not.in.(w1,w3)": [0, 2],
-    "worker=in.()": [],
-    "lease_until=is.null": [0, 1, 2, 3],
-    "lease_until=not.is.null": [],
-    "status=eq.queued": [0, 1, 2, 3],
-    "status=in.(failed,completed)": [],
-    "created_at=lt.2020-01-01T00:00:00Z": [],
-    "or=(priority.eq.0,worker.eq.w3)": [0, 3],
-    "or=(priority.eq.0,and(priority.gt.1,worker.neq.w3))": [0, 2],
-    "and=(priority.gte.1,not.or(worker.eq.w1,worker.in.(w2,w9)))": [3],
-    "not.or=(priority.eq.0,priority.eq.1)": [2, 3],
-    "priority=gte.1&worker=neq.w2": [1, 3],
-    "tags=cs.{}": [0, 1, 2, 3],
-    "tags=ov.{a}": [],
-    "params->>none=is.null": [0, 1, 2, 3],
-    "worker=isdistinct.w1": [0, 2, 3],
-}
-
-
-async def test_each_filter_finds_what_it_says(rest: Rest) -> None:
-    await _seed(rest)
-    found: dict[str, list[int]] = {}
-    for query in FILTERS:
-        answer = await rest("GET", f"/sessions?select=priority&order=priority&{query}")
-        assert answer.status_code == 200, (query, answer.text)
-        found[query] = [row["priority"] for row in answer.json()]
-    assert found == FILTERS
-
-
-async def test_select_renames_casts_and_reaches_into_json(rest: Rest) -> None:
-    await rest("POST", "/sessions", {"params": {"a": {"b": [1, 2]}, "prompt": "x"}, "priority": 7})
-    query = "select=n:priority::text,params->>prompt,deep:params->a->b->0&params->a->b=eq.[1,2]&params->>prompt=eq.x"
-    assert (await rest("GET", f"/sessions?{query}")).text == '[{"n":"7","prompt":"x","deep":1}]'
-
-
 async def test_rows_are_counted_and_paged_as_recorded(rest: Rest) -> None:
-    await _seed(rest)
+    await seed(rest)
     exact = {"Prefer": "count=exact"}
     answer = await rest("GET", "/sessions?select=priority&order=priority.desc&limit=2&offset=1", **exact)
     assert (answer.status_code, answer.headers["Content-Range"]) == (206, "1-2/4")
@@ -203,8 +145,9 @@ REFUSED_READS: list[tuple[str, int, str, str | None]] = [
     ("id=foo.1", 400, "PGRST100", '"failed to parse filter (foo.1)" (line 1, column 1)'),
     ("id=eq.zzz", 400, "22P02", 'invalid input syntax for type uuid: "zzz"'),
     ("created_at=gt.2020-01-01T00:00:00+00:00", 400, "22007", None),
-    ("select=id,parents(name)", 400, "PGRST200", None),
+    ("select=id,secret(a)", 400, "PGRST200", None),
     ("select=priority.sum()", 400, "PGRST123", "Use of aggregate functions is not allowed"),
+    ("select=worker,n:count()", 400, "PGRST123", "Use of aggregate functions is not allowed"),
     ("or=(priority.eq.1", 400, "PGRST100", None),
     ("order=id.sideways", 400, "PGRST100", None),
 ]
@@ -247,8 +190,8 @@ async def test_a_column_made_a_moment_ago_can_be_written(rest: Rest, connection:
 
 
 async def test_accept_and_profile_are_checked(rest: Rest) -> None:
-    answer = await rest("GET", "/parents", Accept="text/csv")
-    assert (answer.status_code, answer.json()["message"]) == (406, "None of these media types are available: text/csv")
+    answer = await rest("GET", "/parents", Accept="text/xml")
+    assert (answer.status_code, answer.json()["message"]) == (406, "None of these media types are available: text/xml")
     answer = await rest("GET", "/x", Accept_Profile="listener")
     assert (answer.status_code, answer.json()["code"]) == (406, "PGRST106")
     answer = await rest("GET", "/parents", Prefer="handling=strict,foo=bar")

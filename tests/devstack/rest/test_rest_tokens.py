@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from devstack.tokens import ProjectKeys
 from tests.devstack.rest.raw import OTHER, USER, Rest
 
 
@@ -28,6 +29,9 @@ async def test_a_token_is_refused_in_the_words_of_the_real_server(rest: Rest) ->
         (await _who(rest, {"role": "anon"}, algorithm="HS384"), "PGRST301", wrong_key),
         (await _who(rest, {"role": "anon"}, algorithm="none"), "PGRST301", "Wrong or unsupported encoding algorithm"),
     ]
+    for name in ("exp", "nbf", "iat"):
+        answer = await _who(rest, {"role": "anon", name: "soon"})
+        cases.append((answer, "PGRST303", f"The JWT '{name}' claim must be a number"))
     for token, text in (
         ("abc", "Expected 3 parts in JWT; got 1"),
         ("a.b.c", "JWT cryptographic operation failed"),
@@ -39,6 +43,16 @@ async def test_a_token_is_refused_in_the_words_of_the_real_server(rest: Rest) ->
         assert (answer.status_code, answer.json()["code"], answer.json()["message"]) == (401, code, message)
         challenge = f'Bearer error="invalid_token", error_description="{message}"'
         assert answer.headers["WWW-Authenticate"] == challenge
+
+
+async def test_a_users_token_is_good_by_the_key_of_sign_in_and_no_other(rest: Rest) -> None:
+    claims = {"role": "authenticated", "sub": USER}
+    token = rest.stack.keys.mint_for_user(claims, 60)
+    answer = await rest("POST", "/rpc/f_who", {}, role=None, Authorization=f"Bearer {token}")
+    assert (answer.json()["user"], answer.json()["claims"]["sub"]) == ("authenticated", USER)
+    stranger = ProjectKeys.generate().mint_for_user(claims, 60)
+    answer = await rest("POST", "/rpc/f_who", {}, role=None, Authorization=f"Bearer {stranger}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")
 
 
 async def test_clocks_may_differ_by_thirty_seconds(rest: Rest) -> None:
@@ -64,6 +78,18 @@ async def test_a_role_must_exist_and_be_granted(rest: Rest) -> None:
     assert (answer.status_code, answer.json()["message"]) == (401, 'role "nobody" does not exist')
     assert (await _who(rest, {"role": "postgres"})).status_code == 403
     assert (await _who(rest, {"role": 'x"; reset role; --'})).status_code == 401
+    assert (await _who(rest, {"role": 5})).json()["message"] == 'role "5" does not exist'
+
+
+async def test_an_opaque_key_stands_for_its_role(rest: Rest) -> None:
+    for key, role in ((rest.stack.keys.publishable_key, "anon"), (rest.stack.keys.secret_key, "service_role")):
+        answer = await rest.client.post("/rpc/f_who", json={}, headers={"apikey": key})
+        assert (answer.json()["user"], answer.json()["claims"]["role"]) == (role, role)
+        # The official clients send it in both headers.
+        both = {"apikey": key, "Authorization": f"Bearer {key}"}
+        assert (await rest.client.post("/rpc/f_who", json={}, headers=both)).json()["user"] == role
+        user = {"apikey": key, "Authorization": f"Bearer {rest.token('authenticated')}"}
+        assert (await rest.client.post("/rpc/f_who", json={}, headers=user)).json()["user"] == "authenticated"
 
 
 async def test_each_user_sees_and_makes_only_what_is_his(rest: Rest) -> None:
