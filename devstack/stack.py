@@ -81,7 +81,7 @@ async def open_stack(
         resources.push_async_callback(database.close)
         realtime = RealtimeServer(database_url, keys, faults)
         rest = RestServer(database, database_url, keys, realtime.kick)
-        auth = AuthServer(database_url, keys, realtime.kick)
+        auth = AuthServer(database_url, keys, faults, realtime.kick)
         storage = ObjectServer(database, keys, objects, realtime.kick)
         for service in (realtime, rest, auth):
             await service.start()

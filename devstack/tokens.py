@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 ALGORITHM = "HS256"
+USERS_ALGORITHM = "ES256"
 ISSUER = "listener-devstack"
 TEN_YEARS_S = 10 * 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKey:
+    """The key that sign-in signs users' tokens with; everybody may know its public half."""
+
+    id: str = field(default_factory=lambda: str(uuid4()))
+    private: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1()), repr=False
+    )
+
+    def public(self) -> dict[str, Any]:
+        """The public half as a JSON Web Key."""
+        key: dict[str, Any] = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        return {**key, "alg": USERS_ALGORITHM, "ext": True, "key_ops": ["verify"], "kid": self.id, "use": "sig"}
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectKeys:
-    """What `supabase start` would print: one secret, the two long-lived keys signed with it, and two opaque keys."""
+    """A project's secret, the two long-lived keys signed with it, two opaque keys, and the key of users' tokens.
+
+    As on a hosted project, a token is good when the secret signed it, or the signing key.
+    """
 
     jwt_secret: str
     anon_key: str
     service_role_key: str
     publishable_key: str
     secret_key: str
+    signing_key: SigningKey = field(default_factory=SigningKey)
 
     @classmethod
     def generate(cls) -> ProjectKeys:
@@ -46,15 +69,32 @@ class ProjectKeys:
         """Sign claims; `iat`, `exp` and `iss` are added."""
         return _sign(self.jwt_secret, claims, valid_s)
 
+    def mint_for_user(self, claims: dict[str, Any], valid_s: int) -> str:
+        """Sign claims as sign-in does; `iat` and `exp` are added."""
+        now = int(time.time())
+        told = {"iat": now, "exp": now + valid_s, **claims}
+        return jwt.encode(told, self.signing_key.private, USERS_ALGORITHM, headers={"kid": self.signing_key.id})
+
     def decode(self, token: str, leeway_s: int = 0) -> dict[str, Any]:
         """Check signature and times.
 
         Raises: jwt.PyJWTError; each service words it in its own way.
         """
+        key, algorithm = self.verifying(token)
         claims: dict[str, Any] = jwt.decode(
-            token, self.jwt_secret, algorithms=[ALGORITHM], leeway=leeway_s, options={"verify_aud": False}
+            token, key, algorithms=[algorithm], leeway=leeway_s, options={"verify_aud": False}
         )
         return claims
+
+    def verifying(self, token: str) -> tuple[Any, str]:
+        """The key and the algorithm that a token must have been signed with.
+
+        Raises: jwt.PyJWTError when it is no token.
+        """
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") == USERS_ALGORITHM and header.get("kid") == self.signing_key.id:
+            return self.signing_key.private.public_key(), USERS_ALGORITHM
+        return self.jwt_secret, ALGORITHM
 
 
 def _sign(secret: str, claims: dict[str, Any], valid_s: int) -> str:

@@ -31,3 +31,17 @@ class AuthError(Exception):
         else:
             body = {"code": self.status, "error_code": self.code, "msg": self.message, **self.more}
         return web.json_response(body, status=self.status, headers=headers)
+
+
+@dataclass
+class OAuthError(AuthError):
+    """One of the few that have OAuth's shape instead."""
+
+    def response(self, http: web.Request) -> web.Response:
+        """The same for every client."""
+        return web.json_response({"error": self.code, "error_description": self.message}, status=self.status)
+
+
+def wrong(message: str, code: str = "validation_failed") -> AuthError:
+    """A 400."""
+    return AuthError(400, code, message)

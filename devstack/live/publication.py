@@ -11,7 +11,7 @@ import logging
 
 import asyncpg
 
-from devstack.changes.capture import DATABASE_GONE, PUBLICATION
+from devstack.changes.capture import DATABASE_GONE, PUBLICATION, Connection
 from devstack.live.services import Services
 
 log = logging.getLogger(__name__)
@@ -21,22 +21,22 @@ TABLES = "select prrelid::bigint from pg_publication_rel r join pg_publication p
 Tables = frozenset[int]
 
 
-async def watch_publication(services: Services) -> None:
-    """Look until cancelled."""
-    known: Tables | None = None
+async def watch_publication(services: Services, known: Tables) -> None:
+    """Look until cancelled for other tables than the `known` ones."""
     while True:
+        await asyncio.sleep(services.limits.publication_check_s)
         try:
-            tables = await _published(services)
+            async with services.pool.acquire() as connection:
+                tables = await published(connection)
         except (asyncpg.PostgresError, *DATABASE_GONE) as error:
             log.warning("the publication cannot be read: %s", error)
-        else:
-            if known is not None and tables != known:
-                for channel in services.registry.forget_subscriptions():
-                    channel.resubscribe()
-            known = tables
-        await asyncio.sleep(services.limits.publication_check_s)
+            continue
+        if tables != known:
+            for channel in services.registry.forget_subscriptions():
+                channel.resubscribe()
+        known = tables
 
 
-async def _published(services: Services) -> Tables:
-    async with services.pool.acquire() as connection:
-        return frozenset(oid for (oid,) in await connection.fetch(TABLES, PUBLICATION))
+async def published(connection: Connection) -> Tables:
+    """The oids of the published tables."""
+    return frozenset(oid for (oid,) in await connection.fetch(TABLES, PUBLICATION))

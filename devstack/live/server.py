@@ -6,6 +6,8 @@ Knows the HTTP side (keys, versions, refusals); what is said on a socket is the 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -17,10 +19,10 @@ from devstack.changes.capture import Capture
 from devstack.faults import Faults
 from devstack.live.connection import Connection
 from devstack.live.dispatch import Dispatcher
-from devstack.live.frames import Serializer
+from devstack.live.frames import Serializer, compact
 from devstack.live.identity import TokenRefusedError, identify
 from devstack.live.limits import Limits, Rate
-from devstack.live.publication import watch_publication
+from devstack.live.publication import published, watch_publication
 from devstack.live.registry import Registry
 from devstack.live.serializer_v1 import SerializerV1
 from devstack.live.serializer_v2 import SerializerV2
@@ -42,9 +44,18 @@ class RealtimeServer:
     """Realtime over one database.
 
     The real server sleeps 2 s before it refuses a connection and 5 s before it refuses a join; this one does not.
+    `clock` is what rates are counted by.
     """
 
-    def __init__(self, database_url: str, keys: ProjectKeys, faults: Faults, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        keys: ProjectKeys,
+        faults: Faults,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._keys = keys
         self._faults = faults
         self._limits = limits or Limits()
@@ -70,7 +81,7 @@ class RealtimeServer:
         """
         pool = await self._resources.enter_async_context(
             asyncpg.create_pool(
-                self._database_url, min_size=1, max_size=MOST_DATABASE_CONNECTIONS, server_settings=SESSION
+                self._database_url, min_size=0, max_size=MOST_DATABASE_CONNECTIONS, server_settings=SESSION
             )
         )
         limits = self._limits
@@ -81,16 +92,17 @@ class RealtimeServer:
             self._keys,
             self._faults,
             limits,
-            Rate(limits.events_per_s, limits.window_s),
-            Rate(limits.joins_per_s, limits.window_s),
+            Rate(limits.events_per_s, limits.window_s, self._clock),
+            Rate(limits.joins_per_s, limits.window_s, self._clock),
             capture.caught_up,
         )
         async with pool.acquire() as connection:
             await keep_partitions(connection, datetime.now(UTC).date())
+            tables = await published(connection)
         group = await self._resources.enter_async_context(asyncio.TaskGroup())
         following = group.create_task(capture.run(Dispatcher(services).deliver))
         self._resources.push_async_callback(_end, capture, following)
-        for chore in (watch_publication(services), watch_partitions(pool)):
+        for chore in (watch_publication(services, tables), watch_partitions(pool)):
             self._resources.callback(group.create_task(chore).cancel)
         self._capture = capture
         self._services = services
@@ -105,6 +117,11 @@ class RealtimeServer:
         """Look for changes now: something was written."""
         if self._capture is not None:
             self._capture.kick()
+
+    async def caught_up(self) -> None:
+        """Return when all that was committed before the call has been delivered; waits while PostgreSQL is away."""
+        if self._capture is not None:
+            await self._capture.caught_up()
 
     async def disconnect_all(self) -> None:
         """Tell every channel that the server hangs up, and do it, as an administrator's reload does."""
@@ -164,7 +181,7 @@ class RealtimeServer:
 
 
 def _refusal(status: int, text: str) -> web.Response:
-    return web.json_response({"error": text}, status=status)
+    return web.json_response({"error": text}, status=status, dumps=compact)
 
 
 async def _end(capture: Capture, following: asyncio.Task[None]) -> None:

@@ -39,10 +39,10 @@ async def speak(services: Services, request: web.Request) -> web.Response:
     asked = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(asked, list):
         errors: Any = [BLANK if asked is None else INVALID]
-        return web.json_response({"errors": {"messages": errors}}, status=422)
+        return _refusal({"errors": {"messages": errors}}, 422)
     errors = [_errors(each) for each in asked]
     if any(errors):
-        return web.json_response({"errors": {"messages": errors}}, status=422)
+        return _refusal({"errors": {"messages": errors}}, 422)
     return await _send(services, request, identity, [_message(each) for each in asked])
 
 
@@ -52,7 +52,7 @@ async def speak_once(services: Services, request: web.Request) -> web.Response:
     body = await request.read()
     is_json = request.content_type != "application/octet-stream"
     if is_json and not isinstance(parsed(body), dict):
-        return web.json_response({"errors": {"payload": [INVALID]}}, status=422)
+        return _refusal({"errors": {"payload": [INVALID]}}, 422)
     room = Room(PREFIX + request.match_info["topic"], request.query.get("private") == "true")
     broadcast = Broadcast(request.match_info["event"], body, is_json)
     return await _send(services, request, identity, [Message(room, broadcast)])
@@ -68,14 +68,13 @@ def _identity(services: Services, request: web.Request) -> Identity:
 
 async def _send(services: Services, request: web.Request, identity: Identity, messages: list[Message]) -> web.Response:
     if services.events.exceeded:
-        return web.json_response({"message": "You have exceeded your rate limit"}, status=429)
+        return _refusal({"message": "You have exceeded your rate limit"}, 429)
     if not services.events.fits(len(messages)):
-        text = "Too many messages to broadcast, please reduce the batch size"
-        return web.json_response({"message": text}, status=429)
+        return _refusal({"message": "Too many messages to broadcast, please reduce the batch size"}, 429)
     try:
         allowed = await _allowed(services, request.headers, identity, {message.room for message in messages})
     except DATABASE_GONE:
-        return web.json_response({"message": "Realtime was unable to connect to the project database"}, status=503)
+        return _refusal({"message": "Realtime was unable to connect to the project database"}, 503)
     for room, broadcast in messages:
         if room in allowed and len(broadcast.body) <= services.limits.broadcast_bytes:
             services.events.add()
@@ -108,3 +107,7 @@ def _errors(asked: object) -> dict[str, list[str]]:
 def _message(asked: dict[str, Any]) -> Message:
     body = compact(asked["payload"]).encode()
     return Message(Room(PREFIX + asked["topic"], asked.get("private") is True), Broadcast(asked["event"], body, True))
+
+
+def _refusal(body: object, status: int) -> web.Response:
+    return web.json_response(body, status=status, dumps=compact)

@@ -107,7 +107,6 @@ class ObjectRows:
         """Raises: StorageError when it is not his to see or to change, or the new place is taken; asyncpg's errors."""
         async with trying(self._database, caller) as connection:
             owner = (owner_uuid(caller.id), caller.id)
-            await _found(connection, place)
             await _rename(connection, place, to.bucket, to.key, TRIED_VERSION, *owner, None)
 
     async def rename(self, owner: str | None, place: Place, to: Place, copy: Copy, modified: str) -> str | None:

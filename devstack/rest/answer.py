@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import asyncpg
 from aiohttp import web
+from multidict import CIMultiDict
 
 from devstack.rest.errors import RestError
 from devstack.rest.request import Asked
@@ -78,7 +79,7 @@ def answer(
 
     Raises: RestError PGRST111 or PGRST112 when SQL set something else.
     """
-    told = dict(headers)
+    told = CIMultiDict(headers)
     body = row["body"] if shown and status != NO_CONTENT else ""
     if body:
         told["Content-Type"] = asked.shape.content_type
@@ -96,9 +97,9 @@ def _status_of(text: str | None) -> int | None:
     return int(text)
 
 
-def _headers_of(text: str | None) -> dict[str, str]:
+def _headers_of(text: str | None) -> list[tuple[str, str]]:
     if text is None:
-        return {}
+        return []
     problem = RestError(
         500,
         "PGRST111",
@@ -110,4 +111,4 @@ def _headers_of(text: str | None) -> dict[str, str]:
         raise problem from None
     if any(not isinstance(part, str) or "\n" in part or "\r" in part for pair in pairs for part in pair):
         raise problem
-    return dict(pairs)
+    return pairs

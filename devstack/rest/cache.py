@@ -20,6 +20,7 @@ from devstack.rest.catalogue import (
     ForeignKey,
     Function,
     Name,
+    Relationship,
     Table,
     relationships,
 )
@@ -31,6 +32,8 @@ _HERE = Path(__file__)
 TABLES_SQL = _HERE.with_name("tables.sql").read_text(encoding="utf-8")
 FUNCTIONS_SQL = _HERE.with_name("functions.sql").read_text(encoding="utf-8")
 KEYS_SQL = _HERE.with_name("keys.sql").read_text(encoding="utf-8")
+COMPUTED_SQL = _HERE.with_name("computed.sql").read_text(encoding="utf-8")
+WRITABLE_BITS = {"update": 4, "insert": 8, "delete": 16}
 WHOLE_BODY_TYPES = ("json", "jsonb", "text", "bytea", "xml")
 
 
@@ -109,14 +112,17 @@ class SchemaCache:
             tables = _tables(await connection.fetch(TABLES_SQL, schemas))
             functions = _functions(await connection.fetch(FUNCTIONS_SQL, schemas))
             keys = [_key(row) for row in await connection.fetch(KEYS_SQL, schemas)]
-        return Catalogue(tables, functions, relationships([key for key in keys if key.origin in tables], tables))
+            computed = [_computed(row) for row in await connection.fetch(COMPUTED_SQL, schemas)]
+        known = [key for key in keys if key.origin in tables and key.target in tables]
+        return Catalogue(tables, functions, relationships(known, computed, tables))
 
 
 def _tables(rows: list[asyncpg.Record]) -> dict[Name, Table]:
     tables = {}
-    for (schema, name), of_table in groupby(rows, lambda row: (row["schema"], row["relation"])):
+    for (schema, name, bits), of_table in groupby(rows, lambda row: (row["schema"], row["relation"], row["writable"])):
         columns = [_column(row) for row in of_table if row["name"] is not None]
-        tables[schema, name] = Table(schema, name, {column.name: column for column in columns})
+        writable = frozenset(verb for verb, bit in WRITABLE_BITS.items() if bits & bit)
+        tables[schema, name] = Table(schema, name, {column.name: column for column in columns}, writable)
     return tables
 
 
@@ -155,6 +161,7 @@ def _function(row: asyncpg.Record) -> Function:
         is_set=row["is_set"],
         is_void=row["is_void"],
         is_volatile=row["is_volatile"],
+        time_limit=row["time_limit"],
     )
 
 
@@ -165,4 +172,15 @@ def _key(row: asyncpg.Record) -> ForeignKey:
         (row["to_schema"], row["to_table"]),
         tuple(zip(row["from_columns"], row["to_columns"], strict=True)),
         row["is_unique"],
+    )
+
+
+def _computed(row: asyncpg.Record) -> Relationship:
+    return Relationship(
+        row["name"],
+        (row["from_schema"], row["from_table"]),
+        (row["to_schema"], row["to_table"]),
+        (),
+        "many-to-one" if row["is_to_one"] else "one-to-many",
+        function=(row["schema"], row["name"]),
     )

@@ -25,16 +25,29 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view that requests may name."""
+    """A table or view that requests may name; `writable` are those of insert, update and delete that it takes."""
 
     schema: str
     name: str
     columns: dict[str, Column]
+    writable: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, ...]:
         """The primary key's columns."""
         return tuple(column.name for column in self.columns.values() if column.is_key)
+
+    @property
+    def allowed(self) -> str:
+        """The methods that make sense, as OPTIONS tells them."""
+        can_put = self.key and {"insert", "update"} <= self.writable
+        methods = {
+            "POST": "insert" in self.writable,
+            "PUT": can_put,
+            "PATCH": "update" in self.writable,
+            "DELETE": "delete" in self.writable,
+        }
+        return ",".join(("OPTIONS", "GET", "HEAD", *(method for method, can in methods.items() if can)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One overload; `rows_of` is the table whose rows it returns."""
+    """One overload; `rows_of` is the table whose rows it returns, `time_limit` its own statement_timeout."""
 
     schema: str
     name: str
@@ -60,6 +73,7 @@ class Function:
     is_set: bool
     is_void: bool
     is_volatile: bool
+    time_limit: str | None = None
 
     def accepts(self, names: frozenset[str]) -> bool:
         """Whether a call with these argument names fits."""
@@ -95,7 +109,10 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """How one table leads to another; `columns` are pairs of a column here and one there."""
+    """How one table leads to another; `columns` are pairs of a column here and one there.
+
+    Where a `function` leads there, its name is the relationship's.
+    """
 
     name: str
     origin: Name
@@ -103,6 +120,7 @@ class Relationship:
     columns: tuple[tuple[str, str], ...]
     cardinality: str
     junction: Junction | None = None
+    function: Name | None = None
 
     @property
     def is_to_one(self) -> bool:
@@ -136,8 +154,10 @@ class Catalogue:
         return self.relationships.get((schema, name), ())
 
 
-def relationships(keys: list[ForeignKey], tables: dict[Name, Table]) -> dict[Name, tuple[Relationship, ...]]:
-    """What the foreign keys lead to: each in both directions, and two of one table across it."""
+def relationships(
+    keys: list[ForeignKey], computed: list[Relationship], tables: dict[Name, Table]
+) -> dict[Name, tuple[Relationship, ...]]:
+    """What the foreign keys lead to: each in both directions, and two of one table across it; then the functions."""
     found: dict[Name, list[Relationship]] = {}
     for key in keys:
         there, back = ("one-to-one", "one-to-one") if key.is_unique else ("many-to-one", "one-to-many")
@@ -147,7 +167,7 @@ def relationships(keys: list[ForeignKey], tables: dict[Name, Table]) -> dict[Nam
             Relationship(key.name, key.target, key.origin, inverse, back),
         ):
             found.setdefault(one.origin, []).append(one)
-    for one in _across(keys, tables):
+    for one in (*_across(keys, tables), *computed):
         found.setdefault(one.origin, []).append(one)
     return {origin: tuple(several) for origin, several in found.items()}
 

@@ -55,7 +55,9 @@ class Scope:
         names = [item.field.name for item in query.items]
         for embed in query.embeds:
             way = find(self.catalogue, self.schema, table.name, embed)
-            if way.junction is None:
+            if way.function is not None:
+                names.append("*")
+            elif way.junction is None:
                 names += [here for here, _ in way.columns]
             else:
                 names += [here for _, here in way.junction.to_origin.columns]
@@ -107,6 +109,10 @@ def _many(rows: str, alias: str, kind: str, embed: Embed, inside: Shown) -> Show
 
 def _source(way: Relationship, target: Table, child: Renderer, parent: str, depth: int) -> tuple[str, list[str]]:
     """What the related rows come from, and what relates them to the row around them."""
+    if way.function is not None:
+        schema, name = way.function
+        row = f"{parent}::{identifier(way.origin[0])}.{identifier(way.origin[1])}"
+        return f"{identifier(schema)}.{identifier(name)}({row}) as {child.alias}", []
     source = f"{qualified(target)} as {child.alias}"
     if way.junction is None:
         return source, [

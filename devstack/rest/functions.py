@@ -44,11 +44,11 @@ class Functions:
         if asked.preferences.max_affected is not None and not function.is_set:
             message = "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
             raise RestError(400, "PGRST128", message)
-        counted = asked.preferences.count is not None
-        built = call(asked.scope, replace(meant, query=query), asked.shape, counted=counted)
+        built = call(asked.scope, replace(meant, query=query), asked.shape, counted=asked.preferences.counts)
         # The real server trusts the declared volatility: a stable function cannot write, not even by POST.
         read_only = asked.is_read or not function.is_volatile
-        async with asked.transaction(self._database, read_only=read_only) as connection:
+        limit = function.time_limit
+        async with asked.transaction(self._database, read_only=read_only, time_limit=limit) as connection:
             row = await one_row(connection, built)
             if function.is_set:
                 answer.check_single(asked, row["row_count"])

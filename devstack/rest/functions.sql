@@ -30,6 +30,10 @@ select
   overload.provariadic <> 0 as variadic,
   overload.proretset as is_set,
   overload.prorettype = 'void'::regtype as is_void,
+  (
+    select substr(entry, strpos(entry, '=') + 1) from unnest(overload.proconfig) as entry
+    where entry like 'statement\_timeout=%'
+  ) as time_limit,
   overload.provolatile::text = 'v' as is_volatile,
   overload.returned_kind = 'c' or overload.modes && array['t', 'b', 'o'] as is_composite,
   array(

@@ -37,6 +37,11 @@ class Preferences:
         return self.values.get("count")
 
     @property
+    def counts(self) -> bool:
+        """Whether the rows themselves are counted."""
+        return self.count in ("exact", "estimated")
+
+    @property
     def timezone(self) -> str | None:
         """The time zone in which times are wanted."""
         return self.values.get("timezone")

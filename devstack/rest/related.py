@@ -14,7 +14,10 @@ def find(catalogue: Catalogue, schema: str, origin: str, embed: Embed) -> Relati
     Raises: RestError PGRST200 when there is none, PGRST201 when there are several.
     """
     leading = [one for one in catalogue.related(schema, origin) if one.target[0] == schema]
-    fitting = [one for one in leading if _fits(one, embed.target, embed.hint)]
+    # A function stands before every key.
+    fitting = [one for one in leading if one.function and one.name == embed.target][:1] or [
+        one for one in leading if not one.function and _fits(one, embed.target, embed.hint)
+    ]
     if not fitting:
         raise _none(catalogue, schema, origin, embed)
     if len(fitting) > 1:
@@ -55,7 +58,7 @@ def _meant(catalogue: Catalogue, schema: str, origin: str, target: str) -> str |
         origins = [name for home, name in catalogue.relationships if home == schema]
         meant, wrong = most_like(origin, origins), origin
     else:
-        targets = [one.target[1] for one in leading]
+        targets = [one.name if one.function else one.target[1] for one in leading]
         meant, wrong = (None if target in targets else most_like(target, targets)), target
     return None if meant is None else f"Perhaps you meant '{meant}' instead of '{wrong}'."
 

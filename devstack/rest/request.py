@@ -51,9 +51,12 @@ class Asked:
         return Scope(self.catalogue, self.schema, self.settings.max_rows)
 
     @asynccontextmanager
-    async def transaction(self, database: Database, *, read_only: bool = False) -> AsyncIterator[Session]:
-        """One transaction as the caller, in which SQL can ask about the request."""
-        async with database.acting_as(self.caller, self._known_to_sql(), read_only=read_only) as connection:
+    async def transaction(
+        self, database: Database, *, read_only: bool = False, time_limit: str | None = None
+    ) -> AsyncIterator[Session]:
+        """One transaction as the caller, in which SQL can ask about the request; `time_limit` replaces the role's."""
+        known = self._known_to_sql() | ({"statement_timeout": time_limit} if time_limit else {})
+        async with database.acting_as(self.caller, known, read_only=read_only) as connection:
             if self.settings.pre_request:
                 name = ".".join(identifier(part) for part in self.settings.pre_request.split("."))
                 await connection.execute(f"select {name}()")

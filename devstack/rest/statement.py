@@ -91,10 +91,7 @@ def plan(wanted: Wanted) -> Statement:
 def insert(wanted: Wanted, written: Written) -> Statement:
     """POST on a table, or PUT of the one row that the filters name."""
     table, query, renderer = wanted.table, wanted.query, wanted.renderer()
-    names = ", ".join(identifier(name) for name in written.columns)
-    given = _given(renderer, table, written)
-    where = Renderer("_given", table.columns, renderer.parameters).where(query.filters) if written.matching else ""
-    values = f" ({names}) select {names} from {given}{where}" if names else " default values"
+    values = _values(renderer, table, query, written) if written.columns else " default values"
     conflict = _conflict(table, query, written)
     return _write(wanted, renderer, written, f"insert into {qualified(table)}{values}{conflict}", UPDATES)
 
@@ -143,6 +140,13 @@ def _write(wanted: Wanted, renderer: Renderer, written: Written, sql: str, updat
         f"{sql} select {body}, null::bigint as total, {updates}, {SETTINGS} from _source as pgrst_row",
         renderer.parameters,
     )
+
+
+def _values(renderer: Renderer, table: Table, query: Query, written: Written) -> str:
+    names = ", ".join(identifier(name) for name in written.columns)
+    given = _given(renderer, table, written)
+    where = Renderer("_given", table.columns, renderer.parameters).where(query.filters) if written.matching else ""
+    return f" ({names}) select {names} from {given}{where}"
 
 
 def _given(renderer: Renderer, table: Table, written: Written) -> str:

@@ -21,8 +21,6 @@ from devstack.rest.parse import parse_query
 from devstack.rest.request import Asked, with_range
 from devstack.rest.statement import Statement, Wanted, Written
 
-ALLOWED = "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"
-
 
 class Tables:
     """The operations on tables and views."""
@@ -39,7 +37,7 @@ class Tables:
         if table is None:
             raise _missing(asked, name)
         if asked.http.method == "OPTIONS":
-            return web.Response(headers={"Allow": ALLOWED, "Access-Control-Allow-Origin": "*"})
+            return web.Response(headers={"Allow": table.allowed, "Access-Control-Allow-Origin": "*"})
         query = with_range(parse_query(asked.parameters), asked.http)
         if asked.is_read:
             return await self._read(asked, table, query)
@@ -50,9 +48,8 @@ class Tables:
 
     async def _read(self, asked: Asked, table: Table, query: Query) -> web.Response:
         count = asked.preferences.count
-        counted = count in ("exact", "estimated")
         wanted = _wanted(asked, table, query)
-        built = statement.read(wanted, counted=counted)
+        built = statement.read(wanted, counted=asked.preferences.counts)
         async with asked.transaction(self._database, read_only=True) as connection:
             row = await one_row(connection, built)
             total, most = row["total"], asked.settings.max_rows
@@ -67,7 +64,8 @@ class Tables:
 
     async def _insert(self, asked: Asked, table: Table, query: Query) -> web.Response:
         body = await read_body(asked.http)
-        applied = asked.preferences.applied("resolution", "missing", "return", "count", "handling", "timezone")
+        resolved = ("resolution",) if table.key or query.on_conflict else ()
+        applied = asked.preferences.applied(*resolved, "missing", "return", "count", "handling", "timezone")
         written = _written(asked, table, query, body)
         if not _objects(body):
             return _nothing(asked, 201, {"Content-Range": "*/*", **applied})
@@ -76,7 +74,7 @@ class Tables:
         shape = ARRAY if headers_only else asked.shape
         shown = replace(query, select=tuple(Item(Field(name)) for name in table.key)) if headers_only else query
         row = await self._run(asked, statement.insert(Wanted(asked.scope, table, shown, shape), written))
-        total = row["row_count"] if asked.preferences.count == "exact" else "*"
+        total = row["row_count"] if asked.preferences.counts else "*"
         headers = {"Content-Range": f"*/{total}", **applied}
         existed = written.resolution == "merge-duplicates" and row["row_count"] == row["updated"] > 0
         if headers_only:
@@ -94,7 +92,8 @@ class Tables:
             if row["row_count"] != 1:
                 raise RestError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
         applied = asked.preferences.applied("return", "count", "handling", "timezone")
-        return _written_answer(asked, row, _status(asked) if row["updated"] else 201, applied)
+        shown = asked.preferences.returned == "representation"
+        return _written_answer(asked, row, 201 if shown and not row["updated"] else _status(asked), applied)
 
     async def _update(self, asked: Asked, table: Table, query: Query) -> web.Response:
         body = await read_body(asked.http)
@@ -104,7 +103,7 @@ class Tables:
             return _nothing(asked, _status(asked), {"Content-Range": "*/*", **applied})
         _check_filtered(query, "UPDATE")
         row = await self._run(asked, statement.update(_wanted(asked, table, query), written))
-        total = row["row_count"] if asked.preferences.count == "exact" else None
+        total = row["row_count"] if asked.preferences.counts else None
         headers = {"Content-Range": answer.rows_range(0, row["row_count"], total), **applied}
         return _written_answer(asked, row, _status(asked), headers)
 
@@ -112,7 +111,7 @@ class Tables:
         _check_filtered(query, "DELETE")
         written = Written(returned=_returned(asked, table, query))
         row = await self._run(asked, statement.delete(_wanted(asked, table, query), written))
-        total = row["row_count"] if asked.preferences.count == "exact" else "*"
+        total = row["row_count"] if asked.preferences.counts else "*"
         applied = asked.preferences.applied("return", "count", "handling", "timezone", "max-affected")
         return _written_answer(asked, row, _status(asked), {"Content-Range": f"*/{total}", **applied})
 

@@ -3,6 +3,8 @@
 select
   schema_.nspname::text as schema,
   relation.relname::text as relation,
+  -- As bits: 4 update, 8 insert, 16 delete; triggers count, too.
+  pg_relation_is_updatable(relation.oid, true) as writable,
   column_.attname::text as name,
   format_type(column_.atttypid, column_.atttypmod) as type,
   -- A filter's value is no domain's: it need not keep its checks.

@@ -11,7 +11,7 @@ from jwt.types import Options
 
 from devstack.postgres.caller import Caller
 from devstack.rest.errors import RestError
-from devstack.tokens import ALGORITHM, ProjectKeys
+from devstack.tokens import ProjectKeys
 
 LEEWAY_S = 30
 PARTS = 3
@@ -48,7 +48,8 @@ def caller_of(authorization: str | None, keys: ProjectKeys) -> Caller:
 def _decode(token: str, keys: ProjectKeys) -> dict[str, Any]:
     """The claims of a token that the project signed; the real server words the times otherwise than the library."""
     try:
-        claims: dict[str, Any] = jwt.decode(token, keys.jwt_secret, algorithms=[ALGORITHM], options=SIGNATURE_ALONE)
+        key, algorithm = keys.verifying(token)
+        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[algorithm], options=SIGNATURE_ALONE)
     except jwt.InvalidAlgorithmError:
         raise _wrong_algorithm(token) from None
     except jwt.InvalidSignatureError:

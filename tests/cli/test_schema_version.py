@@ -77,9 +77,9 @@ async def bare(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 async def test_a_worker_that_was_started_before_the_migration_waits_for_it_and_says_so(bare: Stack) -> None:
-    checked = await listener("check", stack=bare)
+    checked = await listener("check", place=bare)
     assert (checked.status, "`listener migrate` brings it" in checked.said) == (1, True)
     async with running_worker(bare, waits_until="heartbeat_failed") as worker:
         assert "`listener migrate` brings it" in worker.logged("heartbeat_failed")[0]["error"]
-        await prepare_database(bare.database_url)
+        await prepare_database(bare.admin_url)
         await worker.until_logged("worker_ready")

@@ -9,6 +9,8 @@ create table if not exists auth.users (
   encrypted_password varchar(255),
   email_confirmed_at timestamptz,
   phone text unique,
+  phone_confirmed_at timestamptz,
+  confirmed_at timestamptz generated always as (least(email_confirmed_at, phone_confirmed_at)) stored,
   last_sign_in_at timestamptz,
   raw_app_meta_data jsonb,
   raw_user_meta_data jsonb,
@@ -20,6 +22,20 @@ create table if not exists auth.users (
 );
 create unique index if not exists users_email_partial_key on auth.users (lower(email)) where email is not null;
 
+create table if not exists auth.identities (
+  provider_id text not null,
+  user_id uuid not null references auth.users on delete cascade,
+  identity_data jsonb not null,
+  provider text not null,
+  last_sign_in_at timestamptz,
+  created_at timestamptz,
+  updated_at timestamptz,
+  email text generated always as (lower(identity_data ->> 'email')) stored,
+  id uuid not null default gen_random_uuid() primary key,
+  constraint identities_provider_id_provider_unique unique (provider_id, provider)
+);
+create index if not exists identities_user_id_idx on auth.identities (user_id);
+
 create table if not exists auth.sessions (
   id uuid not null primary key,
   user_id uuid not null references auth.users on delete cascade,
@@ -28,6 +44,16 @@ create table if not exists auth.sessions (
   refreshed_at timestamptz
 );
 create index if not exists sessions_user_id_idx on auth.sessions (user_id);
+
+-- By which methods a session was opened; a refresh adds none.
+create table if not exists auth.mfa_amr_claims (
+  session_id uuid not null references auth.sessions on delete cascade,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  authentication_method text not null,
+  id uuid not null default gen_random_uuid() primary key,
+  constraint mfa_amr_claims_session_id_authentication_method_pkey unique (session_id, authentication_method)
+);
 
 create table if not exists auth.refresh_tokens (
   id bigint not null generated always as identity primary key,
@@ -41,13 +67,17 @@ create table if not exists auth.refresh_tokens (
 );
 create index if not exists refresh_tokens_session_id_idx on auth.refresh_tokens (session_id);
 
-alter table auth.users owner to supabase_auth_admin;
-alter table auth.sessions owner to supabase_auth_admin;
-alter table auth.refresh_tokens owner to supabase_auth_admin;
-alter table auth.users enable row level security;
-alter table auth.sessions enable row level security;
-alter table auth.refresh_tokens enable row level security;
-grant all on auth.users, auth.sessions, auth.refresh_tokens to postgres, dashboard_user;
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['users', 'identities', 'sessions', 'mfa_amr_claims', 'refresh_tokens'] loop
+    execute format('alter table auth.%I owner to supabase_auth_admin', v_table);
+    execute format('alter table auth.%I enable row level security', v_table);
+    execute format('grant all on auth.%I to postgres, dashboard_user', v_table);
+  end loop;
+end
+$$;
 
 create or replace function auth.jwt()
 returns jsonb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -148,10 +149,12 @@ async def tables(connection: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Conn
 
 
 @asynccontextmanager
-async def running(database_url: str, limits: Limits | None = None) -> AsyncIterator[Live]:
+async def running(
+    database_url: str, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Live]:
     """A Realtime server with no delay before subscriptions."""
     keys, faults = ProjectKeys.generate(), Faults(subscribe_delay_s=0)
-    server = RealtimeServer(database_url, keys, faults, limits)
+    server = RealtimeServer(database_url, keys, faults, limits, clock)
     await server.start()
     async with serving(server) as url:
         yield Live(server, keys, faults, url)

@@ -115,7 +115,7 @@ async def test_a_policy_that_raises_takes_the_change_from_everybody_and_tells_no
         await broken.subscribe("a", OWNED)
         await owner.subscribe("a", OWNED, token=live.user(OWNER))
         await written("insert into owned (user_id) values ($1)", OWNER)
-        await live.server._services.caught_up()  # type: ignore[union-attr]
+        await live.server.caught_up()
         await written("drop policy broken on owned")
         await written("update owned set status = 'seen'")
         assert (await owner.change())["record"]["status"] == "seen"

@@ -247,3 +247,13 @@ async def test_a_key_of_another_project_opens_nothing(live: Live) -> None:
     token = ProjectKeys.generate().service_role_key
     async with aiohttp.ClientSession() as session, session.get(live.url, params={"apikey": token}) as answer:
         assert answer.status == 401
+
+
+async def test_a_second_join_that_is_refused_ends_the_first_one_all_the_same(live: Live) -> None:
+    async with live.client("2.0.0") as client:
+        await client.subscribe("dup", ROWS)
+        refused = await client.join("dup", ROWS, token="abc")
+        assert refused["status"] == "error"
+        assert await client.next() == ["1", "1", "realtime:dup", "phx_close", {}]
+        await client.push("realtime:dup", "broadcast", {"event": "x"})
+        assert (await client.until("phx_reply"))["response"] == {"reason": "unmatched topic"}

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import jwt
 import pytest
 
+from devstack.objects.bucket_rows import BucketRows
+from devstack.objects.depot import Depot
+from devstack.objects.files import Files
+from devstack.objects.lists import Lists
+from devstack.objects.rows import ObjectRows, Place
+from devstack.postgres.caller import SERVICE, Database
 from tests.devstack.objects.asking import AS_PNG, PNG, USER, Storage
 
 NOT_ALLOWED = '"alg" (Algorithm) Header Parameter value not allowed'
@@ -107,6 +115,28 @@ async def test_a_row_without_bytes_is_no_object(storage: Storage) -> None:
         await storage.database.execute(sql, version)
         answer = await storage.raw("GET", "/object/gen/by-sql.png")
         assert (answer.status_code, answer.json()["code"]) == (400, "NoSuchKey")
+
+
+async def test_a_reader_whose_bytes_were_just_replaced_gets_the_new_ones(storage: Storage, database_url: str) -> None:
+    bucket = storage.service.from_("gen")
+    await bucket.upload("a.png", PNG, AS_PNG)
+    files, replaced = Files(storage.folder), False
+    database = await Database.open(database_url)
+    rows = (BucketRows(database), ObjectRows(database), Lists(database))
+
+    async def read_after_it_was_replaced(version: str | None) -> bytes:
+        nonlocal replaced
+        if not replaced:
+            await bucket.upload("a.png", b"newer", {**AS_PNG, "upsert": "true"})
+            replaced = True
+        return await files.read(version)
+
+    try:
+        depot = Depot(*rows, files, storage.stack.keys)
+        row, data = await depot.with_bytes(SERVICE, Place("gen", "a.png"), read_after_it_was_replaced)
+    finally:
+        await database.close()
+    assert (data, json.loads(row["metadata"])["size"]) == (b"newer", 5)
 
 
 async def test_what_is_not_implemented_is_no_route(storage: Storage) -> None:

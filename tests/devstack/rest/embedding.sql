@@ -23,6 +23,10 @@ create table public.trips (
 create table public.folders (id int primary key, parent_id int references public.folders (id));
 create function public.some_projects() returns setof public.projects language sql stable as
 'select * from public.projects where id < 3';
+create function public.latest(public.clients) returns setof public.projects rows 1 language sql stable as
+$$ select * from public.projects where client_id = $1.id order by id desc limit 1 $$;
+create function public.namesakes(public.clients) returns setof public.projects language sql stable as
+$$ select * from public.projects where client_id = $1.id and name like '%e%' $$;
 insert into public.clients values (1, 'Ada'), (2, 'Bob'), (3, 'Cy');
 insert into public.projects values
   (1, 'engine', 1, '{"year": 1843}'), (2, 'notes', 1, null), (3, 'tune', 2, null), (4, 'stray', null, null);

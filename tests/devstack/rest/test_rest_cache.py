@@ -79,13 +79,20 @@ async def test_a_projects_own_check_runs_before_every_request(rest: Rest, connec
     assert (await rest("GET", "/parents")).status_code == 200
 
 
-async def test_a_role_has_the_time_limit_it_was_given(rest: Rest, set_for: Setting) -> None:
+async def test_a_role_has_the_time_limit_it_was_given_unless_the_function_has_its_own(
+    rest: Rest, connection: Any, set_for: Setting
+) -> None:
+    await connection.execute(
+        "create function public.f_patient() returns void language sql set statement_timeout = '20s'"
+        " as 'select pg_sleep(0.5)'"
+    )
     await set_for("anon", "statement_timeout", "100ms")
     async with asyncio.timeout(DEADLINE_S):
         while (await rest("POST", "/rpc/f_who", {}, role="anon")).json()["timeout"] != "100ms":
             pass
-    answer = await rest("POST", "/rpc/f_sleep", {"s": 30}, role="anon")
+    answer = await rest("POST", "/rpc/f_sleep", {"s": 0.5}, role="anon")
     assert (answer.status_code, answer.json()["code"]) == (500, "57014")
+    assert (await rest("POST", "/rpc/f_patient", {}, role="anon")).status_code == 204
 
 
 async def test_after_an_outage_changes_are_heard_again(rest: Rest, connection: Any) -> None:

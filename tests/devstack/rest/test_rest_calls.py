@@ -128,6 +128,17 @@ async def test_sql_may_set_status_and_headers_of_success(rest: Rest) -> None:
     assert (answer.status_code, answer.json()["code"]) == (500, "PGRST112")
 
 
+async def test_sql_may_set_one_header_several_times_and_replace_one_of_the_server(rest: Rest, connection: Any) -> None:
+    made = '[{"Set-Cookie":"a=1"},{"Set-Cookie":"b=2"},{"content-type":"text/x-made"}]'
+    await connection.execute(
+        "create function public.f_cookies() returns text language plpgsql as $$ begin"
+        f" perform set_config('response.headers', '{made}', true); return 'x'; end $$"
+    )
+    answer = await rest("POST", "/rpc/f_cookies", {})
+    assert answer.headers.get_list("Set-Cookie") == ["a=1", "b=2"]
+    assert answer.headers.get_list("Content-Type") == ["text/x-made"]
+
+
 async def test_a_get_and_a_stable_function_cannot_write(rest: Rest) -> None:
     for method, name in (("GET", "f_write"), ("POST", "f_says_stable")):
         answer = await rest(method, f"/rpc/{name}", {} if method == "POST" else None)

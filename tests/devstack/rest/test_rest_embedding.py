@@ -88,6 +88,14 @@ SHAPES: list[tuple[str, str, Any]] = [
         ],
     ),
     (
+        "by a function of the row",
+        "clients?select=id,latest(name),namesakes(id)&id=lt.3&namesakes.order=id",
+        [
+            {"id": 1, "latest": {"name": "notes"}, "namesakes": [{"id": 1}, {"id": 2}]},
+            {"id": 2, "latest": {"name": "tune"}, "namesakes": [{"id": 3}]},
+        ],
+    ),
+    (
         "of the rows that a function returns",
         "rpc/some_projects?select=id,clients(name)&order=id",
         [{"id": 1, "clients": {"name": "Ada"}}, {"id": 2, "clients": {"name": "Ada"}}],
@@ -138,11 +146,27 @@ async def test_a_write_answers_with_what_is_related(related: Rest) -> None:
     assert (answer.status_code, answer.json()) == (201, [{"name": "new", "clients": {"name": "Bob"}}])
     answer = await related("PATCH", "/projects?id=eq.9&select=*,clients(id)", {"client_id": 1}, Prefer=FULL)
     assert answer.json() == [{"id": 9, "name": "new", "client_id": 1, "details": None, "clients": {"id": 1}}]
+    answer = await related("PATCH", "/clients?id=eq.1&select=latest(id)", {"name": "A."}, Prefer=FULL)
+    assert answer.json() == [{"latest": {"id": 9}}]
     answer = await related("DELETE", "/projects?id=eq.9&select=clients(id)", Prefer=FULL)
     assert answer.json() == [{"clients": {"id": 1}}]
 
 
 REFUSED: list[tuple[str, int, str, str, str | None]] = [
+    (
+        "folders?select=folders!id(*)",
+        400,
+        "PGRST200",
+        "Could not find a relationship between 'folders' and 'folders' in the schema cache",
+        None,
+    ),
+    (
+        "places?select=places(*)",
+        400,
+        "PGRST200",
+        "Could not find a relationship between 'places' and 'places' in the schema cache",
+        None,
+    ),
     (
         "projects?select=places(*)",
         400,

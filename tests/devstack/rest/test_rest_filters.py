@@ -52,6 +52,7 @@ FILTERS = {
     "worker=plfts(simple).W3": [3],
     "worker=wfts(english).w1 or w2": [1, 2],
     "worker=not.phfts.w1": [0, 2, 3],
+    "params=fts.anything": [],
     "or=(worker.fts(simple).w0,priority.eq.3)": [0, 3],
     'or=(worker.eq."w0",worker.in.("w1",w2))': [0, 1, 2],
     "or=(tags.cs.{a,b},priority.lt.1)": [0],

@@ -74,6 +74,7 @@ async def test_nulls_may_be_left_out(rest: Rest) -> None:
 ACCEPTED = {
     "application/json, text/csv": "application/json",
     "text/xml, text/csv": "text/csv",
+    "text/csv, application/json": "text/csv",
     "text/csv;q=0.5, application/json;q=0.9": "application/json",
     "application/vnd.pgrst.array+json": "application/json",
     "text/html, */*": "application/json",
@@ -127,5 +128,7 @@ async def test_a_raw_body_without_a_function_for_it_is_refused_by_its_type(funct
             "message": "Could not find the function public.f_scalar in the schema cache",
         },
     )
+    # A function without arguments does not take it either.
+    assert (await functions("POST", "/rpc/f_null", "x", Content_Type="text/plain")).status_code == 404
     answer = await functions("POST", "/parents", "x", Content_Type="text/plain")
     assert (answer.status_code, answer.json()["message"]) == (400, "Content-Type not acceptable: text/plain")

@@ -147,6 +147,7 @@ REFUSED_READS: list[tuple[str, int, str, str | None]] = [
     ("created_at=gt.2020-01-01T00:00:00+00:00", 400, "22007", None),
     ("select=id,secret(a)", 400, "PGRST200", None),
     ("select=priority.sum()", 400, "PGRST123", "Use of aggregate functions is not allowed"),
+    ("select=worker,n:count()", 400, "PGRST123", "Use of aggregate functions is not allowed"),
     ("or=(priority.eq.1", 400, "PGRST100", None),
     ("order=id.sideways", 400, "PGRST100", None),
 ]

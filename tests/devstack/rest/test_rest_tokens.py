@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from devstack.tokens import ProjectKeys
 from tests.devstack.rest.raw import OTHER, USER, Rest
 
 
@@ -42,6 +43,16 @@ async def test_a_token_is_refused_in_the_words_of_the_real_server(rest: Rest) ->
         assert (answer.status_code, answer.json()["code"], answer.json()["message"]) == (401, code, message)
         challenge = f'Bearer error="invalid_token", error_description="{message}"'
         assert answer.headers["WWW-Authenticate"] == challenge
+
+
+async def test_a_users_token_is_good_by_the_key_of_sign_in_and_no_other(rest: Rest) -> None:
+    claims = {"role": "authenticated", "sub": USER}
+    token = rest.stack.keys.mint_for_user(claims, 60)
+    answer = await rest("POST", "/rpc/f_who", {}, role=None, Authorization=f"Bearer {token}")
+    assert (answer.json()["user"], answer.json()["claims"]["sub"]) == ("authenticated", USER)
+    stranger = ProjectKeys.generate().mint_for_user(claims, 60)
+    answer = await rest("POST", "/rpc/f_who", {}, role=None, Authorization=f"Bearer {stranger}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")
 
 
 async def test_clocks_may_differ_by_thirty_seconds(rest: Rest) -> None:

@@ -16,7 +16,8 @@ TABLES = """
 create table public.rates (name text, year int, value int default 7, primary key (name, year));
 create table public.keyless (a int);
 create view public.shown as select id, name from public.parents;
-grant all on public.rates, public.keyless, public.shown to service_role;
+create view public.counted as select count(*) from public.parents;
+grant all on public.counted, public.rates, public.keyless, public.shown to service_role;
 """
 
 
@@ -34,6 +35,8 @@ async def test_a_put_makes_the_one_row_that_its_url_names(tables: Rest) -> None:
     assert (answer.status_code, answer.json()) == (200, [{**row, "value": 6}])
     answer = await tables("PUT", url, row)
     assert (answer.status_code, answer.text) == (204, "")
+    answer = await tables("PUT", "/rates?name=eq.b&year=eq.1", {"name": "b", "year": 1})
+    assert (answer.status_code, answer.text, "Content-Range" in answer.headers) == (204, "", False)
 
 
 REFUSED_PUTS: list[tuple[str, Any, int, str]] = [
@@ -79,12 +82,36 @@ async def test_defaults_fill_in_what_is_missing(tables: Rest) -> None:
     assert answer.json() == [{"name": "b", "year": 1, "value": 7}]
 
 
+async def test_an_empty_object_is_a_row_of_defaults(rest: Rest) -> None:
+    answer = await rest("POST", "/sessions?select=status,priority", {}, Prefer=FULL)
+    assert (answer.status_code, answer.json()) == (201, [{"status": "queued", "priority": 0}])
+
+
 async def test_an_upsert_by_the_key_needs_no_other_word(tables: Rest) -> None:
     rows = [{"name": "a", "year": 1, "value": 1}, {"name": "a", "year": 2, "value": 2}]
     merge = f"resolution=merge-duplicates,{FULL}"
     assert (await tables("POST", "/rates", rows, Prefer=merge)).status_code == 201
     answer = await tables("POST", "/rates?select=value", [{**row, "value": 9} for row in rows], Prefer=merge)
     assert (answer.status_code, answer.text) == (200, '[{"value":9}, \n {"value":9}]')
+
+
+async def test_options_tell_what_can_be_done(tables: Rest) -> None:
+    allowed = {
+        "rates": "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE",
+        "keyless": "OPTIONS,GET,HEAD,POST,PATCH,DELETE",
+        "shown": "OPTIONS,GET,HEAD,POST,PATCH,DELETE",
+        "counted": "OPTIONS,GET,HEAD",
+        "rpc/f_write": "OPTIONS,POST",
+        "rpc/f_who": "OPTIONS,GET,HEAD,POST",
+    }
+    for path, methods in allowed.items():
+        assert (path, (await tables("OPTIONS", f"/{path}")).headers["Allow"]) == (path, methods)
+
+
+async def test_a_preference_that_means_nothing_here_is_not_echoed(tables: Rest) -> None:
+    answer = await tables("POST", "/keyless", {"a": 1}, Prefer="resolution=merge-duplicates,count=estimated")
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (201, "count=estimated")
+    assert answer.headers["Content-Range"] == "*/1"
 
 
 async def test_a_view_can_be_written(tables: Rest) -> None:
