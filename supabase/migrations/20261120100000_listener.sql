@@ -472,6 +472,25 @@ alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
 
+-- listener.webhooks
+-- Where a wake-up goes when sessions arrive: workers that are reachable over HTTP. kinds null stands for all of them.
+-- The two keys are those of HMAC-SHA256 with its paddings, so that a signature is two hashes. They are worth what the secret is
+-- worth: no role of the API reads this table, only the trigger's definer code.
+-- Units: timeout_ms is how long pg_net waits for the answer.
+create table listener.webhooks (
+  url text primary key,
+  kinds text[],
+  inner_key bytea not null,
+  outer_key bytea not null,
+  timeout_ms integer not null default 2000,
+  created_at timestamptz not null default now(),
+  constraint webhooks_go_over_http check (url ~ '^https?://[^\s/?#@]+(/[^\s#]*)?$'),
+  constraint webhooks_keys_are_one_block check (octet_length(inner_key) = 64 and octet_length(outer_key) = 64)
+);
+
+alter table listener.webhooks enable row level security;
+revoke all on table listener.webhooks from public, anon, authenticated, service_role;
+
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
 create view listener.credit_audit
@@ -1660,6 +1679,21 @@ $$;
 revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
 grant execute on function listener.distinct_attempts(jsonb) to service_role;
 
+-- listener.drop_webhook(url) -> boolean
+-- Sends this URL nothing any more; false when nothing was sent there. Its argument bears no p_: people type its name.
+create function listener.drop_webhook(url text)
+returns boolean
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  delete from listener.webhooks as hook where hook.url = drop_webhook.url;
+  return found;
+end
+$$;
+
+revoke all on function listener.drop_webhook(text) from public, anon, authenticated, service_role;
+
 -- listener.dry_run(table)
 -- Walks probe rows of a registered table through every state, by the projection itself, and rolls all of it back; see probe_walks.
 -- Locks:  the table, which the caller holds.
@@ -2372,6 +2406,24 @@ $$;
 
 revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
 grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+
+-- listener.hmac_key(secret, padding) -> bytea
+-- The key of one of HMAC-SHA256's two hashes: the secret, filled with zeros to a block of 64 bytes, each byte xor the padding
+-- (0x36 inner, 0x5c outer). A secret of more than a block would have to be hashed first; Standard Webhooks ends at 64 bytes.
+-- Source: RFC 2104, section 2.
+create function listener.hmac_key(p_secret bytea, p_padding integer)
+returns bytea
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select string_agg(
+    decode(lpad(to_hex(case when place < octet_length(p_secret) then get_byte(p_secret, place) else 0 end # p_padding), 2, '0'), 'hex'),
+    ''::bytea order by place
+  )
+  from generate_series(0, 63) as place
+$$;
+
+revoke all on function listener.hmac_key(bytea, integer) from public, anon, authenticated, service_role;
 
 -- listener.hold_branch(table, relation, id_column) -> text
 -- One watched table's branch of listener.hold_visible.
@@ -3937,7 +3989,8 @@ $$;
 revoke all on function listener.register_rows(oid, jsonb[], boolean) from public, anon, authenticated, service_role;
 
 -- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
--- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
+-- Makes the rows that arrived sessions, in the inserting transaction, and tells the workers of listener.webhooks: see
+-- register_rows and send_webhooks.
 -- Security definer: users insert rows but never touch the private schema.
 -- Locks:  accounts, ascending owner.
 create function listener.register_sessions()
@@ -3946,7 +3999,9 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 begin
-  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
+  if listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true) > 0 then
+    perform listener.send_webhooks(tg_relid);
+  end if;
   return null;
 end
 $$;
@@ -4333,6 +4388,61 @@ $$;
 revoke all on function listener.schema_version() from public, anon, authenticated;
 grant execute on function listener.schema_version() to service_role;
 
+-- listener.send_webhooks(relation) -> integer
+-- Says to each worker of listener.webhooks that sessions of this table arrived: by pg_net, which sends after the commit and only
+-- once. Signed as Standard Webhooks has it; the body names the table and carries no row. Once a transaction, table and URL.
+-- Never fails: a wake-up that was not sent is a warning, and the sweep finds the session. Returns how many were queued.
+-- Dynamic, since pg_net may be absent when this is created and when it is checked.
+create function listener.send_webhooks(p_relation oid)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_already text := coalesce(current_setting('listener.webhooks_sent', true), '');
+  v_table record;
+  v_hook listener.webhooks;
+  v_id text := 'msg_' || gen_random_uuid();
+  v_time text := floor(extract(epoch from listener.clock()))::text;
+  v_body jsonb;
+  v_sent integer := 0;
+begin
+  if strpos(v_already, format('<%s>', p_relation)) > 0 or not exists (select from listener.webhooks) then
+    return 0;
+  end if;
+  select registry.kind, class.relname, namespace.nspname into v_table
+  from listener.session_tables as registry
+  inner join pg_catalog.pg_class as class on registry.relation = class.oid
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  where registry.relation = p_relation;
+  v_body := jsonb_build_object(
+    'type', 'INSERT', 'schema', v_table.nspname, 'table', v_table.relname, 'record', null, 'old_record', null
+  );
+  for v_hook in
+    select * from listener.webhooks as hook where hook.kinds is null or v_table.kind = any(hook.kinds) order by hook.url
+  loop
+    begin
+      execute 'select net.http_post(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)' using
+        v_hook.url, v_body,
+        jsonb_build_object(
+          'Content-Type', 'application/json',
+          'webhook-id', v_id,
+          'webhook-timestamp', v_time,
+          'webhook-signature', listener.webhook_signature(v_hook, format('%s.%s.%s', v_id, v_time, v_body))
+        ),
+        v_hook.timeout_ms;
+      v_sent := v_sent + 1;
+    exception when others then
+      raise warning 'listener: no webhook was sent to %: % (%)', v_hook.url, sqlerrm, sqlstate;
+    end;
+  end loop;
+  perform set_config('listener.webhooks_sent', format('%s<%s>', v_already, p_relation), true);
+  return v_sent;
+end
+$$;
+
+revoke all on function listener.send_webhooks(oid) from public, anon, authenticated, service_role;
+
 -- listener.served_tables(kinds) -> jsonb
 -- The visible tables that a worker of these kinds listens to: [{"schema", "table", "kind"}]. Broken ones are left out,
 -- since one bad binding silences all bindings of its channel.
@@ -4463,6 +4573,54 @@ $$;
 
 revoke all on function public.set_plan(uuid, text) from public, anon, authenticated;
 grant execute on function public.set_plan(uuid, text) to service_role;
+
+-- listener.set_webhook(url, secret, kinds, timeout_ms) -> text
+-- Sends a wake-up to this URL whenever sessions arrive (of these kinds, or of all), from the next transaction on. Called again for
+-- the URL it changes the entry. Answers the secret, which the worker needs as LISTENER_WEBHOOK_SECRETS; made here when none is given.
+-- Its arguments bear no p_: people type their names.
+-- Raises: 55000 when pg_net is not installed; 22023 when the secret is not whsec_ and the base64 of 24 to 64 bytes; 23514 for the URL.
+create function listener.set_webhook(
+  url text, secret text default null, kinds text[] default null, timeout_ms integer default 2000
+)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_key bytea;
+begin
+  if to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)') is null then
+    raise exception using
+      errcode = '55000', message = 'pg_net is not installed',
+      hint = 'create extension pg_net; or switch it on under Database, Extensions.';
+  end if;
+  if set_webhook.secret is null then
+    -- 48 bytes with 366 random bits, without pgcrypto.
+    set_webhook.secret := 'whsec_' || encode(
+      decode(replace(concat(gen_random_uuid(), gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex'), 'base64'
+    );
+  end if;
+  begin
+    v_key := decode(substr(set_webhook.secret, 7), 'base64');
+  exception when data_exception then
+    v_key := null;
+  end;
+  if left(set_webhook.secret, 6) <> 'whsec_' or octet_length(v_key) not between 24 and 64 or v_key is null then
+    raise exception using
+      errcode = '22023', message = 'a webhook secret is whsec_ and the base64 of 24 to 64 random bytes',
+      hint = 'Leave it out to have one made.';
+  end if;
+  insert into listener.webhooks as hook (url, kinds, inner_key, outer_key, timeout_ms)
+  values (
+    set_webhook.url, set_webhook.kinds, listener.hmac_key(v_key, 54), listener.hmac_key(v_key, 92), set_webhook.timeout_ms
+  )
+  on conflict on constraint webhooks_pkey do update
+    set kinds = excluded.kinds, inner_key = excluded.inner_key, outer_key = excluded.outer_key, timeout_ms = excluded.timeout_ms;
+  return set_webhook.secret;
+end
+$$;
+
+revoke all on function listener.set_webhook(text, text, text[], integer) from public, anon, authenticated, service_role;
 
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
@@ -5097,6 +5255,20 @@ $$;
 revoke all on function listener.watch(
   regclass, text, text, integer, integer, integer, text, text, jsonb, boolean, boolean, text, boolean, text[]
 ) from public, anon, authenticated, service_role;
+
+-- listener.webhook_signature(webhook, message) -> text
+-- The header webhook-signature of a message: `v1,` and the base64 of its HMAC-SHA256, without pgcrypto.
+create function listener.webhook_signature(p_webhook listener.webhooks, p_message text)
+returns text
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select 'v1,' || encode(
+    sha256(p_webhook.outer_key || sha256(p_webhook.inner_key || convert_to(p_message, 'UTF8'))), 'base64'
+  )
+$$;
+
+revoke all on function listener.webhook_signature(listener.webhooks, text) from public, anon, authenticated, service_role;
 
 -- listener.welcome_accounts(owners)
 -- Gives the welcome grant of their plan to accounts that have not had it. Beyond the plan's welcomes_per_hour an account gets none
