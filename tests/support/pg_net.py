@@ -39,14 +39,35 @@ begin
 end
 $$;
 """
+DASHBOARD_PRESENT = "select to_regprocedure('supabase_functions.http_request()') is not null"
+DASHBOARD = """
+create schema supabase_functions;
+create function supabase_functions.http_request()
+returns trigger
+language plpgsql security definer
+as $$
+begin
+  perform net.http_post(
+    url => tg_argv[0], headers => tg_argv[2]::jsonb, timeout_milliseconds => tg_argv[4]::integer,
+    body => jsonb_build_object(
+      'type', tg_op, 'table', tg_table_name, 'schema', tg_table_schema, 'record', to_jsonb(new), 'old_record', null
+    )
+  );
+  return new;
+end
+$$;
+"""
+"""What a webhook made in the dashboard calls: the trigger's arguments are URL, method, headers, params, timeout."""
 
 
 async def install(connection: asyncpg.Connection) -> bool:
-    """Make the stand-in, unless pg_net is there; tells whether it was made."""
-    if await connection.fetchval(PRESENT):
-        return False
-    await connection.execute(STAND_IN)
-    return True
+    """Make the stand-ins, unless pg_net is there; tells whether it was made."""
+    is_missing = not await connection.fetchval(PRESENT)
+    if is_missing:
+        await connection.execute(STAND_IN)
+    if not await connection.fetchval(DASHBOARD_PRESENT):
+        await connection.execute(DASHBOARD)
+    return is_missing
 
 
 @asynccontextmanager
