@@ -7,7 +7,7 @@ import pytest
 from postgrest.exceptions import APIError
 from storage3.exceptions import StorageApiError
 
-from listener.adapters.failures import last_status, translated
+from listener.adapters.failures import last_status, postgrest_failure, translated
 from listener.errors import StoreRejected, StoreUnavailable
 
 PASSING = ["08006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030", "PGRST000", "PGRST001", "PGRST003"]
@@ -64,3 +64,8 @@ def test_the_network_passes(fault: Exception) -> None:
 def test_a_programming_error_is_not_tried_again() -> None:
     with pytest.raises(StoreRejected), translated("claim_sessions"):
         raise TypeError("not JSON serializable")
+
+
+def test_the_value_that_postgresql_quotes_is_not_repeated() -> None:
+    error = postgrest_failure("claim_sessions", "22P02", 'invalid input syntax for type integer: "two "cats" in rain"')
+    assert str(error) == 'claim_sessions: 22P02 invalid input syntax for type integer: "…"'
