@@ -6,6 +6,8 @@ Every task either runs or brings the daemon down loudly; what it knows beyond th
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -38,6 +40,7 @@ from listener.overview import Overview, conditions
 from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
+from listener.surroundings import surroundings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
@@ -45,6 +48,9 @@ from listener.wakers import Wakers
 SETTLE_PATIENCE_S = 60.0
 READY_POLL_S = 0.1
 LAST_BEAT_S = 5.0
+ABANDON_S = 5.0
+STUCK = 1
+"""The status of a process that had to be left without the end of its tasks."""
 
 
 class Daemon:
@@ -53,7 +59,8 @@ class Daemon:
     Raises: from the constructor, ConfigError; from `run`, an ExceptionGroup with what brought it down.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, leave: Callable[[int], None] = os._exit) -> None:
+        self._leave = leave
         self.worker = uuid4()
         self.ready = asyncio.Event()
         self.port = 0
@@ -114,7 +121,18 @@ class Daemon:
             log.get("admission"),
             guards.circuits.most,
         )
-        self._claim = self._claim_loop(guards, admission, group)
+        pool = self._pool(guards, admission, group)
+        self._claim = ClaimLoop(
+            store=guards.store,
+            kinds=tuple(self._handlers),
+            slots=self._slots,
+            wakeup=self._wakeup,
+            admission=admission,
+            start=pool.start,
+            log=log.get("claim"),
+        )
+        if self._drain.refusal() is not None:
+            self._claim.stop()  # the signal came before there was anything to stop
         sources = tuple(self._wakers.sources())
         states = States(self._slots, admission, heartbeat, guards.circuits, pressure, self._generator, sources)
         Overview(states, self._drain).fill(self._health)
@@ -126,26 +144,15 @@ class Daemon:
         ending += [group.create_task(guards.circuits.run(), name="circuits")]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")
-        group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
+        group.create_task(self._end(heartbeat, pool, claiming, beating, ending), name="end")
 
-    def _claim_loop(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> ClaimLoop:
+    def _pool(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
         signed_url_s, moderator = self._settings.signed_url_s, self._moderator
         outside = Outside(
             guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
         )
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
-        loop = ClaimLoop(
-            store=guards.store,
-            kinds=tuple(self._handlers),
-            slots=self._slots,
-            wakeup=self._wakeup,
-            admission=admission,
-            start=AttemptPool(group, runner, self._slots, admission).start,
-            log=log.get("claim"),
-        )
-        if self._drain.refusal() is not None:
-            loop.stop()  # the signal came before there was anything to stop
-        return loop
+        return AttemptPool(group, runner, self._slots, admission)
 
     def _wake(self, reason: str) -> None:
         self._metrics.woken(reason)
@@ -154,6 +161,7 @@ class Daemon:
     async def _end(
         self,
         heartbeat: Heartbeat,
+        pool: AttemptPool,
         claiming: asyncio.Task[None],
         beating: asyncio.Task[None],
         ending: list[asyncio.Task[None]],
@@ -172,6 +180,11 @@ class Daemon:
                 await heartbeat.beat_empty()  # a stray is released by the second heartbeat that does not list it
         except (StoreError, TimeoutError) as error:
             self._log.warning("last_heartbeat_failed", error=str(error))
+        if stuck := await pool.abandon(ABANDON_S):
+            # Code that swallows its cancellation would keep the process for ever; its sessions are given back already.
+            self._log.error("worker_stuck", attempts=stuck)
+            await self._generator.close()
+            self._leave(STUCK)
 
     def _stop_claiming(self) -> None:
         if self._claim is not None:
@@ -208,10 +221,18 @@ class Daemon:
             log=log.get("heartbeat"),
         )
 
+    def _load_failures(self) -> dict[str, str]:
+        pipelines = self._generator.status().details.get("pipelines") or {}
+        return {kind: facts["failure"] for kind, facts in pipelines.items() if facts.get("failure")}
+
     async def _announce(self) -> None:
         """Say once that this worker can claim; everything after that is in the probes."""
         self._log.info("worker_started", port=self.port, kinds=list(self._handlers), version=__version__)
-        while self._health.reasons():  # noqa: ASYNC110 - the parts tell their state only when asked
+        told = False
+        while self._health.reasons():
+            if not told and (failures := self._load_failures()):
+                told = True
+                self._log.error("generator_not_loaded", failures=failures, surroundings=surroundings(self._settings))
             await asyncio.sleep(READY_POLL_S)
         self.ready.set()
         settings = self._settings

@@ -4779,30 +4779,15 @@ $$;
 
 revoke all on function listener.strip_table(listener.session_tables) from public, anon, authenticated, service_role;
 
--- public.survey_project() -> jsonb
--- What `listener check` asks of the database; changes nothing. Answers {"role", "now", "schema_version", "oldest_worker",
--- "not_granted", "open_to_strangers", "publication", "shut_out", "tables", "buckets"}:
--- not_granted: worker functions that service_role may not execute, or that are not there; open_to_strangers: those that
--- signed-in users or anon may. shut_out: roles that may read a published table without USAGE on its schema, which silences
--- Realtime for the whole project. buckets: those that kinds store in.
-create function public.survey_project()
+-- listener.survey_channels() -> jsonb
+-- Whether Realtime can tell of sessions. Answers {"publication", "canary", "shut_out", "tables"}: shut_out are roles that may
+-- read a published table without USAGE on its schema, which silences Realtime for the whole project.
+create function listener.survey_channels()
 returns jsonb
 language sql stable security invoker
 set search_path = ''
 as $$
-  with doors as (
-    select wanted.name, routine.oid
-    from unnest(
-      array[
-        'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
-        'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits'
-      ]
-    ) as wanted (name)
-    left join pg_catalog.pg_proc as routine
-      on wanted.name = routine.proname and routine.pronamespace = 'public'::regnamespace
-  ),
-
-  published as (
+  with published as (
     -- By oid: a name may lie in a schema that the caller may not use, and that is what is looked for.
     select class.oid::regclass as relation, one.schemaname
     from pg_catalog.pg_publication_tables as one
@@ -4812,21 +4797,6 @@ as $$
   )
 
   select jsonb_build_object(
-    'role', current_user,
-    'now', clock_timestamp(),
-    'schema_version', listener.schema_version(),
-    'oldest_worker', listener.oldest_worker(),
-    'not_granted', (
-      select coalesce(jsonb_agg(distinct doors.name), '[]')
-      from doors
-      where doors.oid is null or not has_function_privilege('service_role', doors.oid, 'execute')
-    ),
-    'open_to_strangers', (
-      select coalesce(jsonb_agg(distinct doors.name), '[]')
-      from doors
-      cross join unnest(array['anon', 'authenticated']) as stranger (name)
-      where has_function_privilege(stranger.name, doors.oid, 'execute')
-    ),
     'publication', exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime'),
     'canary', exists (select from published where published.relation = 'listener.workers'::regclass),
     'shut_out', (
@@ -4850,9 +4820,69 @@ as $$
           '[]'
         )
       from listener.session_tables as watched
-    ),
-    'buckets', (select coalesce(jsonb_agg(distinct kinds.bucket order by kinds.bucket), '[]') from listener.kinds as kinds)
+    )
   )
+$$;
+
+revoke all on function listener.survey_channels() from public, anon, authenticated;
+grant execute on function listener.survey_channels() to service_role;
+
+-- listener.survey_doors() -> jsonb
+-- Who may call the workers' functions. Answers {"not_granted", "open_to_strangers"}: those that service_role may not execute
+-- or that are not there, and those that signed-in users or anon may.
+create function listener.survey_doors()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  with doors as (
+    select wanted.name, routine.oid
+    from unnest(
+      array[
+        'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
+        'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits'
+      ]
+    ) as wanted (name)
+    left join pg_catalog.pg_proc as routine
+      on wanted.name = routine.proname and routine.pronamespace = 'public'::regnamespace
+  )
+
+  select jsonb_build_object(
+    'not_granted', (
+      select coalesce(jsonb_agg(distinct doors.name), '[]')
+      from doors
+      where doors.oid is null or not has_function_privilege('service_role', doors.oid, 'execute')
+    ),
+    'open_to_strangers', (
+      select coalesce(jsonb_agg(distinct doors.name), '[]')
+      from doors
+      cross join unnest(array['anon', 'authenticated']) as stranger (name)
+      where has_function_privilege(stranger.name, doors.oid, 'execute')
+    )
+  )
+$$;
+
+revoke all on function listener.survey_doors() from public, anon, authenticated;
+grant execute on function listener.survey_doors() to service_role;
+
+-- public.survey_project() -> jsonb
+-- What `listener check` asks of the database; changes nothing. Answers {"role", "now", "schema_version", "oldest_worker",
+-- "buckets"} and what survey_doors and survey_channels answer; buckets are those that kinds store in.
+create function public.survey_project()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    jsonb_build_object(
+      'role', current_user,
+      'now', clock_timestamp(),
+      'schema_version', listener.schema_version(),
+      'oldest_worker', listener.oldest_worker(),
+      'buckets', (select coalesce(jsonb_agg(distinct kinds.bucket order by kinds.bucket), '[]') from listener.kinds as kinds)
+    )
+    || listener.survey_doors()
+    || listener.survey_channels()
 $$;
 
 revoke all on function public.survey_project() from public, anon, authenticated;

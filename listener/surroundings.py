@@ -1,0 +1,44 @@
+"""What a failed start is told with: versions, machine, settings. No secret is in it.
+
+Knows what helps to find a cause from afar; does not know what failed.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import SecretStr
+
+from listener import __version__
+from listener.settings import Settings, names_of
+
+PACKAGES = ("supabase", "realtime", "httpx", "aiohttp", "pydantic", "torch", "diffusers", "transformers")
+
+
+def surroundings(settings: Settings) -> dict[str, Any]:
+    """Everything, as fields of a log line; torch and its kin are asked for their version, not imported."""
+    return {
+        "listener": __version__,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "settings": {names_of(field)[0]: _shown(getattr(settings, field)) for field in type(settings).model_fields},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _shown(value: Any) -> Any:
+    """A secret is only told to be there."""
+    if isinstance(value, SecretStr):
+        return "(set)"
+    if isinstance(value, tuple):
+        return [_shown(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
