@@ -5,6 +5,7 @@ Knows HTTP; websockets do not pass.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,13 @@ class EchoingGateway:
     faults: dict[str, tuple[int, int]] = field(default_factory=dict)
     only: dict[str, bytes] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    _struck: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until_done(self, prefix: str, within_s: float = 20.0) -> None:
+        """Wait until a fault has struck."""
+        async with asyncio.timeout(within_s):
+            while prefix not in self.done:
+                await self._struck.wait()
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -44,6 +52,8 @@ class EchoingGateway:
             if request.path.startswith(prefix) and times > 0 and self.only.get(prefix, b"") in content:
                 self.faults[prefix] = (fault, times - 1)
                 self.done.append(prefix)
+                self._struck.set()
+                self._struck = asyncio.Event()
                 said = f"{request.path_qs} {dict(request.headers)} {body[:5000]!r} {content[:5000]!r}"
                 quoted = f'invalid input syntax for type json: "{said}"'
                 error = {"code": "22P02", "message": quoted, "details": said, "hint": said, "error": said}
