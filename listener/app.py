@@ -110,9 +110,9 @@ class Daemon:
 
     def _start(self, clients: Clients, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""
-        guards = guarded(
-            clients, self.worker, self._generator, slots=self._slots, metrics=self._metrics, clock=self._clock
-        )
+        slots, metrics, clock = self._slots, self._metrics, self._clock
+        served = clients, self.worker, self._generator, self._moderator
+        guards = guarded(*served, slots=slots, metrics=metrics, clock=clock)
         heartbeat = self._heartbeat(guards.store)
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
         admission = Admission(
@@ -147,7 +147,7 @@ class Daemon:
         group.create_task(self._end(heartbeat, pool, claiming, beating, ending), name="end")
 
     def _pool(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
-        signed_url_s, moderator = self._settings.signed_url_s, self._moderator
+        signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
         outside = Outside(
             guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
         )

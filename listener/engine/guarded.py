@@ -14,12 +14,13 @@ from uuid import UUID
 from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, OnStep, SavedArtifact, Session
 from listener.engine.breaker import Breaker
 from listener.engine.slots import Slots
-from listener.errors import ListenerError, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.errors import ListenerError, ModerationDown, ProviderDown, RuntimeDied, StoreRejected, StoreUnavailable
 from listener.ports import (
     ArtifactStore,
     Attempt,
     Clock,
     Failure,
+    Moderator,
     Outcome,
     Pulse,
     Registered,
@@ -30,6 +31,8 @@ from listener.ports import (
 from listener.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+BLAMED = (StoreUnavailable, RuntimeDied, ProviderDown, ModerationDown)
+"""What a dependency is to blame for; a 429 is not among them: it has a pace of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Gauge:
         result = "ok"
         try:
             yield
-        except (StoreUnavailable, RuntimeDied) as error:
+        except BLAMED as error:
             result = "unavailable"
             self.breaker.failed(error)
             raise
@@ -171,6 +174,23 @@ class GuardedArtifacts:
         """Make a URL that reads the object."""
         with self._gauge.around("sign"):
             return await self._artifacts.sign(bucket, path, valid_s)
+
+
+class GuardedModerator:
+    """The moderator. One that lets everything pass while it is down raises nothing, so its circuit stays closed."""
+
+    def __init__(self, moderator: Moderator, gauge: Gauge) -> None:
+        self._moderator = moderator
+        self._gauge = gauge
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Judge the texts of one request."""
+        with self._gauge.around("judge"):
+            await self._moderator.judge(texts)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._moderator.close()
 
 
 class GuardedGenerator:
