@@ -60,9 +60,13 @@ async def test_a_half_open_socket_is_noticed_by_the_canary_and_thrown_away(
         direct, server.port = server.port, int(relay.url.rpartition(":")[2])
         async with source_of(server, replace(QUICK, join_s=0.3)) as (source, woken):
             await woken.count("realtime_joined")
+            half_open = set(relay._open)
             relay.silent = True
             source.beat_sent(source._clock.monotonic())
             await woken.count("realtime_lost")
+            async with asyncio.timeout(5):
+                while half_open & relay._open:  # nobody says goodbye: only an aborted connection is gone now
+                    await asyncio.sleep(0.02)
             assert source.last_loss == "no canary within 0.2 s"
             await woken.count("realtime_lost", 3)
             assert source.last_loss == "no answer to the connection or the join", "new connections hang as well"
@@ -161,6 +165,20 @@ async def test_an_outage_longer_than_the_library_ever_tries_ends_in_a_new_connec
         async with server.listening():
             await woken.until(source.fresh)
             await hears_again(server, woken)
+
+
+async def test_a_connection_that_stood_is_followed_by_a_quick_one_whatever_came_before(
+    server: ScriptedRealtime,
+) -> None:
+    server.refusal = 503
+    async with source_of(server) as (source, woken):
+        await woken.count("realtime_lost", 5)
+        server.refusal = None
+        await woken.until(source.fresh)
+        await server.sockets[-1].close(code=1012)
+        await woken.count("realtime_lost", woken.reasons.count("realtime_lost") + 1)
+        await woken.until(source.fresh)
+        assert source._backoff.failures == 1
 
 
 @pytest.mark.parametrize("refused", ["connection", "join"])
