@@ -32,13 +32,13 @@ class Relay:
         onward_reader, onward_writer = await asyncio.open_connection(*self._target)
         self._open |= {writer, onward_writer}
         try:
-            await asyncio.gather(self._copy(reader, onward_writer), self._copy(onward_reader, writer))
+            await asyncio.gather(self._copy(reader, onward_writer, True), self._copy(onward_reader, writer, False))
         finally:
             self._open -= {writer, onward_writer}
             writer.transport.abort()
             onward_writer.transport.abort()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_ours: bool) -> None:
         try:
             while chunk := await reader.read(65_536):
                 if not self.silent:
@@ -46,6 +46,8 @@ class Relay:
                     await writer.drain()
             if not self.silent:
                 writer.write_eof()
+            elif is_ours:
+                writer.transport.abort()  # whoever called gave up: only the other side never hears of it
         except OSError:
             writer.transport.abort()
 
