@@ -63,6 +63,9 @@ async def test_status_shows_the_queue_and_that_nobody_serves_it(stack: Stack) ->
     assert "no worker is alive" in shown.said
     (headshot,) = [line for line in shown.said.splitlines() if line.startswith("headshot")]
     assert headshot.split()[:4] == ["headshot", "1", "0", "0"]
+    assert shown.said.rstrip().endswith("nobody serves headshot: 1 wait")
+    told = json.loads((await listener("status", "--json", stack=stack)).said)
+    assert [kind["queued"] for kind in told["kinds"] if kind["kind"] == "headshot"] == [1]
 
 
 async def test_the_public_key_is_refused_in_words_without_being_shown(stack: Stack) -> None:
