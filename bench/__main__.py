@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 
-from bench.pickup.measure import measure_pickup
+from bench.pickup import measure_pickup
 from bench.queue.install import install_peers
 from bench.queue.measure import measure_queue
 
@@ -24,7 +25,7 @@ def main() -> None:
     if asked.install:
         install_peers()
     if "pickup" in names:
-        measure_pickup()
+        asyncio.run(measure_pickup())
     if "queue" in names and asked.full:
         measure_queue(count=4000, rounds=3, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
     elif "queue" in names:

@@ -5,7 +5,7 @@ Knows which contenders there are; knows nothing of how one of them works.
 
 from __future__ import annotations
 
-import asyncio
+import os
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,8 +22,9 @@ POLLED_ROUNDS = 40
 Measured = Callable[[Stack, int], Awaitable[Sequence[float]]]
 
 
-def measure_pickup(rounds: int = ROUNDS, polled_rounds: int = POLLED_ROUNDS) -> None:
+async def measure_pickup(rounds: int = ROUNDS, polled_rounds: int = POLLED_ROUNDS) -> None:
     """Print the table; a contender that fails says so and is left out."""
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"insert -> the handler starts, {rounds} sessions one after the other ({polled_rounds} where polled), ms\n")
     print("| | p50 | p95 | p99 | how it learns of work |\n|---|---|---|---|---|")
     contenders: list[tuple[str, str, int, Measured]] = [
@@ -33,12 +34,12 @@ def measure_pickup(rounds: int = ROUNDS, polled_rounds: int = POLLED_ROUNDS) -> 
         ("**Listener**, sweep alone", "looks every second", polled_rounds, by_sweep),
     ]
     for name, how, count, measured in contenders:
-        asyncio.run(one(name, how, count, measured))
+        await one(name, how, count, measured)
     for peer in PEERS:
         if not peer.is_installed():
             sys.stdout.write(f"{peer.name}: not installed, see `python -m bench queue --install`\n")
             continue
-        asyncio.run(one(peer.name, peer.how, polled_rounds if peer.polls else rounds, of_peer(peer)))
+        await one(peer.name, peer.how, polled_rounds if peer.polls else rounds, of_peer(peer))
 
 
 def of_peer(peer: Peer) -> Measured:
@@ -48,6 +49,12 @@ def of_peer(peer: Peer) -> Measured:
         return await peer_pickups(peer, stack, count)
 
     return measured
+
+
+def print_line(name: str, samples_ms: Sequence[float]) -> None:
+    """One row of a plain table."""
+    cuts = statistics.quantiles(samples_ms, n=100)
+    print(f"{name:34}{statistics.median(samples_ms):8.1f}{cuts[94]:8.1f}{cuts[98]:8.1f}")
 
 
 async def one(name: str, how: str, count: int, measured: Measured) -> None:
