@@ -52,7 +52,7 @@ def translated(call: str) -> Iterator[None]:
         raise _of_status(call, _number(error.status), f"{error.code}: {error.message}") from error
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise StoreUnavailable(f"{call}: {type(error).__name__} {error}") from error
-    except (ValidationError, JSONDecodeError) as error:
+    except (ValidationError, JSONDecodeError, RecursionError) as error:
         # A success that is not what the server sends: something in between answered.
         raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -3912,13 +3912,41 @@ $$;
 
 revoke all on function listener.refuse_truncate() from public, anon, authenticated;
 
+-- listener.refuse_unreadable(rows)
+-- Refuses rows that no worker could read: one such row would stop every worker that claims it. JSON readers give up at about
+-- 1,000 levels and at integers of some thousand digits; what is larger than a double is no number to a handler anyway.
+-- Units: the size is bytes.
+-- Raises: 23514 params_unreadable; the message is constant.
+create function listener.refuse_unreadable(p_rows jsonb[])
+returns void
+language plpgsql immutable security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from unnest(p_rows) as arriving (fields)
+    where
+      pg_column_size(arriving.fields) > 33554432
+      or jsonb_path_exists(arriving.fields, 'strict $.**{64}')
+      or jsonb_path_exists(arriving.fields, 'strict $.** ? (@.type() == "number") ? (@ > 1.79e308 || @ < -1.79e308)')
+  ) then
+    raise exception 'params_unreadable' using
+      errcode = '23514',
+      detail = 'A row is nested deeper than 60 levels, larger than 32 MiB, or holds a number beyond a double.',
+      hint = 'Keep large inputs in the storage and name them in the row.';
+  end if;
+end
+$$;
+
+revoke all on function listener.refuse_unreadable(jsonb[]) from public, anon, authenticated, service_role;
+
 -- listener.register_rows(relation, rows, is_limited) -> integer
 -- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
---         of this table before.
+-- Raises: 23514 when no worker could read a row; 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429;
+--         23505 when a row's id was a session of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -3939,7 +3967,6 @@ begin
   into strict v_table
   from listener.session_tables as registry
   where registry.relation = p_relation;
-
   v_rows := array(
     select arriving.fields
     from unnest(p_rows) with ordinality as arriving (fields, ordinal)
@@ -3949,6 +3976,7 @@ begin
   if cardinality(v_rows) = 0 then
     return 0;
   end if;
+  perform listener.refuse_unreadable(v_rows);
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   if array_position(v_owners, null) is not null then
     raise exception 'a queued row needs an owner' using errcode = '23502', column = v_table.owner_column;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 from postgrest.exceptions import APIError
@@ -69,3 +71,8 @@ def test_a_programming_error_is_not_tried_again() -> None:
 def test_the_value_that_postgresql_quotes_is_not_repeated() -> None:
     error = postgrest_failure("claim_sessions", "22P02", 'invalid input syntax for type integer: "two "cats" in rain"')
     assert str(error) == 'claim_sessions: 22P02 invalid input syntax for type integer: "…"'
+
+
+def test_an_answer_too_deep_to_read_is_an_outage_and_no_crash() -> None:
+    with pytest.raises(StoreUnavailable, match="unreadable answer"), translated("claim_sessions"):
+        json.loads("[" * 100_000)
