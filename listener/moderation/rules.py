@@ -10,12 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from listener.errors import ConfigError, ContentRejected
+from listener.errors import ConfigError, ContentRejected, InvalidParams
 from listener.moderation.fold import fold
 from listener.moderation.terms import Folded, Terms
 
 SHIPPED = Path(__file__).with_name("rules.toml")
 FILE_BYTES_MAX = 1_000_000
+JUDGED_CHARS_MAX = 20_000
+"""About 20 ms of judging."""
 
 TermText = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"[^\W_]")]
 TermTexts = Annotated[tuple[TermText, ...], Field(max_length=2000)]
@@ -90,8 +92,11 @@ class RuleModerator:
         self._rules = rules
 
     async def judge(self, texts: Mapping[str, str]) -> None:
-        """Raises: ContentRejected with the field and the name of the rule, never the words."""
+        """Raises: ContentRejected with the field and the rule, never the words; InvalidParams for a whole book."""
         for field, text in texts.items():
+            if len(text) > JUDGED_CHARS_MAX:
+                remedy = f"shorten it to at most {JUDGED_CHARS_MAX} characters"
+                raise InvalidParams(f"{field} is too long to judge", details={"field": field, "remedy": remedy})
             folded = Folded(fold(text))
             for rule in self._rules:
                 if field in rule.fields and rule.refuses(folded):

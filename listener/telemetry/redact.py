@@ -19,6 +19,9 @@ HIDDEN = "[redacted]"
 SHORTEST_HIDDEN_TEXT = 6
 """Shorter texts of a session would blank out half of every line."""
 SHORTEST_HIDDEN_WORD = 4
+LONGEST_HIDDEN_TEXT = 20_000
+QUOTED_HEAD = 40
+"""A longer text is a file in letters; of those, messages quote the beginning and the end."""
 
 _SECRET_KEY = re.compile(
     r"prompt|secret|token|passw|authorization|api_?key|service_role|cookie|signature|signed_?url|(^|_)url$"
@@ -63,7 +66,7 @@ class _Texts:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> _Texts:
-        texts = list(_texts_of(params))
+        texts = [part for text in _texts_of(params) for part in _bounded(text)]
         whole = {spelling for text in texts for spelling in _spellings(text) if len(text) >= SHORTEST_HIDDEN_TEXT}
         words = [word.casefold() for text in texts if not _URL.fullmatch(text) for word in _WORD.findall(text)]
         foreign = "\n".join(word for word in words if not word.isascii())
@@ -150,6 +153,13 @@ def _clean(key: str, value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean("", inner) for inner in value]
     return clean_text(str(value))
+
+
+def _bounded(text: str) -> Iterator[str]:
+    if len(text) <= LONGEST_HIDDEN_TEXT:
+        yield text
+    else:
+        yield from (text[:LONGEST_HIDDEN_TEXT], text[:QUOTED_HEAD], text[-QUOTED_HEAD:])
 
 
 def _spellings(text: str) -> set[str]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.errors import ConfigError, ContentRejected
+from listener.errors import ConfigError, ContentRejected, InvalidParams
 from listener.moderation.fold import fold
-from listener.moderation.rules import SHIPPED, Rule, RuleModerator, read_rules
+from listener.moderation.rules import JUDGED_CHARS_MAX, SHIPPED, Rule, RuleModerator, read_rules
 from listener.moderation.terms import Folded, Terms
 
 
@@ -197,3 +197,10 @@ def test_digits_alone_are_a_number_and_no_word() -> None:
 def test_the_shipped_file_is_the_one_that_is_read() -> None:
     assert SHIPPED.is_file()
     assert {rule.name for rule in read_rules().rule} >= {"sexual_content", "sexual_content_with_minors"}
+
+
+async def test_a_text_too_long_to_judge_is_refused_and_not_let_pass() -> None:
+    await SHIPPED_RULES.judge({"prompt": "word " * (JUDGED_CHARS_MAX // 5)})
+    with pytest.raises(InvalidParams) as refused:
+        await SHIPPED_RULES.judge({"prompt": "x" * (JUDGED_CHARS_MAX + 1)})
+    assert refused.value.details["field"] == "prompt"
