@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from listener.cli.check_machine import check_machine
+from listener.cli.check_machine import check_machine, check_moderation
 from listener.cli.check_project import check_project
 from listener.cli.findings import Finding
 from listener.settings import Settings, load_settings
@@ -48,5 +48,6 @@ async def _told(settings: Settings, *, quiet: bool) -> list[Finding]:
 async def _all(settings: Settings) -> AsyncIterator[Finding]:
     for finding in check_machine(settings):
         yield finding
+    yield await check_moderation(settings)
     async for finding in check_project(settings):
         yield finding

@@ -13,6 +13,7 @@ from listener.engine.clock import SystemClock
 from listener.engine.pressure import MIB
 from listener.errors import ConfigError
 from listener.guards import floors_of, places_of
+from listener.moderation import build_moderator
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
 
@@ -104,6 +105,18 @@ def _may_write(place: Path) -> bool:
     """Whether the folder, or the nearest one above that exists, lets this user write."""
     nearest = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
     return os.access(nearest, os.W_OK | os.X_OK)
+
+
+async def check_moderation(settings: Settings) -> Finding:
+    """Whether those who judge words can be built from the settings; nothing is sent to them."""
+    try:
+        moderator = build_moderator(settings)
+    except ConfigError as error:
+        return Finding("moderation", "failing", str(error), "correct LISTENER_MODERATION and what it needs")
+    if moderator is None:
+        return Finding("moderation", "warning", "off: every prompt is drawn", "LISTENER_MODERATION=rules")
+    await moderator.close()
+    return Finding("moderation", "ok", settings.moderation)
 
 
 def _webhooks(settings: Settings) -> Finding:

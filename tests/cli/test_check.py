@@ -24,6 +24,7 @@ ALL = [
     "memory",
     "disk",
     "webhooks",
+    "moderation",
     "key",
     "supabase",
     "clock",
@@ -127,6 +128,15 @@ async def test_the_gpu_is_told_as_the_driver_tells_it(stack: Stack, tmp_path: Pa
     tool.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'; exit 18\n")
     seen = await findings(stack, 1, LISTENER_SOURCES="sweep", LISTENER_DEVICE="cuda", PATH=f"{tmp_path}:/bin:/usr/bin")
     assert "Driver/library version mismatch" in seen["device"]["words"]
+
+
+async def test_a_file_of_rules_that_cannot_be_read_is_told_before_the_worker_ends_with_it(
+    stack: Stack, tmp_path: Path
+) -> None:
+    seen = await findings(
+        stack, 1, LISTENER_SOURCES="sweep", LISTENER_MODERATION_RULES=str(tmp_path / "not-there.toml")
+    )
+    assert (seen["moderation"]["status"], "not-there.toml" in seen["moderation"]["words"]) == ("failing", True)
 
 
 async def test_webhooks_that_nobody_can_reach_are_a_warning(stack: Stack) -> None:

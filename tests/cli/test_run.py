@@ -33,7 +33,8 @@ async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(stack:
         await worker.until_logged("realtime_joined")
         status, health = await read(worker, "/health")
         assert (status, health["status"]) == (200, "ok")
-        assert set(health["parts"]) == {"worker", "database", "generator", "storage", "realtime", "resources"}
+        parts = {"worker", "database", "generator", "storage", "moderation", "realtime", "resources"}
+        assert set(health["parts"]) == parts
         worker.send(signal.SIGTERM)
         async with asyncio.timeout(15):
             assert await worker.process.wait() == 0
