@@ -15,6 +15,7 @@ declare
   v_id text := 'msg_' || gen_random_uuid();
   v_time text := floor(extract(epoch from listener.clock()))::text;
   v_body jsonb;
+  v_post regproc := to_regproc('net.http_post');
   v_sent integer := 0;
 begin
   if strpos(v_already, format('<%s>', p_relation)) > 0 or not exists (select from listener.webhooks) then
@@ -32,7 +33,10 @@ begin
     select * from listener.webhooks as hook where hook.kinds is null or v_table.kind = any(hook.kinds) order by hook.url
   loop
     begin
-      execute 'select net.http_post(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)' using
+      if v_post is null then
+        raise exception 'pg_net is not installed';
+      end if;
+      execute format('select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', v_post) using
         v_hook.url, v_body,
         jsonb_build_object(
           'Content-Type', 'application/json',
