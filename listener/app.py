@@ -135,7 +135,7 @@ class Daemon:
             self._claim.stop()  # the signal came before there was anything to stop
         sources = tuple(self._wakers.sources())
         states = States(self._slots, admission, heartbeat, guards.circuits, pressure, self._generator, sources)
-        Overview(states, self._drain).fill(self._health)
+        Overview(states, self._drain, guards.store).fill(self._health)
         self._wakers.tell(self._health)
         self._metrics.registry.register(states)
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))

@@ -69,12 +69,16 @@ class Gauge:
 
 
 class GuardedStore:
-    """The session store. What nobody waits for is not called while the circuit is open; settlements always are."""
+    """The session store. What nobody waits for is not called while the circuit is open; settlements always are.
+
+    `claims_rejected` is why the newest claim was rejected: a missing grant, a schema that does not fit.
+    """
 
     def __init__(self, store: SessionStore, gauge: Gauge, slots: Slots) -> None:
         self._store = store
         self._gauge = gauge
         self._slots = slots
+        self.claims_rejected: str | None = None
 
     async def register(self, registration: Registration) -> Registered:
         """Introduce this worker."""
@@ -89,9 +93,11 @@ class GuardedStore:
         metrics = self._gauge.metrics
         try:
             sessions = await self._call("claim", self._store.claim(claim_id, kinds, limit))
-        except ListenerError:
+        except ListenerError as error:
+            self.claims_rejected = str(error) if isinstance(error, StoreRejected) else self.claims_rejected
             metrics.claim_failed()
             raise
+        self.claims_rejected = None
         metrics.claim_answered(len(sessions))
         now = self._gauge.clock.now()
         for session in sessions:

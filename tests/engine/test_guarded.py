@@ -212,3 +212,15 @@ async def test_a_moderator_that_is_down_opens_its_circuit_and_one_that_refuses_d
     assert states[-2:] == [State.CLOSED, State.OPEN]
     await moderator.judge({"prompt": "x"})
     assert guarded.breaker.state is State.CLOSED
+
+
+async def test_a_claim_that_is_rejected_is_told_until_one_is_answered() -> None:
+    guarded = Guarded()
+    guarded.memory.faults["claim"] = [StoreRejected("42501 permission denied"), StoreUnavailable("503")]
+    for _ in range(2):
+        with pytest.raises((StoreRejected, StoreUnavailable)):
+            await guarded.store.claim(uuid4(), ["headshot"], 1)
+    assert guarded.store.claims_rejected == "42501 permission denied"
+    assert guarded.value("listener_claims_total", result="error") == 2
+    await guarded.store.claim(uuid4(), ["headshot"], 1)
+    assert guarded.store.claims_rejected is None

@@ -141,3 +141,17 @@ async def test_code_that_ignores_its_cancellation_cannot_keep_a_drained_worker_a
         assert worker.logged("worker_stuck")[0]["attempts"] == 1
     assert (await row(client, row_id))["status"] == "queued", "the last heartbeats gave it back"
     assert await connection.fetchval("select failures from listener.sessions") == 0
+
+
+async def test_a_worker_whose_claims_are_rejected_is_not_ready_and_says_why_until_they_are_answered(
+    stack: Stack, client: AsyncClient, grey: Grey, connection: asyncpg.Connection[Any]
+) -> None:
+    async with running_worker(stack, **BRISK, **grey.settings) as worker:
+        claim = "function public.claim_sessions(uuid, uuid, text[], integer)"
+        await connection.execute(f"revoke execute on {claim} from service_role")
+        row_id = await insert(client)
+        body = await until(worker, "/readyz", lambda status, _body: status == 503)
+        assert "42501" in body["reasons"]["database"]
+        await connection.execute(f"grant execute on {claim} to service_role")
+        assert (await until_terminal(client, row_id))["status"] == "completed"
+        assert (await read(worker, "/readyz"))[0] == 200
