@@ -47,14 +47,15 @@ def translated(call: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise postgrest_failure(call, str(error.code or ""), str(error.message or "")) from error
+        # Its details and hint quote whole rows ("Failing row contains ..."), and a traceback prints them.
+        raise postgrest_failure(call, str(error.code or ""), str(error.message or "")) from None
     except StorageApiError as error:
         raise _of_status(call, _number(error.status), f"{error.code}: {error.message}") from error
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise StoreUnavailable(f"{call}: {type(error).__name__} {error}") from error
     except (ValidationError, JSONDecodeError, RecursionError) as error:
-        # A success that is not what the server sends: something in between answered.
-        raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from error
+        # A success that is not what the server sends: something in between answered. pydantic would quote what.
+        raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise StoreRejected(f"{call}: {type(error).__name__} {error}") from error
 

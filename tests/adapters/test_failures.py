@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import httpx
 import pytest
@@ -76,3 +77,17 @@ def test_the_value_that_postgresql_quotes_is_not_repeated() -> None:
 def test_an_answer_too_deep_to_read_is_an_outage_and_no_crash() -> None:
     with pytest.raises(StoreUnavailable, match="unreadable answer"), translated("claim_sessions"):
         json.loads("[" * 100_000)
+
+
+def test_the_row_that_postgresql_quotes_stands_in_no_traceback() -> None:
+    row = {
+        "code": "23514",
+        "message": "new row violates check",
+        "details": "Failing row contains (1, two cats).",
+        "hint": "x",
+    }
+    with pytest.raises(StoreRejected) as failed, translated("complete_sessions"):
+        raise APIError(row)
+    told = "".join(traceback.format_exception(failed.value))
+    assert "new row violates check" in told
+    assert "two cats" not in told
