@@ -8,6 +8,7 @@ import traceback
 import httpx
 import pytest
 from postgrest.exceptions import APIError
+from pydantic import TypeAdapter
 from storage3.exceptions import StorageApiError
 
 from listener.adapters.failures import last_status, postgrest_failure, translated
@@ -80,14 +81,15 @@ def test_an_answer_too_deep_to_read_is_an_outage_and_no_crash() -> None:
 
 
 def test_the_row_that_postgresql_quotes_stands_in_no_traceback() -> None:
-    row = {
-        "code": "23514",
-        "message": "new row violates check",
-        "details": "Failing row contains (1, two cats).",
-        "hint": "x",
-    }
+    said = {"code": "23514", "message": "row violates check", "details": "Failing row contains (two cats).", "hint": ""}
     with pytest.raises(StoreRejected) as failed, translated("complete_sessions"):
-        raise APIError(row)
+        raise APIError(said)
     told = "".join(traceback.format_exception(failed.value))
-    assert "new row violates check" in told
+    assert "row violates check" in told
     assert "two cats" not in told
+
+
+def test_an_answer_of_another_shape_is_quoted_in_no_traceback() -> None:
+    with pytest.raises(StoreUnavailable) as failed, translated("claim_sessions"):
+        TypeAdapter(int).validate_python("two cats")
+    assert "two cats" not in "".join(traceback.format_exception(failed.value))
