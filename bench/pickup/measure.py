@@ -30,7 +30,7 @@ async def measure_pickup(rounds: int = ROUNDS, polled_rounds: int = POLLED_ROUND
     contenders: list[tuple[str, str, int, Measured]] = [
         ("bare asyncpg loop", "LISTEN/NOTIFY", rounds, bare_pickups),
         ("**Listener**, Realtime alone", "postgres_changes", rounds, by_realtime),
-        ("**Listener**, webhook alone", "pg_net, POST", rounds, by_webhook),
+        ("**Listener**, webhook alone", "pg_net, POST", polled_rounds, by_webhook),
         ("**Listener**, sweep alone", "looks every second", polled_rounds, by_sweep),
     ]
     for name, how, count, measured in contenders:
