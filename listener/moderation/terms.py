@@ -107,7 +107,8 @@ def _alternatives(words: list[str]) -> list[str]:
     patterns = [before + _BETWEEN_WORDS.join(map(_joined, words)) + after]
     plain = fold(words[0].strip("*"))
     if len(words) == 1 and len(plain) >= SPELLED_LENGTH_MIN and plain.isalpha():
-        patterns.append(_BEFORE + _BETWEEN_LETTERS.join(map(_letter, plain)) + _AFTER)
+        spelled = (_letter("".join(filter(str.isalnum, _likes(char)))) for char in plain)  # signs stand between them
+        patterns.append(_BEFORE + _BETWEEN_LETTERS.join(spelled) + _AFTER)
     return patterns
 
 
@@ -116,9 +117,13 @@ def _joined(word: str) -> str:
         first, last = int(numbers.group(1)), int(numbers.group(2))
         return rf"(?<!\d)(?:{'|'.join(str(number) for number in range(first, last + 1))})(?!\d)"
     runs = [(char, len(list(run))) for char, run in groupby(fold(word.strip("*")))]
-    letters = "".join(f"{_letter(char)}{{{count},{max(count, 3)}}}" for char, count in runs)
+    letters = "".join(f"{_letter(_likes(char))}{{{count},{max(count, 3)}}}" for char, count in runs)
     return letters + (f"{_LETTER}*" if word.endswith("*") else "")
 
 
-def _letter(char: str) -> str:
-    return f"[{re.escape(_DIGITS.get(char, char))}]"
+def _likes(char: str) -> str:
+    return _DIGITS.get(char, char)
+
+
+def _letter(likes: str) -> str:
+    return f"[{re.escape(likes)}]"
