@@ -81,7 +81,7 @@ def _described(problem: ErrorDetails) -> dict[str, str]:
     place, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Unusable):
-        message, remedy = cause.problem, cause.remedy
+        message, remedy = str(cause), cause.remedy
     else:
         message = TALKATIVE.get(kind, problem["msg"].removeprefix("Value error, "))
         remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(_Bounds(context))
