@@ -37,10 +37,9 @@ from listener.http.probes import Probes
 from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
-from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
-from listener.surroundings import surroundings
+from listener.surroundings import introduction, surroundings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
@@ -144,7 +143,18 @@ class Daemon:
         ending += [group.create_task(guards.circuits.run(), name="circuits")]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")
+        for task in (*ending, claiming, beating):
+            task.add_done_callback(self._bring_down)
         group.create_task(self._end(heartbeat, pool, claiming, beating, ending), name="end")
+
+    def _bring_down(self, task: asyncio.Task[None]) -> None:
+        """Make sure that a crash ends the process, also when an attempt ignores that it is cancelled."""
+        if not task.cancelled() and (crash := task.exception()) is not None:
+            asyncio.get_running_loop().call_later(ABANDON_S, self._leave_behind, crash)
+
+    def _leave_behind(self, crash: BaseException) -> None:
+        self._log.error("worker_stuck", task_crashed=True, attempts=len(self._slots.attempts()), exc_info=crash)
+        self._leave(STUCK)
 
     def _pool(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
         signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
@@ -192,19 +202,6 @@ class Daemon:
 
     def _heartbeat(self, store: GuardedStore) -> Heartbeat:
         settings = self._settings
-        registration = Registration(
-            worker=self.worker,
-            name=settings.worker_name,
-            kinds=tuple(self._handlers),
-            slots=settings.worker_concurrency,
-            version=__version__,
-            lease_s=settings.lease_s,
-            devices={
-                "device": settings.device,
-                "generator": settings.generator,
-                "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
-            },
-        )
         listeners = Listeners(
             open_claims=lambda: self._claim.open_claims() if self._claim else [],
             on_tables=self._wakers.watch,
@@ -213,7 +210,7 @@ class Daemon:
         )
         return Heartbeat(
             store=store,
-            registration=registration,
+            registration=introduction(settings, self.worker, tuple(self._handlers)),
             interval_s=settings.heartbeat_interval_s,
             slots=self._slots,
             listeners=listeners,

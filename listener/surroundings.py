@@ -1,4 +1,4 @@
-"""What a failed start is told with: versions, machine, settings. No secret is in it.
+"""What a worker tells of itself: to the database at its start, to the log when it fails. No secret is in it.
 
 Knows what helps to find a cause from afar; does not know what failed.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
 from listener import __version__
+from listener.ports import Registration
 from listener.settings import Settings, names_of
 
 PACKAGES = ("supabase", "realtime", "httpx", "aiohttp", "pydantic", "torch", "diffusers", "transformers")
@@ -26,6 +28,23 @@ def surroundings(settings: Settings) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "settings": {names_of(field)[0]: _shown(getattr(settings, field)) for field in type(settings).model_fields},
     }
+
+
+def introduction(settings: Settings, worker: UUID, kinds: tuple[str, ...]) -> Registration:
+    """What the worker tells the database of itself."""
+    return Registration(
+        worker=worker,
+        name=settings.worker_name,
+        kinds=kinds,
+        slots=settings.worker_concurrency,
+        version=__version__,
+        lease_s=settings.lease_s,
+        devices={
+            "device": settings.device,
+            "generator": settings.generator,
+            "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
+        },
+    )
 
 
 def _version(package: str) -> str | None:

@@ -155,3 +155,20 @@ async def test_a_worker_whose_claims_are_rejected_is_not_ready_and_says_why_unti
         await connection.execute(f"grant execute on {claim} to service_role")
         assert (await until_terminal(client, row_id))["status"] == "completed"
         assert (await read(worker, "/readyz"))[0] == 200
+
+
+async def test_a_crash_ends_the_process_although_an_attempt_ignores_its_cancellation(
+    stack: Stack, client: AsyncClient, grey: Grey, connection: asyncpg.Connection[Any]
+) -> None:
+    async with running_worker(stack, **BRISK, **grey.settings) as worker:
+        grey.on("deaf")
+        row_id = await insert(client)
+        await until_row(client, row_id, lambda seen: seen["status"] == "processing")
+        await connection.execute(
+            "create or replace function listener.oldest_worker() returns integer language sql immutable "
+            "set search_path = '' as 'select 99'"
+        )
+        async with asyncio.timeout(60):
+            assert await worker.process.wait() == 1
+        (line,) = worker.logged("worker_stuck")
+        assert "SchemaTooNew" in line["exception"]
