@@ -6,6 +6,8 @@ Every task either runs or brings the daemon down loudly; what it knows beyond th
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -35,9 +37,9 @@ from listener.http.probes import Probes
 from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
-from listener.ports import Registration
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
+from listener.surroundings import introduction, surroundings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
@@ -45,6 +47,9 @@ from listener.wakers import Wakers
 SETTLE_PATIENCE_S = 60.0
 READY_POLL_S = 0.1
 LAST_BEAT_S = 5.0
+ABANDON_S = 5.0
+STUCK = 1
+"""The status of a process that had to be left without the end of its tasks."""
 
 
 class Daemon:
@@ -53,7 +58,8 @@ class Daemon:
     Raises: from the constructor, ConfigError; from `run`, an ExceptionGroup with what brought it down.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, leave: Callable[[int], None] = os._exit) -> None:
+        self._leave = leave
         self.worker = uuid4()
         self.ready = asyncio.Event()
         self.port = 0
@@ -103,9 +109,9 @@ class Daemon:
 
     def _start(self, clients: Clients, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""
-        guards = guarded(
-            clients, self.worker, self._generator, slots=self._slots, metrics=self._metrics, clock=self._clock
-        )
+        slots, metrics, clock = self._slots, self._metrics, self._clock
+        served = clients, self.worker, self._generator, self._moderator
+        guards = guarded(*served, slots=slots, metrics=metrics, clock=clock)
         heartbeat = self._heartbeat(guards.store)
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
         admission = Admission(
@@ -114,10 +120,21 @@ class Daemon:
             log.get("admission"),
             guards.circuits.most,
         )
-        self._claim = self._claim_loop(guards, admission, group)
+        pool = self._pool(guards, admission, group)
+        self._claim = ClaimLoop(
+            store=guards.store,
+            kinds=tuple(self._handlers),
+            slots=self._slots,
+            wakeup=self._wakeup,
+            admission=admission,
+            start=pool.start,
+            log=log.get("claim"),
+        )
+        if self._drain.refusal() is not None:
+            self._claim.stop()  # the signal came before there was anything to stop
         sources = tuple(self._wakers.sources())
         states = States(self._slots, admission, heartbeat, guards.circuits, pressure, self._generator, sources)
-        Overview(states, self._drain).fill(self._health)
+        Overview(states, self._drain, guards.store).fill(self._health)
         self._wakers.tell(self._health)
         self._metrics.registry.register(states)
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
@@ -126,26 +143,26 @@ class Daemon:
         ending += [group.create_task(guards.circuits.run(), name="circuits")]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")
-        group.create_task(self._end(heartbeat, claiming, beating, ending), name="end")
+        for task in (*ending, claiming, beating):
+            task.add_done_callback(self._bring_down)
+        group.create_task(self._end(heartbeat, pool, claiming, beating, ending), name="end")
 
-    def _claim_loop(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> ClaimLoop:
-        signed_url_s, moderator = self._settings.signed_url_s, self._moderator
+    def _bring_down(self, task: asyncio.Task[None]) -> None:
+        """Make sure that a crash ends the process, also when an attempt ignores that it is cancelled."""
+        if not task.cancelled() and (crash := task.exception()) is not None:
+            asyncio.get_running_loop().call_later(ABANDON_S, self._leave_behind, crash)
+
+    def _leave_behind(self, crash: BaseException) -> None:
+        self._log.error("worker_stuck", task_crashed=True, attempts=len(self._slots.attempts()), exc_info=crash)
+        self._leave(STUCK)
+
+    def _pool(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
+        signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
         outside = Outside(
             guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
         )
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
-        loop = ClaimLoop(
-            store=guards.store,
-            kinds=tuple(self._handlers),
-            slots=self._slots,
-            wakeup=self._wakeup,
-            admission=admission,
-            start=AttemptPool(group, runner, self._slots, admission).start,
-            log=log.get("claim"),
-        )
-        if self._drain.refusal() is not None:
-            loop.stop()  # the signal came before there was anything to stop
-        return loop
+        return AttemptPool(group, runner, self._slots, admission)
 
     def _wake(self, reason: str) -> None:
         self._metrics.woken(reason)
@@ -154,6 +171,7 @@ class Daemon:
     async def _end(
         self,
         heartbeat: Heartbeat,
+        pool: AttemptPool,
         claiming: asyncio.Task[None],
         beating: asyncio.Task[None],
         ending: list[asyncio.Task[None]],
@@ -172,6 +190,11 @@ class Daemon:
                 await heartbeat.beat_empty()  # a stray is released by the second heartbeat that does not list it
         except (StoreError, TimeoutError) as error:
             self._log.warning("last_heartbeat_failed", error=str(error))
+        if stuck := await pool.abandon(ABANDON_S):
+            # Code that swallows its cancellation would keep the process for ever; its sessions are given back already.
+            self._log.error("worker_stuck", attempts=stuck)
+            await self._generator.close()
+            self._leave(STUCK)
 
     def _stop_claiming(self) -> None:
         if self._claim is not None:
@@ -179,19 +202,6 @@ class Daemon:
 
     def _heartbeat(self, store: GuardedStore) -> Heartbeat:
         settings = self._settings
-        registration = Registration(
-            worker=self.worker,
-            name=settings.worker_name,
-            kinds=tuple(self._handlers),
-            slots=settings.worker_concurrency,
-            version=__version__,
-            lease_s=settings.lease_s,
-            devices={
-                "device": settings.device,
-                "generator": settings.generator,
-                "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
-            },
-        )
         listeners = Listeners(
             open_claims=lambda: self._claim.open_claims() if self._claim else [],
             on_tables=self._wakers.watch,
@@ -200,7 +210,7 @@ class Daemon:
         )
         return Heartbeat(
             store=store,
-            registration=registration,
+            registration=introduction(settings, self.worker, tuple(self._handlers)),
             interval_s=settings.heartbeat_interval_s,
             slots=self._slots,
             listeners=listeners,
@@ -208,10 +218,18 @@ class Daemon:
             log=log.get("heartbeat"),
         )
 
+    def _load_failures(self) -> dict[str, str]:
+        pipelines = self._generator.status().details.get("pipelines") or {}
+        return {kind: facts["failure"] for kind, facts in pipelines.items() if facts.get("failure")}
+
     async def _announce(self) -> None:
         """Say once that this worker can claim; everything after that is in the probes."""
         self._log.info("worker_started", port=self.port, kinds=list(self._handlers), version=__version__)
-        while self._health.reasons():  # noqa: ASYNC110 - the parts tell their state only when asked
+        told = False
+        while self._health.reasons():
+            if not told and (failures := self._load_failures()):
+                told = True
+                self._log.error("generator_not_loaded", failures=failures, surroundings=surroundings(self._settings))
             await asyncio.sleep(READY_POLL_S)
         self.ready.set()
         settings = self._settings

@@ -59,7 +59,7 @@ class Unusable(ValueError):
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}; {remedy}")
-        self.problem, self.remedy = problem, remedy
+        self.remedy = remedy
 
 
 class AttemptFailure(ListenerError):

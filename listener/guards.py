@@ -17,10 +17,10 @@ from listener.adapters.supabase_clients import Clients
 from listener.contract import Generator
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, Probe
-from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedStore
+from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
 from listener.engine.pressure import MIB, Floors
 from listener.engine.slots import Slots
-from listener.ports import Clock
+from listener.ports import Clock, Moderator
 from listener.settings import Settings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
@@ -37,13 +37,21 @@ class Guarded:
     store: GuardedStore
     artifacts: GuardedArtifacts
     generator: GuardedGenerator
+    moderator: GuardedModerator | None
     circuits: Circuits
 
 
 def guarded(
-    clients: Clients, worker: UUID, generator: Generator, *, slots: Slots, metrics: Metrics, clock: Clock
+    clients: Clients,
+    worker: UUID,
+    generator: Generator,
+    moderator: Moderator | None,
+    *,
+    slots: Slots,
+    metrics: Metrics,
+    clock: Clock,
 ) -> Guarded:
-    """Make the circuits: database, storage, generator."""
+    """Make the circuits: database, storage, generator, and moderation where there is one."""
 
     def gauge(name: str, probe: Probe | None = None, patience: Patience | None = None) -> Gauge:
         return Gauge(Breaker(name, clock, log.get("circuit"), probe, patience), metrics, clock)
@@ -53,11 +61,17 @@ def guarded(
     patience = Patience(GENERATOR_DEATHS, Backoff(first_s=first_s, limit_s=limit_s))
     database, storage = gauge("database", rpc.ping), gauge("storage", objects.ping)
     runtime = gauge("generator", patience=patience)
+    gauges = [database, storage, runtime]
+    judge = None
+    if moderator is not None:
+        gauges.append(gauge("moderation"))
+        judge = GuardedModerator(moderator, gauges[-1])
     return Guarded(
         GuardedStore(rpc, database, slots),
         GuardedArtifacts(objects, storage),
         GuardedGenerator(generator, runtime),
-        Circuits((one.breaker for one in (database, storage, runtime)), lambda: len(slots.attempts())),
+        judge,
+        Circuits((one.breaker for one in gauges), lambda: len(slots.attempts())),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 
@@ -15,6 +16,18 @@ def _split(value: object) -> object:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A list written with commas."""
 
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+R2 = ("r2_account_id", "r2_access_key_id", "r2_secret_access_key", "r2_bucket_name")
+
+
+def _require_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("each is scheme, host and port alone, as in https://app.example")
+    return origins
+
+
+Origins = Annotated[Words, AfterValidator(_require_origins)]
+
 
 class LaterSettings(BaseSettings):
     """The part of the settings that nothing reads yet."""
@@ -22,7 +35,7 @@ class LaterSettings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, validation_alias="API_KEY", min_length=16, description="Key of the HTTP endpoints (not used yet)"
     )
-    allowed_origins: Words = Field(
+    allowed_origins: Origins = Field(
         (), validation_alias="ALLOWED_ORIGINS", description="CORS origins, with commas between (not used yet)"
     )
     r2_account_id: str | None = Field(
@@ -40,3 +53,10 @@ class LaterSettings(BaseSettings):
     video_retention_hours: float = Field(
         6, validation_alias="VIDEO_RETENTION_HOURS", gt=0, description="Hours a video is kept (not used yet)"
     )
+
+    @model_validator(mode="after")
+    def _r2_is_whole(self) -> Self:
+        missing = [name.upper() for name in R2 if getattr(self, name) is None]
+        if 0 < len(missing) < len(R2):
+            raise ValueError(f"{', '.join(missing)} missing: the variables of R2 belong together")
+        return self

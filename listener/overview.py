@@ -12,6 +12,7 @@ from typing import Any
 from listener.contract import Generator
 from listener.engine.breaker import Breaker, Circuits
 from listener.engine.drain import Drain
+from listener.engine.guarded import GuardedStore
 from listener.engine.health import Health, PartStatus
 from listener.engine.heartbeat import Heartbeat
 from listener.engine.pressure import Pressure
@@ -24,6 +25,7 @@ class Overview:
 
     states: States
     drain: Drain
+    store: GuardedStore
 
     def fill(self, health: Health) -> None:
         """Tell every part's status from now on; together the required ones tell all that keeps it from claiming."""
@@ -42,7 +44,7 @@ class Overview:
         )
 
     def _database(self) -> PartStatus:
-        refusal = self.states.heartbeat.refusal() or self._circuit_refusal("database")
+        refusal = self.states.heartbeat.refusal() or self._circuit_refusal("database") or self.store.claims_rejected
         age_s = self.states.heartbeat.age_s()
         details = {"heartbeat_age_s": round(age_s, 1)} if age_s is not None else {}
         return PartStatus(refusal is None, refusal or "the lease is renewed", details=details)

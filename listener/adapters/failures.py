@@ -24,6 +24,8 @@ PASSING_SQLSTATES = re.compile(r"(08|40|53|57|58)[0-9A-Z]{3}|55P03")
 PASSING_POSTGREST = frozenset({"PGRST000", "PGRST001", "PGRST002", "PGRST003"})
 NO_SUCH_FUNCTION = "PGRST202"
 SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+DATA_EXCEPTION = "22"
+QUOTED = re.compile(r'".*"', re.DOTALL)
 PASSING_STATUSES = frozenset({408, 425, 429})
 FIRST_SERVER_ERROR = 500
 
@@ -45,21 +47,22 @@ def translated(call: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise postgrest_failure(call, str(error.code or ""), str(error.message or "")) from error
+        # Its details and hint quote whole rows ("Failing row contains ..."), and a traceback prints them.
+        raise postgrest_failure(call, str(error.code or ""), str(error.message or "")) from None
     except StorageApiError as error:
         raise _of_status(call, _number(error.status), f"{error.code}: {error.message}") from error
     except (httpx.TransportError, httpx.DecodingError) as error:
         raise StoreUnavailable(f"{call}: {type(error).__name__} {error}") from error
-    except (ValidationError, JSONDecodeError) as error:
-        # A success that is not what the server sends: something in between answered.
-        raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from error
+    except (ValidationError, JSONDecodeError, RecursionError) as error:
+        # A success that is not what the server sends: something in between answered. pydantic would quote what.
+        raise StoreUnavailable(f"{call}: unreadable answer ({type(error).__name__})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise StoreRejected(f"{call}: {type(error).__name__} {error}") from error
 
 
 def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     """Judge an error body of PostgREST or of the database behind it."""
-    text = f"{call}: {code or last_status.get()} {message}"
+    text = f"{call}: {code or last_status.get()} {_unquoted(code, message)}"
     if PASSING_SQLSTATES.fullmatch(code) or code in PASSING_POSTGREST:
         return StoreUnavailable(text)
     if code == NO_SUCH_FUNCTION:
@@ -67,6 +70,11 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
         return StoreRejected(text)
     return _of_status(call, last_status.get() or _number(code), f"{code} {message}")
+
+
+def _unquoted(code: str, message: str) -> str:
+    """PostgreSQL quotes the value at fault in data exceptions, and that may be what somebody wrote."""
+    return QUOTED.sub('"…"', message) if code.startswith(DATA_EXCEPTION) else message
 
 
 def _of_status(call: str, status: int, message: str) -> StoreError:

@@ -79,6 +79,67 @@ class ServiceStatus(BaseModel):
     broken_tables: list[BrokenTable]
 
 
+class FailureCount(BaseModel):
+    """How often a code ended sessions of a kind."""
+
+    kind: str
+    code: str
+    count: int
+    last_at: datetime
+
+
+class FailedSession(BaseModel):
+    """A session that failed for good, as its row shows it."""
+
+    finished_at: datetime
+    kind: str
+    code: str
+    message: str | None
+    details: dict[str, Any] | None
+    request_id: str
+    row_id: UUID
+    attempt: int
+
+
+class RecentFailures(BaseModel):
+    """What recent_failures answers."""
+
+    counts: list[FailureCount]
+    failures: list[FailedSession]
+
+
+class ShutOut(BaseModel):
+    """A role that may read a published table without USAGE on its schema."""
+
+    role: str
+    table: str
+
+
+class SurveyedTable(BaseModel):
+    """A watched table."""
+
+    table: str
+    kind: str
+    broken: str | None
+    is_published: bool
+
+
+class Survey(BaseModel):
+    """What survey_project answers."""
+
+    role: str
+    now: datetime
+    schema_version: int
+    oldest_worker: int
+    not_granted: list[str]
+    open_to_strangers: list[str]
+    publication: bool
+    canary: bool
+    shut_out: list[ShutOut]
+    tables: list[SurveyedTable]
+    buckets: list[str]
+
+
 _ENTRIES = TypeAdapter(list[LedgerEntry])
 
 
@@ -110,6 +171,21 @@ class Operator:
         """Workers that are alive, and what waits for them."""
         with translated("service_status"):
             return ServiceStatus.model_validate(await self._call("service_status"))
+
+    async def failures(self, hours: float, limit: int) -> RecentFailures:
+        """What failed for good lately."""
+        with translated("recent_failures"):
+            return RecentFailures.model_validate(await self._call("recent_failures", p_hours=hours, p_limit=limit))
+
+    async def survey(self) -> Survey:
+        """Look for what would stop a worker."""
+        with translated("survey_project"):
+            return Survey.model_validate(await self._call("survey_project"))
+
+    async def buckets(self) -> dict[str, bool]:
+        """The buckets by name, and whether each is public."""
+        with translated("list buckets"):
+            return {bucket.id: bucket.public for bucket in await self._client.storage.list_buckets()}
 
     async def _call(self, function: str, **arguments: Any) -> Any:
         return (await self._client.rpc(function, arguments).execute()).data

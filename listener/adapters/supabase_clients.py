@@ -13,6 +13,7 @@ import httpx
 from supabase import AsyncClient, AsyncClientOptions
 
 from listener.adapters.failures import remember_status
+from listener.adapters.keys import kind_of_key
 
 # A claim is a few milliseconds of work; what takes longer than this is not coming back.
 CALLS = httpx.Timeout(10.0, connect=5.0, pool=5.0)
@@ -26,6 +27,8 @@ class Clients:
 
     calls: AsyncClient = field(repr=False)
     uploads: AsyncClient = field(repr=False)
+    endpoint: str = ""
+    key_kind: str = ""
 
 
 @asynccontextmanager
@@ -34,7 +37,8 @@ async def open_clients(url: str, key: str, slots: int) -> AsyncIterator[Clients]
     calls_limits = httpx.Limits(max_connections=slots + 8, max_keepalive_connections=slots + 8, keepalive_expiry=55)
     uploads_limits = httpx.Limits(max_connections=slots + 1, max_keepalive_connections=0)
     async with _http(CALLS, calls_limits) as calls, _http(UPLOADS, uploads_limits) as uploads:
-        yield Clients(AsyncClient(url, key, _options(calls)), AsyncClient(url, key, _options(uploads)))
+        both = AsyncClient(url, key, _options(calls)), AsyncClient(url, key, _options(uploads))
+        yield Clients(*both, endpoint=f"{url.rstrip('/')}/storage/v1", key_kind=kind_of_key(key))
 
 
 def _http(timeout: httpx.Timeout, limits: httpx.Limits) -> httpx.AsyncClient:

@@ -18,10 +18,11 @@ EXIT_SCHEMA = 57
 
 COMMANDS = {
     "run": "Run the worker until it is told to stop.",
-    "check": "Check the settings and that Supabase answers.",
+    "check": "Check everything the worker needs, with a remedy for each fault.",
     "dev": "Start an embedded stack with worker and page.",
     "submit": "Insert a session and watch it.",
     "status": "Show the workers and the queue.",
+    "failures": "Show what failed lately, and how often.",
     "migrate": "Bring the tables and functions into your project.",
     "watch-table": "Make a table of yours a session table.",
     "grant": "Give an owner credits.",

@@ -11,6 +11,7 @@ import click
 from listener.app import Daemon
 from listener.errors import ConfigError
 from listener.settings import Settings, load_settings
+from listener.surroundings import surroundings
 from listener.telemetry import log
 from listener.telemetry.redact import hide_secrets
 
@@ -29,7 +30,7 @@ def run() -> None:
     except Exception as crash:  # noqa: BLE001 - the last stop before the exit code
         if (problem := config_error_in(crash)) is not None:
             raise problem from None
-        log.get("daemon").error("worker_crashed", exc_info=crash)
+        log.get("daemon").error("worker_crashed", exc_info=crash, surroundings=surroundings(settings))
         sys.exit(1)
 
 

@@ -12,13 +12,14 @@ KINDS = ("kind", "queued", "delayed", "processing", "oldest wait s")
 
 
 @click.command()
-def status() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what the project answered.")
+def status(as_json: bool) -> None:
     """Show the workers and the queue.
 
     Exit status: 0, 1 refused or a table is broken, 69 the project does not answer, 78 settings.
     """
     seen = operate(Operator.status)
-    click.echo(_described(seen))
+    click.echo(seen.model_dump_json(indent=2) if as_json else _described(seen))
     if seen.broken_tables:
         raise SystemExit(1)
 
@@ -40,10 +41,17 @@ def _described(seen: ServiceStatus) -> str:
         (kind.kind, kind.queued, kind.delayed, kind.processing, kind.oldest_wait_s) for kind in seen.kinds
     ]
     broken = [f"broken: {table.table}: {table.reason}" for table in seen.broken_tables]
+    served = {kind for worker in seen.workers for kind in worker.kinds}
+    unserved = [
+        f"nobody serves {kind.kind}: {waiting} wait"
+        for kind in seen.kinds
+        if (waiting := kind.queued + kind.delayed) and kind.kind not in served
+    ]
     parts = [
         f"schema version {seen.schema_version}",
         table_of(workers, WORKERS) if workers else "no worker is alive",
         table_of(kinds, KINDS),
+        *unserved,
         *broken,
     ]
     return "\n\n".join(parts)

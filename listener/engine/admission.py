@@ -27,11 +27,11 @@ class Admission:
         self._log = log
         self._hold: tuple[str, float] | None = None
         self.most = most
-        self.cause: str | None = None
+        self._cause: str | None = None
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Every name that `cause` can have."""
+        """Every name that a cause can have."""
         return (HOLD, *self._conditions)
 
     def hold(self, reason: str, for_s: float) -> None:
@@ -48,13 +48,17 @@ class Admission:
     def refusal(self) -> str | None:
         """The first reason against claiming now."""
         cause, reason = self._first()
-        if cause != self.cause:
-            self.cause = cause
+        if cause != self._cause:
+            self._cause = cause
             if reason is not None:
                 self._log.info("claims_paused", cause=cause, reason=reason)
             else:
                 self._log.info("claims_resumed")
         return reason
+
+    def cause(self) -> str | None:
+        """The name of the first reason against claiming now; nothing is logged for having been asked."""
+        return self._first()[0]
 
     def _first(self) -> tuple[str | None, str | None]:
         if (held := self.held()) is not None:

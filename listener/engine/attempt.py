@@ -107,6 +107,8 @@ class AttemptRunner:
         }
         if ending is not None:
             fields |= {"error": str(ending), "details": ending.details}
+        if isinstance(ending, AttemptFailure) and ending.__traceback__ is not None:
+            fields["exc_info"] = ending  # the others were logged with their own traceback
         if settled.outcome == "refused":
             log.warning("lease_lost", refused_with=settled.code, **fields)
         else:

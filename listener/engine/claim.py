@@ -98,5 +98,6 @@ class ClaimLoop:
     def _failed(self, error: StoreError) -> float:
         delay_s = self._backoff.next_s()
         level = self._log.error if isinstance(error, StoreRejected) else self._log.warning
-        level("claim_failed", error=str(error), again_in_s=round(delay_s, 2))
+        trace = error if isinstance(error, StoreRejected) else None
+        level("claim_failed", error=str(error), again_in_s=round(delay_s, 2), exc_info=trace)
         return delay_s

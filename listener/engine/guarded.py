@@ -14,12 +14,13 @@ from uuid import UUID
 from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, OnStep, SavedArtifact, Session
 from listener.engine.breaker import Breaker
 from listener.engine.slots import Slots
-from listener.errors import ListenerError, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.errors import ListenerError, ModerationDown, ProviderDown, RuntimeDied, StoreRejected, StoreUnavailable
 from listener.ports import (
     ArtifactStore,
     Attempt,
     Clock,
     Failure,
+    Moderator,
     Outcome,
     Pulse,
     Registered,
@@ -30,6 +31,8 @@ from listener.ports import (
 from listener.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+BLAMED = (StoreUnavailable, RuntimeDied, ProviderDown, ModerationDown)
+"""What a dependency is to blame for; a 429 is not among them: it has a pace of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Gauge:
         result = "ok"
         try:
             yield
-        except (StoreUnavailable, RuntimeDied) as error:
+        except BLAMED as error:
             result = "unavailable"
             self.breaker.failed(error)
             raise
@@ -66,12 +69,16 @@ class Gauge:
 
 
 class GuardedStore:
-    """The session store. What nobody waits for is not called while the circuit is open; settlements always are."""
+    """The session store. What nobody waits for is not called while the circuit is open; settlements always are.
+
+    `claims_rejected` is why the newest claim was rejected: a missing grant, a schema that does not fit.
+    """
 
     def __init__(self, store: SessionStore, gauge: Gauge, slots: Slots) -> None:
         self._store = store
         self._gauge = gauge
         self._slots = slots
+        self.claims_rejected: str | None = None
 
     async def register(self, registration: Registration) -> Registered:
         """Introduce this worker."""
@@ -86,9 +93,11 @@ class GuardedStore:
         metrics = self._gauge.metrics
         try:
             sessions = await self._call("claim", self._store.claim(claim_id, kinds, limit))
-        except ListenerError:
+        except ListenerError as error:
+            self.claims_rejected = str(error) if isinstance(error, StoreRejected) else self.claims_rejected
             metrics.claim_failed()
             raise
+        self.claims_rejected = None
         metrics.claim_answered(len(sessions))
         now = self._gauge.clock.now()
         for session in sessions:
@@ -171,6 +180,23 @@ class GuardedArtifacts:
         """Make a URL that reads the object."""
         with self._gauge.around("sign"):
             return await self._artifacts.sign(bucket, path, valid_s)
+
+
+class GuardedModerator:
+    """The moderator. One that lets everything pass while it is down raises nothing, so its circuit stays closed."""
+
+    def __init__(self, moderator: Moderator, gauge: Gauge) -> None:
+        self._moderator = moderator
+        self._gauge = gauge
+
+    async def judge(self, texts: Mapping[str, str]) -> None:
+        """Judge the texts of one request."""
+        with self._gauge.around("judge"):
+            await self._moderator.judge(texts)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._moderator.close()
 
 
 class GuardedGenerator:

@@ -161,7 +161,9 @@ class Heartbeat:
             self.last_error = str(error)
         self._stop_when_zombie()
         delay_s = self._backoff.next_s()
-        self._log.warning("heartbeat_failed", error=self.last_error, again_in_s=round(delay_s, 2))
+        # Each again after a second or five: the first of a row tells where it came from.
+        trace = error if self._backoff.failures == 1 else None
+        self._log.warning("heartbeat_failed", error=self.last_error, again_in_s=round(delay_s, 2), exc_info=trace)
         return min(delay_s, self._left_s()) if self._left_s() > 0 else delay_s
 
 

@@ -28,6 +28,7 @@ class AttemptPool:
         self._runner = runner
         self._slots = slots
         self._admission = admission
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, session: Session) -> None:
         """Take a slot and run the attempt; returns at once. The same claim answered twice starts it once."""
@@ -40,7 +41,19 @@ class AttemptPool:
         if running.attempt in self._slots.attempts():
             return
         self._slots.take(running)
-        self._group.create_task(self._run(session, running), name=f"attempt:{session.id}.{session.attempt}")
+        name = f"attempt:{session.id}.{session.attempt}"
+        task = self._group.create_task(self._run(session, running), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def abandon(self, within_s: float) -> int:
+        """Cancel what still runs; tells how many attempts did not even end by that."""
+        if not self._tasks:
+            return 0
+        for task in self._tasks:
+            task.cancel()
+        _, stuck = await asyncio.wait(self._tasks, timeout=within_s)
+        return len(stuck)
 
     async def _run(self, session: Session, running: Running) -> None:
         with log.attempt(session):

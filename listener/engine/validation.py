@@ -81,10 +81,10 @@ def _described(problem: ErrorDetails) -> dict[str, str]:
     place, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Unusable):
-        message, remedy = cause.problem, cause.remedy
+        message, remedy = str(cause), cause.remedy
     else:
         message = TALKATIVE.get(kind, problem["msg"].removeprefix("Value error, "))
-        remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(_Given(context))
+        remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(_Bounds(context))
     return {
         "field": ".".join(_named(part) for part in place) or "row",
         "rule": kind,
@@ -98,6 +98,9 @@ def _named(part: int | str) -> str:
     return str(part) if isinstance(part, int) or FIELD.fullmatch(part) else "?"
 
 
-class _Given(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "another value"
+class _Bounds(dict[str, Any]):
+    """What comes with an error, as people write it."""
+
+    def __getitem__(self, name: str) -> object:
+        value = self.get(name, "another value")
+        return f"{value:g}" if isinstance(value, float) else value

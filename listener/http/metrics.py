@@ -53,7 +53,7 @@ class States(Collector):
             {("busy",): busy, ("free",): max(0, self.slots.count - busy)},
             ["state"],
         )
-        cause = self.admission.cause
+        cause = self.admission.cause()
         paused = {(name,): float(name == cause) for name in self.admission.causes}
         yield _gauge("listener_claims_paused", "1 for the cause that keeps it from claiming.", paused, ["cause"])
         short = self.pressure.shortages()

@@ -6,20 +6,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from re import Pattern
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from listener.errors import ConfigError, ContentRejected
+from listener.errors import ConfigError, ContentRejected, InvalidParams
 from listener.moderation.fold import fold
-from listener.moderation.terms import found, pattern_of, without
+from listener.moderation.terms import Folded, Terms
 
 SHIPPED = Path(__file__).with_name("rules.toml")
 FILE_BYTES_MAX = 1_000_000
+JUDGED_CHARS_MAX = 20_000
+"""About 20 ms of judging."""
 
-Term = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"[^\W_]")]
-Terms = Annotated[tuple[Term, ...], Field(max_length=2000)]
+TermText = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"[^\W_]")]
+TermTexts = Annotated[tuple[TermText, ...], Field(max_length=2000)]
 
 
 class _Strict(BaseModel):
@@ -31,10 +32,10 @@ class RuleText(_Strict):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
     fields: tuple[str, ...] = ("prompt",)
-    any: Terms = ()
-    all: tuple[Terms, ...] = ()
-    whole: Terms = ()
-    unless: Terms = ()
+    any: TermTexts = ()
+    all: tuple[TermTexts, ...] = ()
+    whole: TermTexts = ()
+    unless: TermTexts = ()
 
     @model_validator(mode="after")
     def _says_something(self) -> RuleText:
@@ -63,37 +64,40 @@ class Rule:
 
     name: str
     fields: frozenset[str]
-    any: Pattern[str] | None
-    all: tuple[Pattern[str], ...]
-    whole: Pattern[str] | None
-    unless: Pattern[str] | None
+    any: Terms
+    all: tuple[Terms, ...]
+    whole: Terms
+    unless: Terms
 
     @classmethod
     def of(cls, text: RuleText) -> Rule:
         """Compile what is written."""
-        groups = tuple(pattern_of(group) for group in text.all)
-        return cls(text.name, frozenset(text.fields), _of(text.any), groups, _of(text.whole), _of(text.unless))
+        groups = tuple(Terms.of(group) for group in text.all)
+        fields = frozenset(text.fields)
+        return cls(text.name, fields, Terms.of(text.any), groups, Terms.of(text.whole), Terms.of(text.unless))
 
-    def refuses(self, folded: str) -> bool:
+    def refuses(self, folded: Folded) -> bool:
         """Whether a folded text breaks the rule."""
-        judged = without(self.unless, folded) if self.unless else folded
-        if self.any and found(self.any, judged):
+        judged = self.unless.taken_out_of(folded)
+        if self.any.stand_in(judged) or (self.all and all(group.stand_in(judged) for group in self.all)):
             return True
-        if self.all and all(found(group, judged) for group in self.all):
-            return True
-        return self.whole is not None and any(self.whole.fullmatch(item.strip()) for item in judged.split(","))
+        items = judged.text.split(",") if self.whole else ()
+        return any(self.whole.are_all_of(Folded(item.strip())) for item in items)
 
 
 class RuleModerator:
-    """Refuses what breaks a rule; costs no call and a few milliseconds."""
+    """Refuses what breaks a rule; costs no call and about a millisecond."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
 
     async def judge(self, texts: Mapping[str, str]) -> None:
-        """Raises: ContentRejected with the field and the name of the rule, never the words."""
+        """Raises: ContentRejected with the field and the rule, never the words; InvalidParams for a whole book."""
         for field, text in texts.items():
-            folded = fold(text)
+            if len(text) > JUDGED_CHARS_MAX:
+                remedy = f"shorten it to at most {JUDGED_CHARS_MAX} characters"
+                raise InvalidParams(f"{field} is too long to judge", details={"field": field, "remedy": remedy})
+            folded = Folded(fold(text))
             for rule in self._rules:
                 if field in rule.fields and rule.refuses(folded):
                     raise ContentRejected(f"{field} breaks {rule.name}", details={"field": field, "rule": rule.name})
@@ -118,7 +122,3 @@ def read_rules(path: Path | None = None) -> RuleFile:
         raise ConfigError(f"LISTENER_MODERATION_RULES: {path}, {place}: {problem['msg']}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"LISTENER_MODERATION_RULES: {path} cannot be read: {error}") from error
-
-
-def _of(terms: Terms) -> Pattern[str] | None:
-    return pattern_of(terms) if terms else None

@@ -31,6 +31,10 @@ class Bounds:
     canary_s: float = 10.0
     # Connections without a user's JWT are cut after 24 h.
     age_s: float = 20 * 3600.0
+    # Between two epochs: it grows from the first to the longest. Who joins too often is let in no sooner by trying.
+    first_delay_s: float = 0.5
+    longest_delay_s: float = 10.0
+    limited_delay_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,10 @@ async def _dispose(client: AsyncRealtimeClient, channel: AsyncRealtimeChannel) -
     except Exception:  # noqa: BLE001 - it is thrown away either way
         if connection is not None:
             connection.transport.abort()
-    for task in (*internal, *channel._background_tasks):
+    tasks = [*internal, *channel._background_tasks]
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*internal, *channel._background_tasks, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # Whatever still waits for an answer, as the leave that follows a join without its bindings.
+    for push in list(channel.messages_waiting_for_ack.values()):
+        push.destroy()

@@ -6,6 +6,8 @@ Knows when to begin a new epoch; the epoch knows the library.
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 from collections.abc import Callable, Sequence
 
 from listener.contract import Log
@@ -14,6 +16,8 @@ from listener.ports import Clock, WatchedTable
 from listener.sources.epoch import Bounds, Epoch, Project
 
 PLANNED = {"renewal", "the watched tables changed"}
+LIMITED = re.compile(r"RateLimit|Too many|HTTP 429")
+"""How the server says that it has had enough of us. Source: its join errors and refusals, as recorded."""
 
 
 class RealtimeSource:
@@ -30,7 +34,7 @@ class RealtimeSource:
         self._tables_known = asyncio.Event()
         self._epoch: Epoch | None = None
         self._number = 0
-        self._backoff = Backoff(first_s=0.5, limit_s=30.0)
+        self._backoff = Backoff(first_s=self._bounds.first_delay_s, limit_s=self._bounds.longest_delay_s)
         self.last_loss = "not connected yet"
 
     def fresh(self) -> bool:
@@ -59,7 +63,13 @@ class RealtimeSource:
             reason = await self._one_epoch(wake)
             wake("realtime_lost")
             if reason not in PLANNED:
-                await asyncio.sleep(self._backoff.next_s())
+                await asyncio.sleep(self._delay_s(reason))
+
+    def _delay_s(self, reason: str) -> float:
+        delay_s = self._backoff.next_s()
+        if LIMITED.search(reason):
+            return max(delay_s, self._bounds.limited_delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        return delay_s
 
     async def _one_epoch(self, wake: Callable[[str], None]) -> str:
         self._number += 1

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -29,6 +30,10 @@ QUIET = {
     "httpcore2": "WARNING",
 }
 
+REMEMBERED = 1000
+"""Attempts whose names are kept: a generator may speak of one a moment after it was settled."""
+_attempts: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every line of the process, foreign ones too, through the same processors to stderr."""
@@ -36,6 +41,7 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_the_attempt,
     ]
     final: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -76,12 +82,24 @@ def bound(**fields: Any) -> Iterator[None]:
 @contextmanager
 def attempt(session: Session) -> Iterator[None]:
     """Bind a session and its attempt to every line, and keep its words out of them."""
-    fields = {
+    fields: dict[str, Any] = {
         "session": str(session.id),
         "attempt": session.attempt,
         "kind": session.kind,
         "row_id": str(session.row_id),
         "request_id": session.request_id,
     }
+    _attempts[fields["session"]] = fields
+    _attempts.move_to_end(fields["session"])
+    while len(_attempts) > REMEMBERED:
+        _attempts.popitem(last=False)
     with bound(**fields), hiding_texts(session.params):
         yield
+
+
+def name_the_attempt(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the request_id to a line that only names its session: the generator speaks from a task of its own."""
+    if "session" in line and (known := _attempts.get(str(line["session"]))) is not None:
+        for name, value in known.items():
+            line.setdefault(name, value)
+    return line

@@ -19,6 +19,9 @@ HIDDEN = "[redacted]"
 SHORTEST_HIDDEN_TEXT = 6
 """Shorter texts of a session would blank out half of every line."""
 SHORTEST_HIDDEN_WORD = 4
+LONGEST_HIDDEN_TEXT = 20_000
+QUOTED_HEAD = 40
+"""A longer text is a file in letters; of those, messages quote the beginning and the end."""
 
 _SECRET_KEY = re.compile(
     r"prompt|secret|token|passw|authorization|api_?key|service_role|cookie|signature|signed_?url|(^|_)url$"
@@ -32,7 +35,7 @@ _SHAPES = (
     (re.compile(r"\b(sk|pk|rk|hf|r8|rpa|whsec|key|ghp|github_pat|xai)[-_][A-Za-z0-9_+/=-]{16,}"), HIDDEN),
     (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"), HIDDEN),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}\b"), HIDDEN),  # fal: id and secret
-    (re.compile(rf"(?i)\b({_GIVEN})(=|%3D)[^&\s\"'<>]+"), rf"\1\2{HIDDEN}"),
+    (re.compile(rf"(?i)(?:\b|(?<=%3F)|(?<=%26))({_GIVEN})(=|%3D)[^&\s\"'<>]+"), rf"\1\2{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (
         re.compile(rf"(?i)([\"'])((?:[a-z]+[-_])*(?:{_GIVEN}|authorization))\1\s*:\s*([\"']).*?\3"),
@@ -63,7 +66,7 @@ class _Texts:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> _Texts:
-        texts = list(_texts_of(params))
+        texts = [part for text in _texts_of(params) for part in _bounded(text)]
         whole = {spelling for text in texts for spelling in _spellings(text) if len(text) >= SHORTEST_HIDDEN_TEXT}
         words = [word.casefold() for text in texts if not _URL.fullmatch(text) for word in _WORD.findall(text)]
         foreign = "\n".join(word for word in words if not word.isascii())
@@ -150,6 +153,13 @@ def _clean(key: str, value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_clean("", inner) for inner in value]
     return clean_text(str(value))
+
+
+def _bounded(text: str) -> Iterator[str]:
+    if len(text) <= LONGEST_HIDDEN_TEXT:
+        yield text
+    else:
+        yield from (text[:LONGEST_HIDDEN_TEXT], text[:QUOTED_HEAD], text[-QUOTED_HEAD:])
 
 
 def _spellings(text: str) -> set[str]:

@@ -3,8 +3,8 @@
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
---         of this table before.
+-- Raises: 23514 when no worker could read a row; 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429;
+--         23505 when a row's id was a session of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -25,7 +25,6 @@ begin
   into strict v_table
   from listener.session_tables as registry
   where registry.relation = p_relation;
-
   v_rows := array(
     select arriving.fields
     from unnest(p_rows) with ordinality as arriving (fields, ordinal)
@@ -35,6 +34,7 @@ begin
   if cardinality(v_rows) = 0 then
     return 0;
   end if;
+  perform listener.refuse_unreadable(v_rows);
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   if array_position(v_owners, null) is not null then
     raise exception 'a queued row needs an owner' using errcode = '23502', column = v_table.owner_column;

@@ -472,6 +472,25 @@ alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
 
+-- listener.webhooks
+-- Where a wake-up goes when sessions arrive: workers that are reachable over HTTP. kinds null stands for all of them.
+-- The two keys are those of HMAC-SHA256 with its paddings, so that a signature is two hashes. They are worth what the secret is
+-- worth: no role of the API reads this table, only the trigger's definer code.
+-- Units: timeout_ms is how long pg_net waits for the answer.
+create table listener.webhooks (
+  url text primary key,
+  kinds text[],
+  inner_key bytea not null,
+  outer_key bytea not null,
+  timeout_ms integer not null default 2000,
+  created_at timestamptz not null default now(),
+  constraint webhooks_go_over_http check (url ~ '^https?://[^\s/?#@]+(/[^\s#]*)?$'),
+  constraint webhooks_keys_are_one_block check (octet_length(inner_key) = 64 and octet_length(outer_key) = 64)
+);
+
+alter table listener.webhooks enable row level security;
+revoke all on table listener.webhooks from public, anon, authenticated, service_role;
+
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
 create view listener.credit_audit
@@ -1660,6 +1679,21 @@ $$;
 revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
 grant execute on function listener.distinct_attempts(jsonb) to service_role;
 
+-- listener.drop_webhook(url) -> boolean
+-- Sends this URL nothing any more; false when nothing was sent there. Its argument bears no p_: people type its name.
+create function listener.drop_webhook(url text)
+returns boolean
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  delete from listener.webhooks as hook where hook.url = drop_webhook.url;
+  return found;
+end
+$$;
+
+revoke all on function listener.drop_webhook(text) from public, anon, authenticated, service_role;
+
 -- listener.dry_run(table)
 -- Walks probe rows of a registered table through every state, by the projection itself, and rolls all of it back; see probe_walks.
 -- Locks:  the table, which the caller holds.
@@ -2372,6 +2406,24 @@ $$;
 
 revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
 grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+
+-- listener.hmac_key(secret, padding) -> bytea
+-- The key of one of HMAC-SHA256's two hashes: the secret, filled with zeros to a block of 64 bytes, each byte xor the padding
+-- (0x36 inner, 0x5c outer). A secret of more than a block would have to be hashed first; Standard Webhooks ends at 64 bytes.
+-- Source: RFC 2104, section 2.
+create function listener.hmac_key(p_secret bytea, p_padding integer)
+returns bytea
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select string_agg(
+    decode(lpad(to_hex(case when place < octet_length(p_secret) then get_byte(p_secret, place) else 0 end # p_padding), 2, '0'), 'hex'),
+    ''::bytea order by place
+  )
+  from generate_series(0, 63) as place
+$$;
+
+revoke all on function listener.hmac_key(bytea, integer) from public, anon, authenticated, service_role;
 
 -- listener.hold_branch(table, relation, id_column) -> text
 -- One watched table's branch of listener.hold_visible.
@@ -3520,6 +3572,66 @@ $$;
 
 revoke all on function listener.rebind_tables() from public, anon, authenticated, service_role;
 
+-- public.recent_failures(hours, limit) -> jsonb
+-- What failed for good lately. Answers {"counts", "failures"}: how often each code of each kind, most often first, and the
+-- newest failures, newest first, as their rows show them.
+-- Units: p_hours counts back from now.
+create function public.recent_failures(p_hours double precision default 24, p_limit integer default 20)
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  with failed as (
+    select session.*
+    from listener.kinds as kinds
+    -- One range of the index (kind, finished_at) for each kind.
+    cross join lateral (
+      select ended.*
+      from listener.sessions as ended
+      where
+        ended.kind = kinds.kind and ended.status = 'failed'
+        and ended.finished_at >= listener.clock() - make_interval(secs => greatest(p_hours, 0) * 3600)
+    ) as session
+  ),
+
+  newest as (
+    select failed.* from failed order by failed.finished_at desc, failed.id limit least(greatest(p_limit, 0), 1000)
+  )
+
+  select jsonb_build_object(
+    'counts', (
+      select
+        coalesce(
+          jsonb_agg(to_jsonb(counted) order by counted.count desc, counted.kind, counted.code),
+          '[]'
+        )
+      from (
+        select failed.kind, failed.error_code as code, count(*) as count, max(failed.finished_at) as last_at
+        from failed
+        group by failed.kind, failed.error_code
+      ) as counted
+    ),
+    'failures', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'finished_at', newest.finished_at, 'kind', newest.kind, 'code', newest.error_code,
+              'message', newest.error_message, 'details', newest.error_details, 'request_id', newest.request_id,
+              'row_id', newest.row_id, 'attempt', newest.attempt
+            )
+            order by newest.finished_at desc, newest.id
+          ),
+          '[]'
+        )
+      from newest
+    )
+  )
+$$;
+
+revoke all on function public.recent_failures(double precision, integer) from public, anon, authenticated;
+grant execute on function public.recent_failures(double precision, integer) to service_role;
+
 -- listener.record_events(sessions, event)
 -- Writes an event of each session: generation_queued, generation_failed of those that failed, pack_completed of packs.
 -- generation_started and generation_completed are written by take_due and write_completed in the statements that they tell of.
@@ -3800,13 +3912,41 @@ $$;
 
 revoke all on function listener.refuse_truncate() from public, anon, authenticated;
 
+-- listener.refuse_unreadable(rows)
+-- Refuses rows that no worker could read: one such row would stop every worker that claims it. JSON readers give up at about
+-- 1,000 levels and at integers of some thousand digits; what is larger than a double is no number to a handler anyway.
+-- Units: the size is bytes.
+-- Raises: 23514 params_unreadable; the message is constant.
+create function listener.refuse_unreadable(p_rows jsonb[])
+returns void
+language plpgsql immutable security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from unnest(p_rows) as arriving (fields)
+    where
+      pg_column_size(arriving.fields) > 33554432
+      or jsonb_path_exists(arriving.fields, 'strict $.**{64}')
+      or jsonb_path_exists(arriving.fields, 'strict $.** ? (@.type() == "number") ? (@ > 1.79e308 || @ < -1.79e308)')
+  ) then
+    raise exception 'params_unreadable' using
+      errcode = '23514',
+      detail = 'A row is nested deeper than 60 levels, larger than 32 MiB, or holds a number beyond a double.',
+      hint = 'Keep large inputs in the storage and name them in the row.';
+  end if;
+end
+$$;
+
+revoke all on function listener.refuse_unreadable(jsonb[]) from public, anon, authenticated, service_role;
+
 -- listener.register_rows(relation, rows, is_limited) -> integer
 -- Records a session for each of these rows of a session table that stands at queued, and charges its owner: all of them or none.
 -- Returns how many. Their order is the order in which they queue. Rate limits (is_limited) are for rows that somebody inserts, not
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
--- Raises: 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429; 23505 when a row's id was a session
---         of this table before.
+-- Raises: 23514 when no worker could read a row; 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429;
+--         23505 when a row's id was a session of this table before.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -3827,7 +3967,6 @@ begin
   into strict v_table
   from listener.session_tables as registry
   where registry.relation = p_relation;
-
   v_rows := array(
     select arriving.fields
     from unnest(p_rows) with ordinality as arriving (fields, ordinal)
@@ -3837,6 +3976,7 @@ begin
   if cardinality(v_rows) = 0 then
     return 0;
   end if;
+  perform listener.refuse_unreadable(v_rows);
   v_owners := array(select (arriving ->> v_table.owner_column)::uuid from unnest(v_rows) as arriving);
   if array_position(v_owners, null) is not null then
     raise exception 'a queued row needs an owner' using errcode = '23502', column = v_table.owner_column;
@@ -3877,7 +4017,8 @@ $$;
 revoke all on function listener.register_rows(oid, jsonb[], boolean) from public, anon, authenticated, service_role;
 
 -- listener.register_sessions() trigger, after insert, for each statement, transition table new_rows
--- Makes the rows that arrived sessions, in the inserting transaction: see register_rows.
+-- Makes the rows that arrived sessions, in the inserting transaction, and tells the workers of listener.webhooks: see
+-- register_rows and send_webhooks.
 -- Security definer: users insert rows but never touch the private schema.
 -- Locks:  accounts, ascending owner.
 create function listener.register_sessions()
@@ -3886,7 +4027,9 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 begin
-  perform listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true);
+  if listener.register_rows(tg_relid, array(select to_jsonb(new_rows) from new_rows), true) > 0 then
+    perform listener.send_webhooks(tg_relid);
+  end if;
   return null;
 end
 $$;
@@ -4273,6 +4416,65 @@ $$;
 revoke all on function listener.schema_version() from public, anon, authenticated;
 grant execute on function listener.schema_version() to service_role;
 
+-- listener.send_webhooks(relation) -> integer
+-- Says to each worker of listener.webhooks that sessions of this table arrived: by pg_net, which sends after the commit and only
+-- once. Signed as Standard Webhooks has it; the body names the table and carries no row. Once a transaction, table and URL.
+-- Never fails: a wake-up that was not sent is a warning, and the sweep finds the session. Returns how many were queued.
+-- Dynamic, since pg_net may be absent when this is created and when it is checked.
+create function listener.send_webhooks(p_relation oid)
+returns integer
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_already text := coalesce(current_setting('listener.webhooks_sent', true), '');
+  v_table record;
+  v_hook listener.webhooks;
+  v_id text := 'msg_' || gen_random_uuid();
+  v_time text := floor(extract(epoch from listener.clock()))::text;
+  v_body jsonb;
+  v_post regproc := to_regproc('net.http_post');
+  v_sent integer := 0;
+begin
+  if strpos(v_already, format('<%s>', p_relation)) > 0 or not exists (select from listener.webhooks) then
+    return 0;
+  end if;
+  select registry.kind, class.relname, namespace.nspname into v_table
+  from listener.session_tables as registry
+  inner join pg_catalog.pg_class as class on registry.relation = class.oid
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  where registry.relation = p_relation;
+  v_body := jsonb_build_object(
+    'type', 'INSERT', 'schema', v_table.nspname, 'table', v_table.relname, 'record', null, 'old_record', null
+  );
+  for v_hook in
+    select * from listener.webhooks as hook where hook.kinds is null or v_table.kind = any(hook.kinds) order by hook.url
+  loop
+    begin
+      if v_post is null then
+        raise exception 'pg_net is not installed';
+      end if;
+      execute format('select %s(url := $1, body := $2, headers := $3, timeout_milliseconds := $4)', v_post) using
+        v_hook.url, v_body,
+        jsonb_build_object(
+          'Content-Type', 'application/json',
+          'webhook-id', v_id,
+          'webhook-timestamp', v_time,
+          'webhook-signature', listener.webhook_signature(v_hook, format('%s.%s.%s', v_id, v_time, v_body))
+        ),
+        v_hook.timeout_ms;
+      v_sent := v_sent + 1;
+    exception when others then
+      raise warning 'listener: no webhook was sent to %: % (%)', v_hook.url, sqlerrm, sqlstate;
+    end;
+  end loop;
+  perform set_config('listener.webhooks_sent', format('%s<%s>', v_already, p_relation), true);
+  return v_sent;
+end
+$$;
+
+revoke all on function listener.send_webhooks(oid) from public, anon, authenticated, service_role;
+
 -- listener.served_tables(kinds) -> jsonb
 -- The visible tables that a worker of these kinds listens to: [{"schema", "table", "kind"}]. Broken ones are left out,
 -- since one bad binding silences all bindings of its channel.
@@ -4403,6 +4605,54 @@ $$;
 
 revoke all on function public.set_plan(uuid, text) from public, anon, authenticated;
 grant execute on function public.set_plan(uuid, text) to service_role;
+
+-- listener.set_webhook(url, secret, kinds, timeout_ms) -> text
+-- Sends a wake-up to this URL whenever sessions arrive (of these kinds, or of all), from the next transaction on. Called again for
+-- the URL it changes the entry. Answers the secret, which the worker needs as LISTENER_WEBHOOK_SECRETS; made here when none is given.
+-- Its arguments bear no p_: people type their names.
+-- Raises: 55000 when pg_net is not installed; 22023 when the secret is not whsec_ and the base64 of 24 to 64 bytes; 23514 for the URL.
+create function listener.set_webhook(
+  url text, secret text default null, kinds text[] default null, timeout_ms integer default 2000
+)
+returns text
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_key bytea;
+begin
+  if to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)') is null then
+    raise exception using
+      errcode = '55000', message = 'pg_net is not installed',
+      hint = 'create extension pg_net; or switch it on under Database, Extensions.';
+  end if;
+  if set_webhook.secret is null then
+    -- 48 bytes with 366 random bits, without pgcrypto.
+    set_webhook.secret := 'whsec_' || encode(
+      decode(replace(concat(gen_random_uuid(), gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex'), 'base64'
+    );
+  end if;
+  begin
+    v_key := decode(substr(set_webhook.secret, 7), 'base64');
+  exception when data_exception then
+    v_key := null;
+  end;
+  if left(set_webhook.secret, 6) <> 'whsec_' or octet_length(v_key) not between 24 and 64 or v_key is null then
+    raise exception using
+      errcode = '22023', message = 'a webhook secret is whsec_ and the base64 of 24 to 64 random bytes',
+      hint = 'Leave it out to have one made.';
+  end if;
+  insert into listener.webhooks as hook (url, kinds, inner_key, outer_key, timeout_ms)
+  values (
+    set_webhook.url, set_webhook.kinds, listener.hmac_key(v_key, 54), listener.hmac_key(v_key, 92), set_webhook.timeout_ms
+  )
+  on conflict on constraint webhooks_pkey do update
+    set kinds = excluded.kinds, inner_key = excluded.inner_key, outer_key = excluded.outer_key, timeout_ms = excluded.timeout_ms;
+  return set_webhook.secret;
+end
+$$;
+
+revoke all on function listener.set_webhook(text, text, text[], integer) from public, anon, authenticated, service_role;
 
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
@@ -4560,6 +4810,115 @@ end
 $$;
 
 revoke all on function listener.strip_table(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.survey_channels() -> jsonb
+-- Whether Realtime can tell of sessions. Answers {"publication", "canary", "shut_out", "tables"}: shut_out are roles that may
+-- read a published table without USAGE on its schema, which silences Realtime for the whole project.
+create function listener.survey_channels()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  with published as (
+    -- By oid: a name may lie in a schema that the caller may not use, and that is what is looked for.
+    select class.oid::regclass as relation, one.schemaname
+    from pg_catalog.pg_publication_tables as one
+    inner join pg_catalog.pg_namespace as namespace on one.schemaname = namespace.nspname
+    inner join pg_catalog.pg_class as class on namespace.oid = class.relnamespace and one.tablename = class.relname
+    where one.pubname = 'supabase_realtime'
+  )
+
+  select jsonb_build_object(
+    'publication', exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime'),
+    'canary', exists (select from published where published.relation = 'listener.workers'::regclass),
+    'shut_out', (
+      select coalesce(jsonb_agg(jsonb_build_object('role', role.rolname, 'table', published.relation::text)), '[]')
+      from published
+      inner join pg_catalog.pg_roles as role on not role.rolsuper
+      where
+        not has_schema_privilege(role.oid, published.schemaname, 'usage')
+        and has_any_column_privilege(role.oid, published.relation, 'select')
+    ),
+    'tables', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'table', watched.relation::text, 'kind', watched.kind, 'broken', watched.broken_reason,
+              'is_published', exists (select from published where published.relation = watched.relation)
+            )
+            order by watched.id
+          ),
+          '[]'
+        )
+      from listener.session_tables as watched
+    )
+  )
+$$;
+
+revoke all on function listener.survey_channels() from public, anon, authenticated;
+grant execute on function listener.survey_channels() to service_role;
+
+-- listener.survey_doors() -> jsonb
+-- Who may call the workers' functions. Answers {"not_granted", "open_to_strangers"}: those that service_role may not execute
+-- or that are not there, and those that signed-in users or anon may.
+create function listener.survey_doors()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  with doors as (
+    select wanted.name, routine.oid
+    from unnest(
+      array[
+        'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
+        'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits'
+      ]
+    ) as wanted (name)
+    left join pg_catalog.pg_proc as routine
+      on wanted.name = routine.proname and routine.pronamespace = 'public'::regnamespace
+  )
+
+  select jsonb_build_object(
+    'not_granted', (
+      select coalesce(jsonb_agg(distinct doors.name), '[]')
+      from doors
+      where doors.oid is null or not has_function_privilege('service_role', doors.oid, 'execute')
+    ),
+    'open_to_strangers', (
+      select coalesce(jsonb_agg(distinct doors.name), '[]')
+      from doors
+      cross join unnest(array['anon', 'authenticated']) as stranger (name)
+      where has_function_privilege(stranger.name, doors.oid, 'execute')
+    )
+  )
+$$;
+
+revoke all on function listener.survey_doors() from public, anon, authenticated;
+grant execute on function listener.survey_doors() to service_role;
+
+-- public.survey_project() -> jsonb
+-- What `listener check` asks of the database; changes nothing. Answers {"role", "now", "schema_version", "oldest_worker",
+-- "buckets"} and what survey_doors and survey_channels answer; buckets are those that kinds store in.
+create function public.survey_project()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    jsonb_build_object(
+      'role', current_user,
+      'now', clock_timestamp(),
+      'schema_version', listener.schema_version(),
+      'oldest_worker', listener.oldest_worker(),
+      'buckets', (select coalesce(jsonb_agg(distinct kinds.bucket order by kinds.bucket), '[]') from listener.kinds as kinds)
+    )
+    || listener.survey_doors()
+    || listener.survey_channels()
+$$;
+
+revoke all on function public.survey_project() from public, anon, authenticated;
+grant execute on function public.survey_project() to service_role;
 
 -- public.sweep_sessions(limit) -> jsonb
 -- The periodic safety net; any number may run at once. Rescues the sessions of workers whose lease ran out, fails what is past
@@ -4958,6 +5317,20 @@ $$;
 revoke all on function listener.watch(
   regclass, text, text, integer, integer, integer, text, text, jsonb, boolean, boolean, text, boolean, text[]
 ) from public, anon, authenticated, service_role;
+
+-- listener.webhook_signature(webhook, message) -> text
+-- The header webhook-signature of a message: `v1,` and the base64 of its HMAC-SHA256, without pgcrypto.
+create function listener.webhook_signature(p_webhook listener.webhooks, p_message text)
+returns text
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select 'v1,' || encode(
+    sha256(p_webhook.outer_key || sha256(p_webhook.inner_key || convert_to(p_message, 'UTF8'))), 'base64'
+  )
+$$;
+
+revoke all on function listener.webhook_signature(listener.webhooks, text) from public, anon, authenticated, service_role;
 
 -- listener.welcome_accounts(owners)
 -- Gives the welcome grant of their plan to accounts that have not had it. Beyond the plan's welcomes_per_hour an account gets none

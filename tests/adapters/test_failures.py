@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import traceback
+
 import httpx
 import pytest
 from postgrest.exceptions import APIError
+from pydantic import TypeAdapter
 from storage3.exceptions import StorageApiError
 
-from listener.adapters.failures import last_status, translated
+from listener.adapters.failures import last_status, postgrest_failure, translated
 from listener.errors import StoreRejected, StoreUnavailable
 
 PASSING = ["08006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030", "PGRST000", "PGRST001", "PGRST003"]
@@ -64,3 +68,28 @@ def test_the_network_passes(fault: Exception) -> None:
 def test_a_programming_error_is_not_tried_again() -> None:
     with pytest.raises(StoreRejected), translated("claim_sessions"):
         raise TypeError("not JSON serializable")
+
+
+def test_the_value_that_postgresql_quotes_is_not_repeated() -> None:
+    error = postgrest_failure("claim_sessions", "22P02", 'invalid input syntax for type integer: "two "cats" in rain"')
+    assert str(error) == 'claim_sessions: 22P02 invalid input syntax for type integer: "…"'
+
+
+def test_an_answer_too_deep_to_read_is_an_outage_and_no_crash() -> None:
+    with pytest.raises(StoreUnavailable, match="unreadable answer"), translated("claim_sessions"):
+        json.loads("[" * 100_000)
+
+
+def test_the_row_that_postgresql_quotes_stands_in_no_traceback() -> None:
+    said = {"code": "23514", "message": "row violates check", "details": "Failing row contains (two cats).", "hint": ""}
+    with pytest.raises(StoreRejected) as failed, translated("complete_sessions"):
+        raise APIError(said)
+    told = "".join(traceback.format_exception(failed.value))
+    assert "row violates check" in told
+    assert "two cats" not in told
+
+
+def test_an_answer_of_another_shape_is_quoted_in_no_traceback() -> None:
+    with pytest.raises(StoreUnavailable) as failed, translated("claim_sessions"):
+        TypeAdapter(int).validate_python("two cats")
+    assert "two cats" not in "".join(traceback.format_exception(failed.value))

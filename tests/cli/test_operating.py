@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from devstack.stack import Stack
@@ -62,6 +65,9 @@ async def test_status_shows_the_queue_and_that_nobody_serves_it(stack: Stack) ->
     assert "no worker is alive" in shown.said
     (headshot,) = [line for line in shown.said.splitlines() if line.startswith("headshot")]
     assert headshot.split()[:4] == ["headshot", "1", "0", "0"]
+    assert shown.said.rstrip().endswith("nobody serves headshot: 1 wait")
+    told = json.loads((await listener("status", "--json", stack=stack)).said)
+    assert [kind["queued"] for kind in told["kinds"] if kind["kind"] == "headshot"] == [1]
 
 
 async def test_the_public_key_is_refused_in_words_without_being_shown(project: Target) -> None:
@@ -77,3 +83,27 @@ async def test_a_project_that_is_away_ends_with_69(project: Target) -> None:
     assert ended.status == 69
     assert "http://127.0.0.1:1 does not answer" in ended.complained
     assert "Traceback" not in ended.complained
+
+
+async def test_what_failed_is_counted_and_found_again_by_its_request_id(
+    stack: Stack, connection: asyncpg.Connection[Any]
+) -> None:
+    nothing = await listener("failures", stack=stack)
+    assert (nothing.status, nothing.said) == (0, "nothing failed within the last 24 h\n")
+    client = await signed_in(stack)
+    row_id = await insert(client)
+    await connection.execute(
+        "update listener.sessions set status = 'failed', error_code = 'time_limit', error_message = 'too slow', "
+        """error_details = '{"type": "TimeLimit", "remedy": "ask for less"}', finished_at = now(), attempt = 2"""
+    )
+    request_id = await connection.fetchval("select request_id from listener.sessions")
+    shown = await listener("failures", "--details", stack=stack)
+    assert shown.status == 0
+    counts, newest, details = shown.said.rstrip().split("\n\n")
+    assert counts.splitlines()[1].split()[:3] == ["headshot", "time_limit", "1"]
+    words = newest.splitlines()[1].split()
+    assert words[2:7] == ["headshot", "time_limit", "2", request_id, row_id]
+    assert newest.endswith("too slow")
+    assert details == f'{request_id}: {{"type": "TimeLimit", "remedy": "ask for less"}}'
+    told = json.loads((await listener("failures", "--json", stack=stack)).said)
+    assert told["failures"][0]["request_id"] == request_id

@@ -10,6 +10,7 @@ import pytest
 from listener.access import DatabaseSettings
 from listener.errors import ConfigError
 from listener.settings import Settings, load_settings, names_of
+from tests.cli.conftest import set_all
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -87,12 +88,15 @@ def test_a_dotenv_file_is_read_and_checked(environment: pytest.MonkeyPatch, tmp_
 
 
 def test_no_secret_is_shown_when_the_settings_are_printed(complete: pytest.MonkeyPatch) -> None:
-    for name in ("HF_TOKEN", "API_KEY", "OPENAI_API_KEY", "R2_SECRET_ACCESS_KEY"):
+    secrets = ("HF_TOKEN", "API_KEY", "OPENAI_API_KEY", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
+    for name in ("R2_ACCOUNT_ID", "R2_BUCKET_NAME"):
+        complete.setenv(name, "plain")
+    for name in secrets:
         complete.setenv(name, "CANARYCANARYCANARY")
     complete.setenv("SUPABASE_SERVICE_ROLE_KEY", "CANARYCANARYCANARYCANARY")
     settings = load_settings()
     assert "CANARY" not in f"{settings!r} {settings} {settings.generator_config()!r}"
-    assert len(settings.secrets()) == 5
+    assert len(settings.secrets()) == len(secrets) + 1
 
 
 def test_the_generator_is_built_from_the_settings(complete: pytest.MonkeyPatch) -> None:
@@ -121,3 +125,66 @@ def test_the_example_shows_the_real_defaults() -> None:
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, (int, float, str)) and not isinstance(field.default, bool):
             assert shown[names_of(name)[0]] == str(field.default), name
+
+
+USERS_NAMES = {
+    "SUPABASE_URL": ("supabase_url", "https://abcd.supabase.co"),
+    "SUPABASE_SERVICE_ROLE_KEY": ("supabase_service_role_key", "sb_secret_0123456789abcdef"),
+    "OPENAI_API_KEY": ("openai_api_key", "sk-0123456789abcdef"),
+    "OPENAI_MAX_RETRIES": ("openai_max_retries", "4"),
+    "WORKER_CONCURRENCY": ("worker_concurrency", "7"),
+    "API_KEY": ("api_key", "an-api-key-0123456789"),
+    "ALLOWED_ORIGINS": ("allowed_origins", "https://app.example,http://localhost:3000"),
+    "R2_ACCOUNT_ID": ("r2_account_id", "account"),
+    "R2_ACCESS_KEY_ID": ("r2_access_key_id", "key-id"),
+    "R2_SECRET_ACCESS_KEY": ("r2_secret_access_key", "secret-0123456789"),
+    "R2_BUCKET_NAME": ("r2_bucket_name", "videos"),
+    "MODEL_STORAGE_PATH": ("model_storage_path", "/models"),
+    "VIDEO_RETENTION_HOURS": ("video_retention_hours", "12"),
+    "HF_TOKEN": ("hf_token", "hf_0123456789abcdef"),
+    "LOG_LEVEL": ("log_level", "WARNING"),
+}
+
+
+def test_every_name_the_users_chose_is_accepted_and_read(environment: pytest.MonkeyPatch) -> None:
+    set_all(environment, {name: value for name, (_, value) in USERS_NAMES.items()})
+    settings = load_settings()
+    for name, (field, value) in USERS_NAMES.items():
+        read = getattr(settings, field)
+        read = read.get_secret_value() if hasattr(read, "get_secret_value") else read
+        shown = ",".join(read) if isinstance(read, tuple) else str(read).removesuffix(".0")
+        assert shown == value, name
+    assert (settings.http_port, Settings.model_fields["openai_max_retries"].default) == (8000, 3)
+    assert (
+        Settings.model_fields["worker_concurrency"].default,
+        Settings.model_fields["video_retention_hours"].default,
+    ) == (
+        5,
+        6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_MAX_RETRIES", "-1"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("API_KEY", "short"),
+        ("ALLOWED_ORIGINS", "https://app.example/path"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("VIDEO_RETENTION_HOURS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_by_its_name(
+    complete: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    complete.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith(f"{name}:")
+
+
+def test_half_of_a_store_s_variables_is_refused_with_the_names_of_the_rest(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("R2_ACCOUNT_ID", "account")
+    complete.setenv("R2_BUCKET_NAME", "videos")
+    assert problems() == ["R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY missing: the variables of R2 belong together"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from listener.contract import Artifact, Context, GenerationRequest, Session
-from listener.errors import Cancelled, Draining, LeaseLost, StoreRejected, StoreUnavailable
+from listener.errors import Cancelled, Draining, LeaseLost, OutOfMemory, StoreRejected, StoreUnavailable
 from listener.ports import Attempt
 from tests.engine.engine_support import Bench, PortraitParams, running_of
 
@@ -255,3 +255,21 @@ async def test_each_line_of_an_attempt_carries_its_names(bench: Bench, logged: A
         assert line["session"] == str(row.session.id)
         assert (line["attempt"], line["kind"], line["request_id"]) == (1, "headshot", "request-1")
     assert Attempt(row.session.id, 1).attempt == 1
+
+
+async def test_a_failure_of_the_taxonomy_is_logged_with_its_traceback_too(bench: Bench, logged: Any) -> None:
+    async def runs_out(_session: Session, _params: Any, _context: Context) -> None:
+        raise OutOfMemory(details={"where": "device"})
+
+    await bench.attempt(runs_out)
+    (line,) = logged("attempt_settled")
+    assert "in runs_out" in line["exception"]
+    assert (line["code"], line["details"]) == ("out_of_memory", {"where": "device"})
+
+
+async def test_what_nobody_is_to_blame_for_is_logged_without_a_traceback(bench: Bench, logged: Any) -> None:
+    async def ends(_session: Session, _params: Any, _context: Context) -> None:
+        raise Cancelled
+
+    await bench.attempt(ends)
+    assert "exception" not in logged("attempt_settled")[0]

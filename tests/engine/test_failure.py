@@ -10,7 +10,9 @@ import pytest
 
 from listener import errors
 from listener.engine.failure import DEPTH_MAX, ITEMS_MAX, TEXT_CHARS_MAX, ending_of, failure_of
+from listener.engine.verdict import RULES
 from listener.telemetry import redact
+from tests.engine.engine_support import Bench
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -83,3 +85,31 @@ def test_details_are_json_and_bounded_whatever_a_handler_puts_there() -> None:
 )
 def test_every_exception_has_a_place_in_the_taxonomy(raised: Exception, code: str) -> None:
     assert ending_of(raised).code == code
+
+
+SECRET = "sk-proj-CANARYCANARYCANARYCANARY"
+SIGNED = "https://x.supabase.co/storage/v1/object/sign/b/p.png?token=eyJhbGciOi.eyJ1cmwiOiJi.CANARYsignature"
+WORDS = "zebraquokka in a gondola"
+CLASSES = [kind for kind in RULES if issubclass(kind, errors.AttemptFailure)]
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, RuntimeError, MemoryError, errors.StoreRejected, errors.StoreUnavailable])
+async def test_whatever_a_handler_raises_lets_no_canary_into_the_row_or_the_log(
+    kind: type[Exception], bench: Bench, logged: Any
+) -> None:
+    said = f"{WORDS.upper()} refused by {SIGNED} with {SECRET}"
+
+    async def raises(*_: Any) -> None:
+        try:
+            raise ValueError(said, {"prompt": WORDS, "Authorization": f"Bearer {SECRET}"})
+        except ValueError as cause:
+            if issubclass(kind, errors.ListenerError):
+                raise kind(said, details={"url": SIGNED, "said": said, "why": [{"key": SECRET}]}) from cause
+            raise kind(said) from cause
+
+    row, _ = await bench.attempt(raises, params={"prompt": WORDS})
+    told = f"{row.failure} {logged()}"
+    assert row.failure is not None
+    assert "attempt_settled" in told
+    assert "CANARY" not in told
+    assert "quokka" not in str(logged()).casefold()

@@ -10,9 +10,16 @@ import pytest
 
 from listener.contract import GenerationRequest
 from listener.engine.breaker import Breaker, State
-from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedStore
+from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
 from listener.engine.slots import Running, Slots
-from listener.errors import GenerationFailed, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.errors import (
+    ContentRejected,
+    GenerationFailed,
+    ModerationDown,
+    RuntimeDied,
+    StoreRejected,
+    StoreUnavailable,
+)
 from listener.ports import Attempt, Failure, Swept
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
@@ -183,3 +190,37 @@ async def test_a_runtime_that_dies_with_every_session_opens_its_circuit_and_a_fa
         states.append(guarded.breaker.state)
     assert states[-2:] == [State.CLOSED, State.OPEN]
     assert set(states[:-1]) == {State.CLOSED}
+
+
+async def test_a_moderator_that_is_down_opens_its_circuit_and_one_that_refuses_does_not() -> None:
+    guarded = Guarded()
+    answers: list[Exception | None] = [ContentRejected()] * OPENS_AFTER + [ModerationDown()] * OPENS_AFTER + [None]
+
+    class Moderator:
+        async def judge(self, texts: Any) -> None:
+            if (answer := answers.pop(0)) is not None:
+                raise answer
+
+        async def close(self) -> None: ...
+
+    moderator = GuardedModerator(Moderator(), guarded.gauge)
+    states = []
+    while len(answers) > 1:
+        with pytest.raises((ContentRejected, ModerationDown)):
+            await moderator.judge({"prompt": "x"})
+        states.append(guarded.breaker.state)
+    assert states[-2:] == [State.CLOSED, State.OPEN]
+    await moderator.judge({"prompt": "x"})
+    assert guarded.breaker.state is State.CLOSED
+
+
+async def test_a_claim_that_is_rejected_is_told_until_one_is_answered() -> None:
+    guarded = Guarded()
+    guarded.memory.faults["claim"] = [StoreRejected("42501 permission denied"), StoreUnavailable("503")]
+    for _ in range(2):
+        with pytest.raises((StoreRejected, StoreUnavailable)):
+            await guarded.store.claim(uuid4(), ["headshot"], 1)
+    assert guarded.store.claims_rejected == "42501 permission denied"
+    assert guarded.value("listener_claims_total", result="error") == 2
+    await guarded.store.claim(uuid4(), ["headshot"], 1)
+    assert guarded.store.claims_rejected is None

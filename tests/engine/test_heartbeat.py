@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -197,3 +198,49 @@ async def test_a_daemon_that_ends_says_that_nothing_runs() -> None:
     await beating.heartbeat.turn()
     await beating.heartbeat.beat_empty()
     assert beating.store.heartbeats == [([], [])]
+
+
+async def test_a_hanging_heartbeat_does_not_outlive_the_lease_of_what_runs() -> None:
+    """A half-open connection never answers: the lease ends anyway, and with it the attempts."""
+    beating = Beating()
+    await beating.heartbeat.turn()
+    running = beating.run_one()
+    beating.store.holds["heartbeat"] = asyncio.Event()
+    beating.clock.at += LEASE_S - 0.01
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        turn = group.create_task(beating.heartbeat.turn())
+        await beating.store.entered.setdefault("heartbeat", asyncio.Event()).wait()
+        beating.clock.at += 0.02
+        await turn
+    assert stopped_by(running) is LeaseLost
+    assert "no answer before the lease ran out" in str(beating.heartbeat.refusal())
+
+
+async def test_the_wall_clock_may_jump_without_any_effect_on_the_lease() -> None:
+    class Jumping(HandClock):
+        def now(self) -> datetime:
+            raise AssertionError("the time of day was asked")
+
+    beating = Beating()
+    beating.heartbeat._clock = Jumping()
+    await beating.heartbeat.turn()
+    await beating.heartbeat.turn()
+    assert beating.heartbeat.refusal() is None
+
+
+async def test_its_age_and_what_is_left_of_the_lease_can_be_read() -> None:
+    beating = Beating()
+    assert (beating.heartbeat.age_s(), beating.heartbeat.left_s()) == (None, 0.0)
+    await beating.heartbeat.turn()
+    beating.clock.at += 4
+    assert (beating.heartbeat.age_s(), beating.heartbeat.left_s()) == (4, LEASE_S - 4)
+    beating.clock.at += LEASE_S
+    assert beating.heartbeat.left_s() == 0.0
+
+
+async def test_the_first_failure_of_a_row_tells_its_traceback_and_the_next_ones_a_line_each(logged: Any) -> None:
+    beating = Beating()
+    beating.store.faults["register"] = [StoreUnavailable("no route")] * 3
+    for _ in range(3):
+        await beating.heartbeat.turn()
+    assert ["exception" in line for line in logged("heartbeat_failed")] == [True, False, False]

@@ -96,3 +96,13 @@ def test_a_shortage_pauses_claims_with_one_line_however_the_figures_move(logged:
     paused, resumed = logged()
     assert (paused["event"], paused["cause"], resumed["event"]) == ("claims_paused", "pressure", "claims_resumed")
     assert "399 MiB left" in paused["reason"]
+
+
+def test_the_cause_can_be_asked_without_a_line_and_without_the_claim_loop(logged: Any) -> None:
+    machine = Machine()
+    admission = Admission({"pressure": machine.pressure.refusal}, machine.clock, log.get("test"))
+    machine.memory = 1
+    assert admission.cause() == "pressure"
+    machine.memory = 4000
+    assert admission.cause() is None
+    assert logged() == []

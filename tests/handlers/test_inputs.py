@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handlers.inputs.images import encode_png
+from handlers.inputs.paths import PATH_CHARS_MAX, require_own_object
 from handlers.inputs.text import PROMPT_CHARS_MAX, limit, require_prompt, sanitise
+from listener.errors import Unusable
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,13 @@ from handlers.inputs.text import PROMPT_CHARS_MAX, limit, require_prompt, saniti
         ("ｆｕｌｌ　ｗｉｄｔｈ ﬁne", "full width fine"),
         ("👩\u200d🚀 in space", "👩\u200d🚀 in space"),
         ("می\u200cخواهم", "می\u200cخواهم"),
+        ("n\u200du\u200cde", "nude"),
+        ("cafe\u200b\u0301", "café"),
+        ("a" + "\u0335" * 50 + "b", "a" + "\u0335" * 4 + "b"),
+        ("a\u3164\u2800\u115f\uffa0b", "ab"),
+        ("a\U000e0068\U000e0069\ufe01\U000e0101b", "ab"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("\u2066one\u2069 \u200ftwo\u061c", "one two"),
     ],
 )
 def test_a_text_is_normalised_and_rid_of_what_cannot_be_seen(typed: str, clean: str) -> None:
@@ -43,6 +53,12 @@ def test_an_empty_prompt_is_refused_with_a_remedy(typed: str) -> None:
         require_prompt(typed)
 
 
+def test_what_stood_apart_composes_once_what_parted_it_is_gone() -> None:
+    clean = sanitise("e\u200b\u0301")
+    assert clean == "é"
+    assert sanitise(clean) == clean
+
+
 @pytest.mark.parametrize("typed", ["x" * (PROMPT_CHARS_MAX + 1), "x" * 50_000_000])
 def test_a_prompt_that_is_too_long_is_refused_with_its_limit(typed: str) -> None:
     with pytest.raises(ValueError, match="shorten it to at most 2000"):
@@ -59,3 +75,50 @@ async def test_a_png_holds_the_very_pixels() -> None:
     with Image.open(io.BytesIO(png)) as image:
         assert (image.format, image.size, image.mode) == ("PNG", (48, 16), "RGB")
         assert image.tobytes() == rgb
+
+
+OWNER = UUID("8d1cbb20-5c2e-4a3e-9d8e-0f8b8a4b0a11")
+
+
+@pytest.mark.parametrize("path", ["a.png", "photos/me (1).png", "a/b/c/d.jpeg", "x@2x.webp"])
+def test_a_path_in_the_owners_own_folder_is_taken(path: str) -> None:
+    assert require_own_object(f"{OWNER}/{path}", OWNER) == f"{OWNER}/{path}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        f"{OWNER}",
+        f"{OWNER}/",
+        f"/{OWNER}/a.png",
+        f"{OWNER}//a.png",
+        f"{OWNER}/../other/a.png",
+        f"{OWNER}/./a.png",
+        f"{OWNER}/a/..",
+        f"{OWNER}/..%2fother/a.png",
+        f"{OWNER}/%2e%2e/a.png",
+        f"{OWNER}\\..\\a.png",
+        f"{OWNER}/a.png\x00.jpg",
+        f"{OWNER}/a\nb.png",
+        f"{OWNER}/.hidden",
+        f"{OWNER}/a.png?token=x",
+        f"{OWNER}/a.png#x",
+        f"{OWNER}/-rf",
+        f"{OWNER}/trailing. ",
+        f"{OWNER}/\u2025/a.png",
+        f"{OWNER}/" + "a" * PATH_CHARS_MAX,
+        "00000000-0000-4000-8000-000000000001/a.png",
+        f"{str(OWNER).upper()}/a.png",
+        "https://example.com/a.png",
+        "file:///etc/passwd",
+        "C:/windows/a.png",
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused_with_a_remedy_and_not_repeated(path: str) -> None:
+    with pytest.raises(Unusable) as refused:
+        require_own_object(path, OWNER)
+    assert refused.value.remedy
+    if len(path) > 1:
+        assert path not in str(refused.value)

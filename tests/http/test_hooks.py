@@ -270,18 +270,30 @@ async def test_a_row_that_is_large_and_in_bounds_wakes() -> None:
         assert (await opened.post(row, {"x-webhook-secret": SHARED}))[0] == 202
 
 
+async def status_line(opened: Endpoint, length: int, start: bytes) -> bytes:
+    """What is answered to a head with this length and the first bytes of a body that never goes on."""
+    url = opened._session._base_url
+    assert url is not None
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"POST /hooks/supabase HTTP/1.1\r\nHost: x\r\nx-webhook-secret: {SHARED}\r\n"
+    writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode() + start)
+    try:
+        async with asyncio.timeout(4):
+            return await reader.readline()
+    finally:
+        writer.close()
+
+
 async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "READ_S", 0.2)
     async with endpoint() as opened:
-        url = opened._session._base_url
-        assert url is not None
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        head = f"POST /hooks/supabase HTTP/1.1\r\nHost: x\r\nx-webhook-secret: {SHARED}\r\n"
-        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
-        async with asyncio.timeout(5):
-            assert b" 408 " in await reader.readline()
-        writer.close()
+        assert b" 408 " in await status_line(opened, 100, b"{")
         assert opened.woken == 0
+
+
+async def test_a_body_that_says_it_is_huge_is_not_waited_for() -> None:
+    async with endpoint() as opened:
+        assert b" 413 " in await status_line(opened, 10**9, b"")
 
 
 @pytest.mark.parametrize(

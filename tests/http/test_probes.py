@@ -127,3 +127,38 @@ async def test_a_port_in_use_is_an_error_and_not_a_silent_probe() -> None:
         with pytest.raises(OSError, match="address already in use"):
             async with asyncio.timeout(5), serving("127.0.0.1", port, []):
                 pass
+
+
+async def test_a_worker_that_was_ready_once_stays_started() -> None:
+    parts = Parts()
+    parts.was_ready = False
+    parts.status["generator"] = PartStatus(False, "headshot: loading")
+    async with client(parts) as session:
+        assert await read(session, "/startupz") == (
+            503,
+            {"status": "starting", "reasons": {"generator": "headshot: loading"}},
+        )
+        parts.was_ready = True
+        assert await read(session, "/startupz") == (200, {"status": "started"})
+
+
+async def test_requests_are_counted_by_pattern_and_never_by_path() -> None:
+    counted: list[tuple[str, str, int]] = []
+
+    async def shows(_request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    routes = [web.get("/things/{id}", shows)]
+    async with (
+        serving("127.0.0.1", 0, routes, lambda *answer: counted.append(answer)) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        for method, path in (("GET", "/things/4711"), ("GET", "/nothing/4711"), ("MKCOL", "/x"), ("POST", "/things/1")):
+            async with session.request(method, path):
+                pass
+    assert counted == [
+        ("/things/{id}", "GET", 200),
+        ("other", "GET", 404),
+        ("other", "other", 404),
+        ("other", "POST", 405),
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import time
 from pathlib import Path
 
@@ -9,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.errors import ConfigError, ContentRejected
+from listener.errors import ConfigError, ContentRejected, InvalidParams
 from listener.moderation.fold import fold
-from listener.moderation.rules import SHIPPED, Rule, RuleModerator, read_rules
-from listener.moderation.terms import found, pattern_of
+from listener.moderation.rules import JUDGED_CHARS_MAX, SHIPPED, Rule, RuleModerator, read_rules
+from listener.moderation.terms import Folded, Term, Terms
 
 
 def moderator(path: Path | None = None) -> RuleModerator:
@@ -188,12 +190,41 @@ async def test_a_text_made_to_be_slow_is_judged_in_time(typed: str) -> None:
 
 
 def test_digits_alone_are_a_number_and_no_word() -> None:
-    pattern = pattern_of(["ass", "boob"])
-    assert found(pattern, "a55")
-    assert found(pattern, "b00b")
-    assert not found(pattern, "455 8008")
+    terms = Terms.of(["ass", "boob"])
+    assert terms.stand_in(Folded("a55"))
+    assert terms.stand_in(Folded("b00b"))
+    assert not terms.stand_in(Folded("455 8008"))
 
 
 def test_the_shipped_file_is_the_one_that_is_read() -> None:
     assert SHIPPED.is_file()
     assert {rule.name for rule in read_rules().rule} >= {"sexual_content", "sexual_content_with_minors"}
+
+
+async def test_a_text_too_long_to_judge_is_refused_and_not_let_pass() -> None:
+    await SHIPPED_RULES.judge({"prompt": "word " * (JUDGED_CHARS_MAX // 5)})
+    with pytest.raises(InvalidParams) as refused:
+        await SHIPPED_RULES.judge({"prompt": "x" * (JUDGED_CHARS_MAX + 1)})
+    assert refused.value.details["field"] == "prompt"
+
+
+LIKE = {"a": "4@", "e": "3", "i": "1!", "o": "0", "s": "5$", "t": "7+"}
+WRITTEN = [
+    term for rule in read_rules().rule for term in (*rule.any, *rule.whole, *(t for group in rule.all for t in group))
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(WRITTEN), st.randoms(use_true_random=False))
+def test_ruling_a_term_out_by_its_letters_never_contradicts_its_pattern(written: str, chance: random.Random) -> None:
+    def disguised(char: str) -> str:
+        return chance.choice([char, char, char * chance.randint(1, 6), chance.choice(LIKE.get(char, char))])
+
+    words = re.sub(r"\{(\d+)-(\d+)\}", lambda bounds: str(chance.randint(int(bounds[1]), int(bounds[2]))), written)
+    typed = "".join(map(disguised, words.replace("*", "")))
+    if chance.random() < 0.3:
+        typed = chance.choice(" .-_!").join(typed.replace(" ", ""))
+    text = Folded(fold(f"so, {typed} yes"))
+    term = Term.of(written)
+    decided = any(any(char.isalpha() for char in match.group()) for match in term.pattern.finditer(text.text))
+    assert term.stands_in(text) == decided

@@ -693,4 +693,56 @@ WATCH = (
     ),
 )
 
-CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WATCH
+WEBHOOKS = (
+    case(
+        "the signature leaves the timestamp out",
+        "functions/send_webhooks",
+        "format('%s.%s.%s', v_id, v_time, v_body)",
+        "format('%s.%s', v_id, v_body)",
+        "send_webhooks",
+    ),
+    case(
+        "the hashes are nested the wrong way",
+        "functions/webhook_signature",
+        "sha256(p_webhook.outer_key || sha256(p_webhook.inner_key ||",
+        "sha256(p_webhook.inner_key || sha256(p_webhook.outer_key ||",
+        "send_webhooks",
+    ),
+    case(
+        "each statement sends a webhook",
+        "functions/send_webhooks",
+        "strpos(v_already, format('<%s>', p_relation)) > 0 or ",
+        "",
+        "send_webhooks",
+    ),
+    case(
+        "what was sent stays sent in the session",
+        "functions/send_webhooks",
+        "p_relation), true);",
+        "p_relation), false);",
+        "send_webhooks",
+    ),
+    case(
+        "a webhook that cannot be sent stops the insert",
+        "functions/send_webhooks",
+        "      raise warning 'listener: no webhook was sent to %: % (%)', v_hook.url, sqlerrm, sqlstate;",
+        "      raise;",
+        "send_webhooks",
+    ),
+    case(
+        "the keys are readable",
+        "tables/webhooks",
+        "revoke all on table listener.webhooks from public, anon, authenticated, service_role;",
+        "grant select on table listener.webhooks to service_role;",
+        "send_webhooks",
+    ),
+    case(
+        "rows that are no sessions are announced",
+        "functions/register_sessions",
+        " > 0 then",
+        " >= 0 then",
+        "send_webhooks",
+    ),
+)
+
+CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WEBHOOKS

@@ -20,13 +20,17 @@ class ScriptedRealtime:
     """What it answers, and what it has seen."""
 
     says_subscribed: bool = True
-    join_status: str = "ok"
-    refuse_connections: bool = False
+    answers_joins: bool = True
+    join_error: str | None = None
+    refusal: int | None = None
     joins: list[dict[str, Any]] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     port: int = 0
+    heartbeats: int = 0
+    refused: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _join_refs: dict[tuple[web.WebSocketResponse, str], str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -56,14 +60,17 @@ class ScriptedRealtime:
         }
         await self.frame("postgres_changes", {"ids": ids, "data": data})
 
-    async def system(self, status: str, message: str) -> None:
+    async def system(self, status: str, message: str, extension: str = "postgres_changes") -> None:
         """Send a system message."""
-        payload = {"extension": "postgres_changes", "status": status, "message": message, "channel": "worker"}
+        payload = {"extension": extension, "status": status, "message": message, "channel": "worker"}
         await self.frame("system", payload)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        if self.refuse_connections:
-            raise web.HTTPServiceUnavailable
+        if self.refusal is not None:
+            async with self.changed:
+                self.refused += 1
+                self.changed.notify_all()
+            return web.json_response({"error": "no"}, status=self.refusal)
         assert request.query["apikey"] == "service-key"
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -74,20 +81,28 @@ class ScriptedRealtime:
         return socket
 
     async def _answer(self, socket: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+        if frame["event"] == "heartbeat":
+            self.heartbeats += 1
+            await _reply(socket, frame, "ok", {})
         if frame["event"] != "phx_join":
             return
         bindings = frame["payload"]["config"]["postgres_changes"]
+        before = self._join_refs.get((socket, frame["topic"]))
         async with self.changed:
             self.joins.append(frame["payload"])
             self.topics.append(frame["topic"])
+            self._join_refs[socket, frame["topic"]] = frame["ref"]
             self.changed.notify_all()
+        if not self.answers_joins:
+            return
+        if self.join_error is not None:
+            await _reply(socket, frame, "error", {"reason": self.join_error})
+            return
         echoed = [{**binding, "id": number} for number, binding in enumerate(bindings, 1)]
-        response = {"postgres_changes": echoed} if self.join_status == "ok" else {"reason": "TenantNotFound"}
-        reply = {"status": self.join_status, "response": response}
-        await socket.send_str(
-            json.dumps({"topic": frame["topic"], "event": "phx_reply", "payload": reply, "ref": frame["ref"]})
-        )
-        if self.says_subscribed and self.join_status == "ok":
+        await _reply(socket, frame, "ok", {"postgres_changes": echoed})
+        if before is not None:  # the second join of a topic closes the first, under the old ref, after its own answer
+            await self.frame("phx_close", {}, before)
+        if self.says_subscribed:
             await self.system("ok", "Subscribed to PostgreSQL")
 
     @asynccontextmanager
@@ -105,6 +120,13 @@ class ScriptedRealtime:
             for socket in self.sockets:
                 await _quietly(socket.close(code=1012))
             await runner.cleanup()
+
+
+async def _reply(socket: web.WebSocketResponse, frame: dict[str, Any], status: str, response: dict[str, Any]) -> None:
+    payload = {"status": status, "response": response}
+    await socket.send_str(
+        json.dumps({"topic": frame["topic"], "event": "phx_reply", "payload": payload, "ref": frame["ref"]})
+    )
 
 
 async def _quietly(closing: Awaitable[Any]) -> None:

@@ -19,7 +19,7 @@ from listener.telemetry import log
 from tests.sources.scripted_realtime import ScriptedRealtime
 
 SESSIONS = WatchedTable("public", "headshot_sessions", "headshot")
-QUICK = Bounds(join_s=2.0, live_s=0.3, canary_s=0.2)
+QUICK = Bounds(join_s=2.0, live_s=0.3, canary_s=0.2, first_delay_s=0.02, limited_delay_s=1.0)
 
 
 class Woken:
@@ -47,7 +47,6 @@ class Woken:
 async def source_of(server: ScriptedRealtime, bounds: Bounds = QUICK) -> AsyncIterator[tuple[RealtimeSource, Woken]]:
     project = Project(server.url, "service-key", uuid4())
     source, woken = RealtimeSource(project, SystemClock(), log.get("test"), bounds), Woken()
-    source._backoff.first_s = 0.02
     async with asyncio.TaskGroup() as group:
         task = group.create_task(source.run(woken))
         source.watch([SESSIONS])
@@ -176,11 +175,11 @@ async def test_whatever_ends_the_channel_the_next_epoch_joins(server: ScriptedRe
 
 
 async def test_a_refused_join_is_tried_again(server: ScriptedRealtime) -> None:
-    server.join_status = "error"
+    server.join_error = "TenantNotFound"
     async with source_of(server) as (source, woken):
         await woken.count("realtime_lost")
         assert "TenantNotFound" in source.last_loss
-        server.join_status = "ok"
+        server.join_error = None
         await woken.count("realtime_joined")
 
 
@@ -188,11 +187,11 @@ async def test_a_server_that_went_and_came_back_is_joined_again() -> None:
     server = ScriptedRealtime()
     async with server.listening(), source_of(server) as (source, woken):
         await woken.count("realtime_joined")
-        server.refuse_connections = True
+        server.refusal = 503
         await server.sockets[-1].close(code=1001)
         await woken.count("realtime_lost", 8)  # more tries than the library itself ever makes
         assert not source.fresh()
-        server.refuse_connections = False
+        server.refusal = None
         await woken.count("realtime_joined", 2)
         assert source.fresh()
 
@@ -210,7 +209,7 @@ async def test_another_set_of_tables_begins_a_new_epoch_at_once_and_the_same_set
 
 
 async def test_a_connection_is_renewed_before_the_server_cuts_it(server: ScriptedRealtime) -> None:
-    async with source_of(server, Bounds(join_s=2, live_s=1, canary_s=1, age_s=0.1)) as (source, woken):
+    async with source_of(server, Bounds(live_s=1, canary_s=1, age_s=0.1)) as (source, woken):
         await woken.count("realtime_joined", 3)
         assert source.last_loss == "renewal"
 

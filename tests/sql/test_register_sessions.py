@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from tests.sql.adopted import PLAIN, watch
 from tests.sql.conftest import Opener
 from tests.sql.project import SECOND_TABLE, Project, until_blocked
 
@@ -167,3 +168,39 @@ async def test_truncate_is_refused(project: Project, owner: UUID) -> None:
     await project.insert(owner)
     with pytest.raises(asyncpg.FeatureNotSupportedError):
         await project.connection.execute("truncate public.headshot_sessions")
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("config", "is_taken"),
+    [
+        (nested(50), True),
+        ('{"n": [1.7e308, -1.7e308, 0.00000000000000000000000000001]}', True),
+        (nested(70), False),
+        (nested(1000), False),
+        ("[" * 1000 + "]" * 1000, False),
+        ('{"n": 1e309}', False),
+        ('{"deep": [{"n": -1' + "0" * 5000 + "}]}", False),
+        ('{"s": "' + "x" * 34_000_000 + '"}', False),
+    ],
+    ids=["deep", "numbers", "deeper", "deepest", "lists", "infinite", "digits", "large"],
+)
+async def test_a_row_that_no_worker_could_read_is_refused_and_not_charged(
+    project: Project, owner: UUID, config: str, is_taken: bool
+) -> None:
+    await project.connection.execute(PLAIN.replace("prompt text", "config jsonb"))
+    await project.connection.execute("grant select, insert on public.generation_sessions to authenticated")
+    await watch(project, kind="headshot", credits=1)
+    statement = "insert into public.generation_sessions (user_id, config) values ($1, $2::text::jsonb)"
+    async with project.acting("authenticated", owner) as connection:
+        if is_taken:
+            await connection.execute(statement, owner, config)
+            return
+        with pytest.raises(asyncpg.CheckViolationError, match="params_unreadable") as refused:
+            await connection.execute(statement, owner, config)
+    assert refused.value.hint
+    assert await project.value("select count(*) from public.generation_sessions") == 0
+    assert await project.value("select count(*) from listener.ledger where entry = 'charge'") == 0

@@ -20,6 +20,7 @@ WORKER_RPCS = {
     "fail_sessions",
     "grant_credits",
     "heartbeat",
+    "recent_failures",
     "refund_session",
     "register_worker",
     "release_sessions",
@@ -27,6 +28,7 @@ WORKER_RPCS = {
     "retry_sessions",
     "set_plan",
     "service_status",
+    "survey_project",
     "sweep_sessions",
     "worker_demand",
 }

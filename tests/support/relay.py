@@ -1,4 +1,4 @@
-"""A TCP relay in front of the stack that can cut every connection and refuse new ones: a network that fails."""
+"""A TCP relay in front of the stack that cuts, refuses new connections, or swallows bytes: a network that fails."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Relay:
         self._target = (host, port)
         self._open: set[asyncio.StreamWriter] = set()
         self.refusing = False
+        self.silent = False
+        """Half-open: both sides think that they are connected, and no byte arrives."""
         self.url = ""
 
     def cut(self) -> None:
@@ -30,21 +32,24 @@ class Relay:
         onward_reader, onward_writer = await asyncio.open_connection(*self._target)
         self._open |= {writer, onward_writer}
         try:
-            await asyncio.gather(_copy(reader, onward_writer), _copy(onward_reader, writer))
+            await asyncio.gather(self._copy(reader, onward_writer, True), self._copy(onward_reader, writer, False))
         finally:
             self._open -= {writer, onward_writer}
             writer.transport.abort()
             onward_writer.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65_536):
-            writer.write(chunk)
-            await writer.drain()
-        writer.write_eof()
-    except OSError:
-        writer.transport.abort()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_ours: bool) -> None:
+        try:
+            while chunk := await reader.read(65_536):
+                if not self.silent:
+                    writer.write(chunk)
+                    await writer.drain()
+            if not self.silent:
+                writer.write_eof()
+            elif is_ours:
+                writer.transport.abort()  # whoever called gave up: only the other side never hears of it
+        except OSError:
+            writer.transport.abort()
 
 
 @asynccontextmanager
