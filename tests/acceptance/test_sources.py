@@ -14,7 +14,6 @@ import pytest
 from supabase import AsyncClient
 
 from devstack.stack import Stack
-from tests.support import pg_net
 from tests.support.app import insert, row, signed_in, until_terminal
 from tests.support.relay import open_relay
 from tests.support.worker import Worker, running_worker
@@ -80,7 +79,7 @@ async def test_our_signed_webhook_alone(stack: Stack, client: AsyncClient, conne
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     old = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     settings = {"LISTENER_SOURCES": "webhook", "LISTENER_WEBHOOK_SECRETS": f"{old},{secret}"}
-    async with pg_net.sending(stack.database_url), running_worker(stack, **settings) as worker:
+    async with running_worker(stack, **settings) as worker:
         url = f"{address(worker)}/hooks/supabase"
         await connection.execute("select listener.set_webhook($1, secret => $2)", url, secret)
         await all_get_done(client)
@@ -91,7 +90,7 @@ async def test_our_signed_webhook_alone(stack: Stack, client: AsyncClient, conne
 
 async def test_the_dashboards_webhook_alone(stack: Stack, client: AsyncClient, connection: asyncpg.Connection) -> None:
     settings = {"LISTENER_SOURCES": "webhook", "LISTENER_WEBHOOK_HEADER_SECRET": SHARED}
-    async with pg_net.sending(stack.database_url), running_worker(stack, **settings) as worker:
+    async with running_worker(stack, **settings) as worker:
         headers = json.dumps({"Content-Type": "application/json", "x-webhook-secret": SHARED})
         arguments = ", ".join(
             f"'{argument.replace(chr(39), chr(39) * 2)}'"

@@ -112,6 +112,7 @@ async def test_a_device_that_is_short_of_memory_gets_no_session_until_it_has_roo
         assert await sample(worker, "listener_pressure", resource="device_memory") == 1
         assert await sample(worker, "listener_claims_paused", cause="pressure") == 1
         row_id = await insert(client)
+        await worker.until(lambda: [line for line in worker.logged("claims_paused") if line["cause"] == "pressure"])
         assert (await row(client, row_id))["status"] == "queued"
         grey.on("free_mib", "5000")
         assert (await until_terminal(client, row_id))["status"] == "completed"
