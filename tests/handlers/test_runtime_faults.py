@@ -110,7 +110,7 @@ async def test_without_the_generation_libraries_the_reason_names_what_to_install
     start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
     bench = await start(pipelines=KLEIN)
     await bench.until(lambda: "install the extra `gpu`" in bench.generator.status().reason)
 
