@@ -209,9 +209,7 @@ class Keeper:
         """Let a device rest that ends one session after the other; tell for how long."""
         rest_s = self._casualties.quarantine_s(asyncio.get_running_loop().time())
         if rest_s:
-            self.readiness.quarantine = (
-                f"the device is in quarantine: several sessions ended its process ({rest_s:g} s)"
-            )
+            self.readiness.quarantine = f"the device is in quarantine for {rest_s:g} s: several sessions ended it"
             log.critical("device_quarantined", rest_s=rest_s)
             self.refuse_waiting(self.readiness.quarantine)
         return rest_s
