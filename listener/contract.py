@@ -78,6 +78,7 @@ class PipelineConfig:
     guidance_scale: float | None = None
     width: int = 1024
     height: int = 1024
+    options: Mapping[str, Any] = field(default_factory=dict)  # speed options, by the generator's own names
     batch_max: int = 8  # images drawn at once; memory decides whether it is fewer
     join_window_s: float = 0.0  # > 0: alike requests of several sessions that come within it share a batch
     warm_up: tuple[str, ...] | None = None  # sizes such as 1024x1024; None: its own size, on a GPU

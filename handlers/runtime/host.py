@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from handlers.runtime.keeper import Keeper
 from handlers.runtime.line import Loan
 from handlers.runtime.messages import Beat, Done
+from handlers.runtime.options import options_text
 from handlers.runtime.runs import Run
 from listener.contract import Generation, GenerationRequest, GeneratorConfig, GeneratorStatus, OnStep
 from listener.errors import ModelUnavailable
@@ -22,6 +23,8 @@ class LocalGenerator:
     """A generator on this machine's own device, in a child process that may die without harm."""
 
     def __init__(self, config: GeneratorConfig) -> None:
+        for pipeline in config.pipelines:
+            options_text(pipeline.kind, pipeline.options)  # a wrong option is told before anything starts
         self._numbers = itertools.count(1)
         self._keeper = Keeper(config, self._numbers)
         self._stack = AsyncExitStack()

@@ -40,6 +40,7 @@ class Load:
     cache_dir: str
     warm_up: tuple[str, ...] = ()
     budget_mib: int | None = None
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def size_bytes(pipe: Any) -> int:
 
 
 def _key(order: Load) -> Key:
-    return (order.model, order.pipeline_class, order.dtype, order.device)
+    return (order.model, order.pipeline_class, order.dtype, order.device, order.options)
 
 
 def _expected_bytes(order: Load, known_bytes: int | None) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from handlers.runtime.messages import Beat, Done, Failed, Generate, Load
+from handlers.runtime.options import options_text
 from listener.contract import GeneratedImage, Generation, GenerationRequest, GeneratorConfig, PipelineConfig
 from listener.errors import (
     AttemptFailure,
@@ -95,6 +96,7 @@ def load_order(number: int, pipeline: PipelineConfig, config: GeneratorConfig) -
         cache_dir=config.cache_dir,
         warm_up=_warm_up(pipeline),
         budget_mib=config.memory_budget_mib,
+        options=options_text(pipeline.kind, pipeline.options),
     )
 
 
