@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 
 import platformdirs
 from dotenv import dotenv_values
@@ -15,7 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
-from listener.later import LaterSettings, Words
+from listener.later import JsonObject, LaterSettings, Words
 
 PREFIX = "LISTENER_"
 ENV_FILE = ".env"
@@ -118,6 +118,9 @@ class Settings(LaterSettings):
     headshot_dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16", validation_alias="LISTENER_HEADSHOT_DTYPE", description="bfloat16, float16 or float32"
     )
+    headshot_options: JsonObject = Field(
+        {}, validation_alias="LISTENER_HEADSHOT_OPTIONS", description="Speed options, as JSON: docs/runtime.md"
+    )
     headshot_steps: int | None = Field(
         None,
         validation_alias="LISTENER_HEADSHOT_STEPS",
@@ -178,6 +181,7 @@ class Settings(LaterSettings):
             guidance_scale=self.headshot_guidance,
             width=self.headshot_width,
             height=self.headshot_height,
+            options=self.headshot_options,
         )
         return GeneratorConfig(
             pipelines=(headshot,),
@@ -197,15 +201,15 @@ def names_of(field: str) -> list[str]:
     return [str(alias)]
 
 
-def load_settings() -> Settings:
-    """Read the environment (and .env beside it) and check all of it at once.
+def load_settings(given: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment (and .env beside it) and check all of it at once; `given` goes first.
 
     Raises: ConfigError naming every variable that is missing, wrong or unknown; it never shows a value.
     """
     problems = _unknown([*os.environ, *dotenv_values(ENV_FILE)])  # noqa: TID251 - the one place
-    settings = None
+    settings, values = None, cast(dict[str, Any], given or {})
     try:
-        settings = Settings()
+        settings = Settings(**values)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         problems[:0] = [_described(problem["loc"], problem["type"], problem["msg"]) for problem in found]
