@@ -119,7 +119,7 @@ class Settings(LaterSettings):
         "bfloat16", validation_alias="LISTENER_HEADSHOT_DTYPE", description="bfloat16, float16 or float32"
     )
     headshot_options: JsonObject = Field(
-        {}, validation_alias="LISTENER_HEADSHOT_OPTIONS", description="Speed options, as JSON: docs/runtime.md"
+        {}, validation_alias="LISTENER_HEADSHOT_OPTIONS", description="Speed options, as JSON: docs/speed-options.md"
     )
     headshot_steps: int | None = Field(
         None,

@@ -52,7 +52,7 @@ class Ladder:
 
     def _offload(self) -> bool:
         pipe, device = self._loaded.pipe, self._loaded.device
-        if not device.startswith("cuda") or getattr(pipe, "_all_hooks", None) or getattr(pipe, "hf_device_map", None):
+        if self._loaded.offloaded or not device.startswith("cuda") or getattr(pipe, "hf_device_map", None):
             return False
 
         def bring_back() -> None:

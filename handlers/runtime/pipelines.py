@@ -48,6 +48,7 @@ class Loaded:
     steps: int
     guidance_scale: float | None
     parameters: frozenset[str]
+    offloaded: bool = False
 
     @property
     def name(self) -> str:
@@ -226,4 +227,13 @@ def _place(pipe: Any, order: Load, device: str, dtype: str, options: SpeedOption
         parameters[name].default if name in parameters else None for name in ("num_inference_steps", "guidance_scale")
     )
     steps, guidance = DEFAULTS.get(type(pipe).__name__, (own_steps, own_guidance))
-    return Loaded(pipe, order.model, device, dtype, int(steps or 1), guidance, frozenset(parameters))
+    return Loaded(
+        pipe,
+        order.model,
+        device,
+        dtype,
+        int(steps or 1),
+        guidance,
+        frozenset(parameters),
+        offloaded=options.offload is not None,
+    )

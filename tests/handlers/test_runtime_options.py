@@ -50,7 +50,7 @@ def load(weights: Path) -> Callable[..., tuple[Loaded, dict[str, Any]]]:
 
     def begin(name: str, **options: Any) -> tuple[Loaded, dict[str, Any]]:
         text = options_text("portrait", options)
-        order = Load(1, "portrait", "embedded", name, "float32", "cpu", None, None, str(weights), text)
+        order = Load(1, "portrait", "embedded", name, "float32", "cpu", None, None, str(weights), options=text)
         return pipelines.load(order, lambda _note: None)
 
     pipelines.quieten()
