@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from handlers.runtime.exits import suspect
 from handlers.runtime.messages import Beat, Cancel, Done, Failed
 from handlers.runtime.process import Child, ChildEndedError
 from handlers.runtime.runs import Run, failure
@@ -49,7 +50,7 @@ class Execution:
             self._tell_died(words, cause)
             raise ChildEndedError(words, cause) from error
         except ChildEndedError as error:
-            self._tell_died(str(error), error.cause)
+            self._tell_died(str(error), error.cause or suspect(str(error)))
             raise
         except asyncio.CancelledError:
             for run in self._open.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from handlers.runtime.messages import Load
 from handlers.runtime.pipelines import Loaded, LoadError
 
 DEVICE_SHARE = 0.9
+# What two kinds may differ in and still share one pipeline.
+OF_A_KIND = frozenset({"run", "kind", "steps", "guidance_scale", "cache_dir", "warm_up", "budget_mib"})
 
 OnPhase = Callable[[str], None]
 Key = tuple[Any, ...]
@@ -133,7 +135,7 @@ def size_bytes(pipe: Any) -> int:
 
 
 def _key(order: Load) -> Key:
-    return (order.model, order.pipeline_class, order.dtype, order.device, order.options)
+    return tuple(getattr(order, field.name) for field in fields(order) if field.name not in OF_A_KIND)
 
 
 def _expected_bytes(order: Load, known_bytes: int | None) -> int:

@@ -43,6 +43,7 @@ async def test_a_killed_child_fails_its_run_in_words_and_the_next_run_works(star
     with pytest.raises(RuntimeDied) as died:
         await drawing
     assert died.value.details["exit"] == "killed by SIGKILL (9)"
+    assert "when the host's memory runs out" in died.value.details["cause"]
     assert (await waiting).images == before.images, "who only waited is served by the next child"
     assert bench.pid != first
     assert bench.generator.status().details["restarts"] == 1
