@@ -9,7 +9,7 @@ import platformdirs
 from pydantic import Field, SecretStr
 
 from listener.contract import GeneratorConfig, PipelineConfig
-from listener.later import LaterSettings
+from listener.later import JsonObject, LaterSettings
 
 
 class ModelSettings(LaterSettings):
@@ -50,6 +50,9 @@ class ModelSettings(LaterSettings):
     headshot_dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16", validation_alias="LISTENER_HEADSHOT_DTYPE", description="bfloat16, float16 or float32"
     )
+    headshot_options: JsonObject = Field(
+        {}, validation_alias="LISTENER_HEADSHOT_OPTIONS", description="Speed options, as JSON: docs/speed-options.md"
+    )
     headshot_steps: int | None = Field(
         None,
         validation_alias="LISTENER_HEADSHOT_STEPS",
@@ -89,6 +92,7 @@ class ModelSettings(LaterSettings):
             guidance_scale=self.headshot_guidance,
             width=self.headshot_width,
             height=self.headshot_height,
+            options=self.headshot_options,
         )
         return GeneratorConfig(
             pipelines=(headshot,),
