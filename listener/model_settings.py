@@ -9,7 +9,7 @@ import platformdirs
 from pydantic import Field, SecretStr
 
 from listener.contract import GeneratorConfig, PipelineConfig
-from listener.later import JsonObject, LaterSettings
+from listener.later import JsonObject, LaterSettings, Words
 
 
 class ModelSettings(LaterSettings):
@@ -35,6 +35,32 @@ class ModelSettings(LaterSettings):
     )
     load_timeout_s: float = Field(
         1800, validation_alias="LISTENER_LOAD_TIMEOUT_S", gt=0, description="Seconds loading or downloading may take"
+    )
+    warm_up_timeout_s: float = Field(
+        600, validation_alias="LISTENER_WARM_UP_TIMEOUT_S", gt=0, description="Seconds the first images may take"
+    )
+    preload: Words | None = Field(
+        None,
+        validation_alias="LISTENER_PRELOAD",
+        description="Kinds to load before it is ready, with commas between; all when absent",
+    )
+    memory_budget_mib: int | None = Field(
+        None,
+        validation_alias="LISTENER_MEMORY_BUDGET_MIB",
+        ge=1,
+        description="MiB that loaded pipelines may take together; nine tenths of a GPU when absent",
+    )
+    recycle_after_runs: int = Field(
+        0,
+        validation_alias="LISTENER_RECYCLE_AFTER_RUNS",
+        ge=0,
+        description="Runs after which the child is replaced; 0: never",
+    )
+    recycle_growth_mib: int = Field(
+        8192,
+        validation_alias="LISTENER_RECYCLE_GROWTH_MIB",
+        ge=0,
+        description="MiB of growth after which the child is replaced",
     )
     headshot_model: str = Field(
         "black-forest-labs/FLUX.2-klein-4B",
@@ -80,6 +106,21 @@ class ModelSettings(LaterSettings):
         description="Default pixels high",
     )
 
+    headshot_batch_max: int = Field(
+        8,
+        validation_alias="LISTENER_HEADSHOT_BATCH_MAX",
+        ge=1,
+        le=64,
+        description="Images drawn at once; memory decides whether it is fewer",
+    )
+    headshot_join_window_s: float = Field(
+        0,
+        validation_alias="LISTENER_HEADSHOT_JOIN_WINDOW_S",
+        ge=0,
+        le=1,
+        description="Seconds in which alike sessions join one batch, as in 0.005; 0: never",
+    )
+
     def generator_config(self) -> GeneratorConfig:
         """What the generator is built from."""
         headshot = PipelineConfig(
@@ -93,6 +134,8 @@ class ModelSettings(LaterSettings):
             width=self.headshot_width,
             height=self.headshot_height,
             options=self.headshot_options,
+            batch_max=self.headshot_batch_max,
+            join_window_s=self.headshot_join_window_s,
         )
         return GeneratorConfig(
             pipelines=(headshot,),
@@ -100,5 +143,10 @@ class ModelSettings(LaterSettings):
             weights_dir=str(self.model_storage_path) if self.model_storage_path else None,
             step_timeout_s=self.step_timeout_s,
             load_timeout_s=self.load_timeout_s,
+            warm_up_timeout_s=self.warm_up_timeout_s,
+            preload=self.preload,
+            memory_budget_mib=self.memory_budget_mib,
+            recycle_after_runs=self.recycle_after_runs,
+            recycle_growth_mib=self.recycle_growth_mib,
             hub_token=self.hf_token.get_secret_value() if self.hf_token else None,
         )
