@@ -98,6 +98,9 @@ class Settings(LaterSettings):
     device: Literal["cuda", "cpu", "auto"] = Field(
         "cuda", validation_alias="LISTENER_DEVICE", description="cuda, cpu, or auto (cuda when there is one)"
     )
+    devices: Words = Field(
+        (), validation_alias="LISTENER_DEVICES", description="Several: cuda:0,cuda:1; each gets a process of its own"
+    )
     step_timeout_s: float = Field(
         60, validation_alias="LISTENER_STEP_TIMEOUT_S", gt=0, description="Seconds one denoising step may take"
     )
@@ -186,6 +189,7 @@ class Settings(LaterSettings):
         return GeneratorConfig(
             pipelines=(headshot,),
             cache_dir=str(self.cache_dir),
+            devices=self.devices,
             weights_dir=str(self.model_storage_path) if self.model_storage_path else None,
             step_timeout_s=self.step_timeout_s,
             load_timeout_s=self.load_timeout_s,
