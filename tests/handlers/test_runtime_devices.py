@@ -80,9 +80,12 @@ async def test_when_one_child_dies_only_its_run_fails_and_the_other_device_goes_
     os.kill(first["pid"], signal.SIGKILL)
     with pytest.raises(RuntimeDied, match="killed by SIGKILL"):
         await long
+    await pair.until(lambda: not next(iter(facts(pair).values()))["ready"])
     assert pair.generator.status().ready, "one device is enough"
     assert await pair.draw()
-    assert list(facts(pair).values())[1]["pid"] == second["pid"]
+    drawn_while_first, then_second = facts(pair).values()
+    assert not drawn_while_first["ready"], "it was drawn while the first one was still being replaced"
+    assert then_second["pid"] == second["pid"]
     await all_ready(pair)
 
 
