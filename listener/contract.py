@@ -95,6 +95,7 @@ class GeneratorConfig:
     pipelines: tuple[PipelineConfig, ...]
     cache_dir: str
     weights_dir: str | None = None
+    devices: tuple[str, ...] = ()  # such as cuda:0 and cuda:1, one child each; none: each pipeline's own
     step_timeout_s: float = 60.0
     load_timeout_s: float = 1800.0
     warm_up_timeout_s: float = 600.0

@@ -30,6 +30,9 @@ class ModelSettings(LaterSettings):
     device: Literal["cuda", "cpu", "auto"] = Field(
         "cuda", validation_alias="LISTENER_DEVICE", description="cuda, cpu, or auto (cuda when there is one)"
     )
+    devices: Words = Field(
+        (), validation_alias="LISTENER_DEVICES", description="Several: cuda:0,cuda:1; each gets a process of its own"
+    )
     step_timeout_s: float = Field(
         60, validation_alias="LISTENER_STEP_TIMEOUT_S", gt=0, description="Seconds one denoising step may take"
     )
@@ -145,6 +148,7 @@ class ModelSettings(LaterSettings):
             load_timeout_s=self.load_timeout_s,
             warm_up_timeout_s=self.warm_up_timeout_s,
             preload=self.preload,
+            devices=self.devices,
             memory_budget_mib=self.memory_budget_mib,
             recycle_after_runs=self.recycle_after_runs,
             recycle_growth_mib=self.recycle_growth_mib,

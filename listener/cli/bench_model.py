@@ -111,7 +111,7 @@ class _Bench:
 
     async def _one(self, options: Mapping[str, Any]) -> Measured:
         words = json.dumps(options) if options else "plain"
-        config = replace(self.config, pipelines=(replace(self.pipeline, options=options),))
+        config = replace(self.config, pipelines=(replace(self.pipeline, options=options),), devices=())
         started = time.monotonic()
         try:
             generator = load_generator(self.generator)(config)
