@@ -68,7 +68,7 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     if code == NO_SUCH_FUNCTION:
         return StoreRejected(f"{text} (`listener migrate` brings it)")
     if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
-        return StoreRejected(text)
+        return StoreRejected(text, details={"code": code})
     return _of_status(call, last_status.get() or _number(code), f"{code} {message}")
 
 

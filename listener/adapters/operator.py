@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from postgrest.exceptions import APIError
 from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
@@ -158,7 +157,7 @@ class Operator:
                 )
                 return GrantAnswer.model_validate(answer)
         except StoreRejected as error:
-            if isinstance(error.__cause__, APIError) and error.__cause__.code == KEY_WAS_USED:
+            if error.details.get("code") == KEY_WAS_USED:
                 return GrantAnswer(outcome="refused")
             raise
 

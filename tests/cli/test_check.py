@@ -39,14 +39,14 @@ SIGNING = "whsec_" + "QUFB" * 8
 
 
 async def findings(stack: Stack, status: int, **settings: str) -> dict[str, dict[str, Any]]:
-    ended = await listener("check", "--json", stack=stack, **settings)
+    ended = await listener("check", "--json", place=stack, **settings)
     assert ended.status == status, ended.said + ended.complained
     assert stack.keys.service_role_key not in ended.said + ended.complained
     return {finding["name"]: finding for finding in json.loads(ended.said)}
 
 
 async def test_a_sound_project_is_a_table_of_ok(stack: Stack) -> None:
-    ended = await listener("check", stack=stack)
+    ended = await listener("check", place=stack)
     lines = [line.split() for line in ended.said.splitlines()]
     assert [(line[0], line[1]) for line in lines] == [(name, "ok") for name in ALL], ended.said
     assert ended.status == 0

@@ -66,7 +66,7 @@ async def test_status_shows_the_queue_and_that_nobody_serves_it(stack: Stack) ->
     (headshot,) = [line for line in shown.said.splitlines() if line.startswith("headshot")]
     assert headshot.split()[:4] == ["headshot", "1", "0", "0"]
     assert shown.said.rstrip().endswith("nobody serves headshot: 1 wait")
-    told = json.loads((await listener("status", "--json", stack=stack)).said)
+    told = json.loads((await listener("status", "--json", place=stack)).said)
     assert [kind["queued"] for kind in told["kinds"] if kind["kind"] == "headshot"] == [1]
 
 
@@ -88,7 +88,7 @@ async def test_a_project_that_is_away_ends_with_69(project: Target) -> None:
 async def test_what_failed_is_counted_and_found_again_by_its_request_id(
     stack: Stack, connection: asyncpg.Connection[Any]
 ) -> None:
-    nothing = await listener("failures", stack=stack)
+    nothing = await listener("failures", place=stack)
     assert (nothing.status, nothing.said) == (0, "nothing failed within the last 24 h\n")
     client = await signed_in(stack)
     row_id = await insert(client)
@@ -97,7 +97,7 @@ async def test_what_failed_is_counted_and_found_again_by_its_request_id(
         """error_details = '{"type": "TimeLimit", "remedy": "ask for less"}', finished_at = now(), attempt = 2"""
     )
     request_id = await connection.fetchval("select request_id from listener.sessions")
-    shown = await listener("failures", "--details", stack=stack)
+    shown = await listener("failures", "--details", place=stack)
     assert shown.status == 0
     counts, newest, details = shown.said.rstrip().split("\n\n")
     assert counts.splitlines()[1].split()[:3] == ["headshot", "time_limit", "1"]
@@ -105,5 +105,5 @@ async def test_what_failed_is_counted_and_found_again_by_its_request_id(
     assert words[2:7] == ["headshot", "time_limit", "2", request_id, row_id]
     assert newest.endswith("too slow")
     assert details == f'{request_id}: {{"type": "TimeLimit", "remedy": "ask for less"}}'
-    told = json.loads((await listener("failures", "--json", stack=stack)).said)
+    told = json.loads((await listener("failures", "--json", place=stack)).said)
     assert told["failures"][0]["request_id"] == request_id
