@@ -85,7 +85,7 @@ async def test_what_its_params_refuse_fails_by_name_and_is_refunded(stack: Stack
 
 
 async def test_without_the_package_the_kind_is_refused_at_start(stack: Stack) -> None:
-    ended = await listener("run", stack=stack, LISTENER_KINDS="headshot,postcard")
+    ended = await listener("run", place=stack, LISTENER_KINDS="headshot,postcard")
     assert ended.status == 78
     assert "'postcard', which is not installed" in ended.complained
 

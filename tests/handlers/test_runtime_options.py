@@ -69,7 +69,7 @@ def apart(one: torch.Tensor, two: torch.Tensor) -> float:
     return float((one - two).abs().max())
 
 
-@pytest.mark.parametrize("name", [KLEIN, FLUX])
+@pytest.mark.parametrize("name", [pytest.param(KLEIN, marks=pytest.mark.slow), FLUX])
 @pytest.mark.parametrize("options", LOSSLESS, ids=str)
 def test_an_option_that_loses_nothing_draws_the_same_picture(load: Any, name: str, options: dict[str, Any]) -> None:
     plain, (fast, _facts) = load(name)[0], load(name, **options)
@@ -77,7 +77,7 @@ def test_an_option_that_loses_nothing_draws_the_same_picture(load: Any, name: st
         assert apart(draw(fast, side_px), draw(plain, side_px)) <= ONE_LEVEL
 
 
-@pytest.mark.parametrize("name", [KLEIN, FLUX])
+@pytest.mark.parametrize("name", [pytest.param(KLEIN, marks=pytest.mark.slow), FLUX])
 @pytest.mark.parametrize("options", LOSSY, ids=str)
 def test_an_option_that_trades_accuracy_draws_pictures_that_repeat(
     load: Any, name: str, options: dict[str, Any]
@@ -171,7 +171,7 @@ def test_one_pipelines_attention_is_not_its_neighbours(load: Any) -> None:
     assert backends == {"native"}
 
 
-@pytest.mark.parametrize("name", [KLEIN, FLUX])
+@pytest.mark.parametrize("name", [pytest.param(KLEIN, marks=pytest.mark.slow), FLUX])
 @pytest.mark.parametrize("way", ["model", "group"])
 def test_offloaded_parts_draw_the_same_picture(load: Any, name: str, way: str) -> None:
     plain, moved = load(name)[0], load(name)[0]
@@ -180,7 +180,7 @@ def test_offloaded_parts_draw_the_same_picture(load: Any, name: str, way: str) -
     assert apart(draw(moved, 96), draw(plain, 96)) <= ONE_LEVEL
 
 
-@pytest.mark.parametrize("name", [KLEIN, FLUX])
+@pytest.mark.parametrize("name", [pytest.param(KLEIN, marks=pytest.mark.slow), FLUX])
 def test_a_prompt_that_comes_again_is_not_encoded_again_and_draws_bitwise_the_same(load: Any, name: str) -> None:
     plain, fast = load(name, prompt_cache=0)[0], load(name, prompt_cache=2)[0]
     cache = fast.pipe.encode_prompt
@@ -243,10 +243,12 @@ async def test_kinds_with_other_options_have_a_pipeline_of_their_own_and_a_refus
     assert facts["small"]["options"] == {"storage": "float8_e4m3fn"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_blocks_are_compiled_for_the_sizes_named_once_and_kept_for_the_next_child(
-    start: Callable[..., Any], weights: Path, tmp_path: Path
+    start: Callable[..., Any], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # torch sets it where a test compiled before
     compiled = PipelineConfig("klein", "embedded", device="cpu", options={"compile": ["64x64"]})
     plain = PipelineConfig("plain", "embedded", device="cpu")
     hits = []
