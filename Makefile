@@ -70,9 +70,10 @@ conformance: setup ## the recordings of the real servers on the embedded stack; 
 advisors: setup $(ADVISORS)/node_modules/.installed ## Supabase's own db lint and db advisors on the migrated database
 	@$(PY) -m pytest $(ADVISORS) $(ARGS)
 
-soak: setup ## a thousand kills, then the state machine of the SQL contract for longer (KILLS, SEED, EXAMPLES)
+soak: setup ## a thousand kills, the SQL's state machine for longer, the slow tests (KILLS, SEED, EXAMPLES)
 	@$(PY) -m tests.faults --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
 	@LISTENER_SOAK=$(or $(EXAMPLES),2000) $(PY) -m pytest -q tests/sql/test_state_machine.py $(ARGS)
+	@$(PY) -m pytest -q -m slow tests $(ARGS)
 
 mutants: setup ## seeded defects of the SQL and the worker, each against the tests that must see it
 	@$(PY) -m tests.mutants $(ARGS)

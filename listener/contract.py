@@ -79,20 +79,30 @@ class PipelineConfig:
     guidance_scale: float | None = None
     width: int = 1024
     height: int = 1024
+    options: Mapping[str, Any] = field(default_factory=dict)  # speed options, by the generator's own names
+    batch_max: int = 8  # images drawn at once; memory decides whether it is fewer
+    join_window_s: float = 0.0  # > 0: alike requests of several sessions that come within it share a batch
+    warm_up: tuple[str, ...] | None = None  # sizes such as 1024x1024; None: its own size, on a GPU
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorConfig:
     """What a generator is built from. `cache_dir` keeps what can be made again, `weights_dir` what was downloaded.
 
-    Units: `*_s` are seconds.
+    Units: `*_s` are seconds, `*_mib` MiB.
     """
 
     pipelines: tuple[PipelineConfig, ...]
     cache_dir: str
     weights_dir: str | None = None
+    devices: tuple[str, ...] = ()  # such as cuda:0 and cuda:1, one child each; none: each pipeline's own
     step_timeout_s: float = 60.0
     load_timeout_s: float = 1800.0
+    warm_up_timeout_s: float = 600.0
+    preload: tuple[str, ...] | None = None  # kinds to load before it is ready; None: all, the others at first use
+    memory_budget_mib: int | None = None  # what pipelines may take together; None: nine tenths of a GPU
+    recycle_after_runs: int = 0  # 0: never for its age
+    recycle_growth_mib: int = 8192
     hub_token: str | None = field(default=None, repr=False)
 
 

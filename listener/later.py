@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode
@@ -27,6 +28,19 @@ def _require_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Origins = Annotated[Words, AfterValidator(_require_origins)]
+
+
+def _object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
+JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_object)]
+"""An object written as JSON."""
 
 
 class LaterSettings(BaseSettings):

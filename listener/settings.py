@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
-from typing import Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, cast
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -124,15 +124,15 @@ def names_of(field: str) -> list[str]:
     return [str(alias)]
 
 
-def load_settings() -> Settings:
-    """Read the environment (and .env beside it) and check all of it at once.
+def load_settings(given: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment (and .env beside it) and check all of it at once; `given` goes first.
 
     Raises: ConfigError naming every variable that is missing, wrong or unknown; it never shows a value.
     """
     problems = _unknown([*os.environ, *dotenv_values(ENV_FILE)])  # noqa: TID251 - the one place
-    settings = None
+    settings, values = None, cast(dict[str, Any], given or {})
     try:
-        settings = Settings()
+        settings = Settings(**values)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
         problems[:0] = [_described(problem["loc"], problem["type"], problem["msg"]) for problem in found]

@@ -30,6 +30,7 @@ def child_environment(config: GeneratorConfig) -> dict[str, str]:
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     environment.update(PYTHONUNBUFFERED="1", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
     environment["TOKENIZERS_PARALLELISM"] = "false"
+    environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(config.cache_dir) / "compiled"))
     if all(is_local(pipeline.model) for pipeline in config.pipelines):
         environment["HF_HUB_OFFLINE"] = "1"
     if config.weights_dir:

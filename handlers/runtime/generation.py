@@ -1,234 +1,229 @@
-"""Runs one request on a loaded pipeline: steps, cancellation, memory, and what went wrong, as a code.
+"""Draws the images of one order, or of several that share a batch: steps, cancellation, memory.
 
 Knows torch. Does not know sockets; it is called on the one thread that owns the device.
 """
 
 from __future__ import annotations
 
-import io
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
-from PIL import Image
 
+from handlers.runtime.arguments import arguments_of
+from handlers.runtime.batching import BatchSizes
+from handlers.runtime.failures import RefusedError, StoppedError, describe
+from handlers.runtime.ladder import Ladder
 from handlers.runtime.memory import free_memory
-from handlers.runtime.messages import Done, Failed, Generate
+from handlers.runtime.messages import Failed, Generate
+from handlers.runtime.pictures import Made, Picture, to_pictures
 from handlers.runtime.pipelines import Loaded
-from handlers.runtime.redaction import redact
-
-REFERENCE_SIDE_MIN_PX = 64
-REFERENCE_PIXELS_MAX = 50_000_000
-CUDA_OUT_OF_MEMORY = 2
-_MEMORY_WORDS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-_FATAL_WORDS = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS")
-
-OnStep = Callable[[int, int], None]
-IsCancelled = Callable[[], bool]
 
 
-class RefusedError(Exception):
-    """The request cannot be run as it is. The arguments are a code and a sentence for the owner."""
+class Audience(Protocol):
+    """Who hears how the orders of a batch are doing, and says which of them are given up."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class StoppedError(Exception):
-    """The run was cancelled between two steps."""
+    def step(self, run: int, done: int, total: int, /) -> None: ...
+    def is_cancelled(self, run: int, /) -> bool: ...
+    def leave(self, run: int, ended: Made | Failed, /) -> None: ...
 
 
-class FatalDeviceError(Exception):
-    """The device's state is undefined: this process must end, and nothing it made since counts."""
+@dataclass(eq=False, slots=True)
+class _Member:
+    order: Generate
+    arguments: dict[str, Any]
+    notes: list[str]
+    pictures: list[Picture | None]
+    told: int = 0
+    widest: int = 0
+    gone: bool = False
 
+    @property
+    def steps(self) -> int:
+        return int(self.arguments["num_inference_steps"])
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One image that still lies in a tensor. Shapes: pixels (H, W, 3) uint8 on the host."""
-
-    pixels: Any
-
-    def to_bytes(self) -> bytes:
-        """Copy the pixels out; not to be called on the device's thread."""
-        return bytes(self.pixels.numpy().tobytes())
+    @property
+    def total(self) -> int:
+        return self.steps * len(self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What a request came to before its pixels are copied out."""
+class _Lane:
+    """One image of one member."""
 
-    facts: dict[str, Any]
-    pictures: tuple[Picture, ...]
-
-    def to_message(self, run: int) -> Done:
-        """Copy the pixels and make the answer."""
-        return Done(run=run, facts=self.facts, blobs=tuple(picture.to_bytes() for picture in self.pictures))
+    member: _Member
+    index: int
 
 
-def decode_references(blobs: tuple[bytes, ...]) -> list[Image.Image]:
-    """Decode reference images. Raises: RefusedError."""
-    decoded = []
-    for number, blob in enumerate(blobs, 1):
+@dataclass(slots=True)
+class Drawing:
+    """Orders alike in all but prompt and seeds, on their way through one pipeline; each leaves when it ends."""
+
+    loaded: Loaded
+    orders: Sequence[Generate]
+    audience: Audience
+    sizes: BatchSizes
+    _members: list[_Member] = field(default_factory=list)
+    _apart: bool = False
+
+    def complete(self) -> None:
+        """Bring every order to its end. Raises: FatalDeviceError."""
+        started, first = time.monotonic(), self.orders[0]
+        ladder = Ladder(self.loaded, first.width, first.height)
+        self._admit()
         try:
-            with Image.open(io.BytesIO(blob), formats=("PNG", "JPEG", "WEBP")) as image:
-                if image.width * image.height > REFERENCE_PIXELS_MAX:
-                    raise RefusedError("input_unavailable", f"reference image {number} has too many pixels")
-                decoded.append(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise RefusedError("input_unavailable", f"reference image {number} cannot be decoded") from error
-        if min(decoded[-1].size) < REFERENCE_SIDE_MIN_PX:
-            raise RefusedError(
-                "input_unavailable", f"reference image {number} is smaller than {REFERENCE_SIDE_MIN_PX} px"
-            )
-    return decoded
+            while lanes := self._next_lanes(ladder):
+                ended = self._try(lanes, ladder)
+                if ended is not None:
+                    self._recover(ended, lanes, ladder)
+                self._release_finished(ladder, started)
+        finally:
+            ladder.restore()
 
+    def _admit(self) -> None:
+        for order in self.orders:
+            try:
+                if not order.seeds:
+                    raise RefusedError("nothing_produced", "no image was asked for")
+                arguments, notes = arguments_of(self.loaded, order)
+            except RefusedError as error:
+                self.audience.leave(order.run, Failed(order.run, error.code, str(error), {}))
+            else:
+                self._members.append(_Member(order, arguments, notes, [None] * len(order.seeds)))
 
-def run(loaded: Loaded, order: Generate, on_step: OnStep, is_cancelled: IsCancelled) -> Made | Failed:
-    """Make the images of one request; an exhausted memory is freed and the request tried once more.
+    def _next_lanes(self, ladder: Ladder) -> list[_Lane]:
+        self._drop_cancelled()
+        rest = [
+            _Lane(member, index)
+            for member in self._members
+            for index, picture in enumerate(member.pictures)
+            if picture is None and not member.gone
+        ]
+        if rest and self._apart:
+            rest = [lane for lane in rest if lane.member is rest[0].member]
+        wanted = min(len(rest), max(1, self.orders[0].batch_max))
+        return rest[: self.sizes.allowed(self._shape(ladder), wanted)]
 
-    Raises: FatalDeviceError.
-    """
-    ended = _attempt(loaded, order, on_step, is_cancelled)
-    if isinstance(ended, Failed) and ended.code == "out_of_memory":
-        free_memory()
-        ended = _attempt(loaded, order, on_step, is_cancelled)
-    if isinstance(ended, Failed):
-        loaded.pipe.maybe_free_model_hooks()  # resets stateful caches: they keep the interrupted run's shapes
-        if ended.code != "cancelled":
-            free_memory()
-    return ended
+    def _shape(self, ladder: Ladder) -> str:
+        references = len(self.orders[0].blobs)
+        return f"{self.loaded.name} {self.loaded.model} {ladder.width}x{ladder.height}+{references}"
 
+    def _drop_cancelled(self) -> None:
+        for member in self._members:
+            if not member.gone and self.audience.is_cancelled(member.order.run):
+                self._leave(member, Failed(member.order.run, "cancelled", "cancelled between two steps", {}))
 
-def _attempt(loaded: Loaded, order: Generate, on_step: OnStep, is_cancelled: IsCancelled) -> Made | Failed:
-    try:
-        return _draw(loaded, order, on_step, is_cancelled)
-    except StoppedError:
-        return Failed(order.run, "cancelled", "cancelled between two steps", {})
-    except RefusedError as error:
-        return Failed(order.run, error.code, str(error), {})
-    except Exception as error:  # noqa: BLE001 the classes are diffusers', torch's and the driver's
-        return _describe(error, loaded, order)
+    def _leave(self, member: _Member, ended: Made | Failed) -> None:
+        member.gone = True
+        self.audience.leave(member.order.run, ended)
 
+    def _try(self, lanes: list[_Lane], ladder: Ladder) -> Failed | None:
+        """Draw some lanes; what went wrong comes back as a value, so that its tensors are free to go."""
+        try:
+            self._draw(lanes, ladder)
+        except StoppedError:
+            return Failed(lanes[0].member.order.run, "cancelled", "", {})
+        except Exception as error:  # noqa: BLE001 the classes are diffusers', torch's and the driver's
+            prompts = [text for order in self.orders for text in (order.prompt, order.negative_prompt)]
+            return describe(error, self.loaded, lanes[0].member.order, tuple(prompts))
+        return None
 
-def _draw(loaded: Loaded, order: Generate, on_step: OnStep, is_cancelled: IsCancelled) -> Made:
-    started = time.monotonic()
-    arguments, notes = _arguments(loaded, order)
-    steps = arguments["num_inference_steps"]
-    total = steps * len(order.seeds)
-    pictures: list[Picture] = []
+    def _draw(self, lanes: list[_Lane], ladder: Ladder) -> None:
+        arguments = {**lanes[0].member.arguments, "width": ladder.width, "height": ladder.height}
+        arguments.update(_batched(self.loaded, [lane.member.order.prompt for lane in lanes], arguments))
+        # Generators of the processor give the same noise on every device and in every batch.
+        generators = [torch.Generator("cpu").manual_seed(lane.member.order.seeds[lane.index]) for lane in lanes]
 
-    def on_step_end(pipe: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        on_step(min(len(pictures) * steps + index + 1, total), total)
-        if is_cancelled():
-            raise StoppedError
-        return kwargs
-
-    with torch.no_grad():
-        for seed in order.seeds:
-            if is_cancelled():
+        def on_step_end(_pipe: Any, index: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+            self._tell(lanes, index + 1)
+            self._drop_cancelled()
+            if all(lane.member.gone for lane in lanes):
                 raise StoppedError
-            # A generator of the processor gives the same noise on every device.
-            generator = torch.Generator("cpu").manual_seed(seed)
-            drawn = loaded.pipe(
-                **arguments, generator=generator, output_type="pt", callback_on_step_end=on_step_end
+            return kwargs
+
+        with torch.no_grad():
+            drawn = self.loaded.pipe(
+                **arguments,
+                generator=generators if len(lanes) > 1 else generators[0],
+                output_type="pt",
+                callback_on_step_end=on_step_end,
             ).images
-            pictures.extend(_to_pictures(drawn))
-    if not pictures:
-        raise RefusedError("nothing_produced", "the pipeline returned no image")
-    facts = {
-        "model": loaded.model,
-        "pipeline_class": loaded.name,
-        "device": loaded.device,
-        "width": int(pictures[0].pixels.shape[1]),
-        "height": int(pictures[0].pixels.shape[0]),
-        "steps": steps,
-        "guidance_scale": arguments.get("guidance_scale"),
-        "notes": notes,
-        "duration_s": round(time.monotonic() - started, 4),
-    }
-    return Made(facts, tuple(pictures))
+            pictures = to_pictures(drawn)
+        if len(pictures) != len(lanes):
+            raise RefusedError("nothing_produced", f"the pipeline returned {len(pictures)} images of {len(lanes)}")
+        for lane, picture in zip(lanes, pictures, strict=True):
+            lane.member.pictures[lane.index] = picture
+            lane.member.widest = max(lane.member.widest, len(lanes))
+
+    def _tell(self, lanes: list[_Lane], steps: int) -> None:
+        for member in {id(lane.member): lane.member for lane in lanes}.values():
+            here = sum(lane.member is member for lane in lanes)
+            before = sum(picture is not None for picture in member.pictures) * member.steps
+            # A run that was begun again, with less memory, does not take back what it told.
+            member.told = max(member.told, min(before + steps * here, member.total))
+            if not member.gone:
+                self.audience.step(member.order.run, member.told, member.total)
+
+    def _recover(self, ended: Failed, lanes: list[_Lane], ladder: Ladder) -> None:
+        """Decide what follows a failure: another try with less, each alone, or the end of those concerned."""
+        self.loaded.pipe.maybe_free_model_hooks()  # resets stateful caches: they keep the interrupted run's shapes
+        if ended.code == "cancelled":
+            return
+        free_memory()
+        concerned = list({id(lane.member): lane.member for lane in lanes}.values())
+        if ended.code == "out_of_memory":
+            if len(lanes) > 1:
+                self.sizes.ran_out(self._shape(ladder), len(lanes))
+                return
+            if self._climb(ladder):
+                return
+            concerned = [member for member in self._members if not member.gone]
+        elif len(concerned) > 1:
+            self._apart = True
+            return
+        for member in concerned:
+            seeds = {"seeds": list(member.order.seeds)} if ended.details else {}
+            details = {**ended.details, **seeds}
+            self._leave(member, Failed(member.order.run, ended.code, ended.message, details, ended.trace))
+
+    def _climb(self, ladder: Ladder) -> bool:
+        width = ladder.width
+        climbed = ladder.climb()
+        if ladder.width != width:  # the images of one order are of one size
+            for member in self._members:
+                member.pictures = [None] * len(member.pictures)
+        return climbed
+
+    def _release_finished(self, ladder: Ladder, started: float) -> None:
+        for member in self._members:
+            pictures = [picture for picture in member.pictures if picture is not None]
+            if member.gone or len(pictures) < len(member.pictures):
+                continue
+            facts = {
+                "model": self.loaded.model,
+                "pipeline_class": self.loaded.name,
+                "device": self.loaded.device,
+                "width": ladder.width,
+                "height": ladder.height,
+                "steps": member.steps,
+                "guidance_scale": member.arguments.get("guidance_scale"),
+                "notes": [*member.notes, *ladder.notes],
+                "duration_s": round(time.monotonic() - started, 4),
+                "batch": member.widest,
+                "ladder": list(ladder.taken),
+            }
+            self._leave(member, Made(facts, tuple(pictures)))
 
 
-def _to_pictures(drawn: Any) -> list[Picture]:
-    if not bool(torch.isfinite(drawn).all()):
-        raise RefusedError("generation_failed", "the pipeline drew values that are not numbers")
-    pixels = (drawn.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
-    return [Picture(image) for image in pixels]
-
-
-def _arguments(loaded: Loaded, order: Generate) -> tuple[dict[str, Any], list[str]]:
-    _check_size(loaded, order)
-    steps = order.steps or loaded.steps
-    arguments: dict[str, Any] = {
-        "prompt": order.prompt,
-        "width": order.width,
-        "height": order.height,
-        "num_inference_steps": steps,
-    }
-    notes: list[str] = []
-    guidance = loaded.guidance_scale if order.guidance_scale is None else order.guidance_scale
-    if not loaded.ignores_guidance:
-        arguments["guidance_scale"] = guidance
-    elif order.guidance_scale is not None:
-        notes.append(f"guidance_scale {order.guidance_scale:g} was ignored: the model is distilled")
-    if order.negative_prompt:
-        notes.extend(_negative(loaded, order.negative_prompt, arguments))
-    if order.blobs:
-        if "image" not in loaded.parameters:
-            raise RefusedError("invalid_params", f"{loaded.name} takes no reference images")
-        arguments["image"] = decode_references(order.blobs)
-    return arguments, notes
-
-
-def _negative(loaded: Loaded, negative_prompt: str, arguments: dict[str, Any]) -> list[str]:
-    if "negative_prompt" in loaded.parameters and "true_cfg_scale" not in loaded.parameters:
-        arguments["negative_prompt"] = negative_prompt
-        return []
-    return [f"negative_prompt was ignored: {loaded.name} has no use for one"]
-
-
-def _check_size(loaded: Loaded, order: Generate) -> None:
-    multiple = loaded.side_multiple_px
-    for name, side in (("width", order.width), ("height", order.height)):
-        if side < multiple or side % multiple:
-            raise RefusedError(
-                "invalid_params", f"{name} must be a multiple of {multiple} for {loaded.name}, not {side}"
-            )
-
-
-def _describe(error: Exception, loaded: Loaded, order: Generate) -> Failed:
-    prompts = (order.prompt, order.negative_prompt)
-    message = redact(f"{type(error).__name__}: {error}"[:2000], prompts)
-    code = classify(error)
-    if code == "fatal":
-        raise FatalDeviceError(message)
-    details = {
-        "model": loaded.model,
-        "pipeline_class": loaded.name,
-        "device": loaded.device,
-        "width": order.width,
-        "height": order.height,
-        "steps": order.steps or loaded.steps,
-        "seeds": list(order.seeds),
-    }
-    return Failed(order.run, code, message, details, redact(traceback.format_exc()[-8000:], prompts))
-
-
-def classify(error: BaseException) -> str:
-    """Tell a lack of memory and a broken device from an ordinary failure.
-
-    Source: the CUDA runtime's list of errors that leave the process in an inconsistent state; kept wide on purpose,
-    since a restart costs a load and a poisoned context costs wrong images.
-    """
-    text = str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _MEMORY_WORDS):
-        return "out_of_memory"
-    if isinstance(error, torch.AcceleratorError):
-        return "out_of_memory" if getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY else "fatal"
-    if isinstance(error, RuntimeError) and any(words in text for words in _FATAL_WORDS):
-        return "fatal"
-    return "generation_failed"
+def _batched(loaded: Loaded, prompts: list[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Say how many images a call is to draw; one prompt for all of them is read once."""
+    if len(prompts) == 1:
+        return {"prompt": prompts[0]}
+    if len(set(prompts)) == 1 and "num_images_per_prompt" in loaded.parameters:
+        return {"prompt": prompts[0], "num_images_per_prompt": len(prompts)}
+    negative = arguments.get("negative_prompt")
+    return (
+        {"prompt": prompts} if negative is None else {"prompt": prompts, "negative_prompt": [negative] * len(prompts)}
+    )

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 HEADER_LENGTH = struct.Struct("!I")
 HEADER_BYTES_MAX = 4 << 20
 BLOB_BYTES_MAX = 1 << 30
+WARMING_UP = "warming up"
 
 
 class ProtocolError(Exception):
@@ -23,7 +24,10 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """To the child: have the pipeline of a kind ready, and prove it with one small image."""
+    """To the child: have the pipeline of a kind ready, proven with one small image and warm at the sizes named.
+
+    Units: a size is WIDTHxHEIGHT in pixels. `budget_mib` bounds what stays loaded; None leaves it to the device.
+    """
 
     run: int
     kind: str
@@ -34,11 +38,17 @@ class Load:
     steps: int | None
     guidance_scale: float | None
     cache_dir: str
+    warm_up: tuple[str, ...] = ()
+    budget_mib: int | None = None
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """To the child: make one image per seed. The blobs are reference images, encoded."""
+    """To the child: make one image per seed, at most `batch_max` at once. The blobs are reference images, encoded.
+
+    `joined` counts the orders that follow and are to be run in the same batch.
+    """
 
     run: int
     kind: str
@@ -50,6 +60,8 @@ class Generate:
     steps: int | None
     guidance_scale: float | None
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
+    batch_max: int = 1
+    joined: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from diffusers import DiffusionPipeline
 
 from handlers.runtime.embedded import discard_embedded, embedded_folder
 from handlers.runtime.messages import Load
+from handlers.runtime.options import SpeedOptions, read_options
+from handlers.runtime.options_apply import OptionRefusedError, loading_arguments, place, quantizing, speed_up
 
 EMBEDDED = "embedded"
 EMBEDDED_CLASS = "Flux2KleinPipeline"
@@ -46,6 +48,7 @@ class Loaded:
     steps: int
     guidance_scale: float | None
     parameters: frozenset[str]
+    offloaded: bool = False
 
     @property
     def name(self) -> str:
@@ -90,14 +93,21 @@ def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
     """
     device = resolve_device(order.device)
     dtype = resolve_dtype(order.dtype, device)
+    options = read_options(order.options)
     started = time.monotonic()
-    on_phase(f"loading {order.model}")
-    pipe = _from_pretrained(order, dtype)
-    on_phase(f"moving it to {device}")
-    loaded = _place(pipe, order, device, dtype)
-    load_s = time.monotonic() - started
-    on_phase("drawing the first small image")
-    prove(loaded)
+    try:
+        on_phase(f"loading {order.model}")
+        with quantizing(options, LoadError):
+            pipe = _from_pretrained(order, dtype, options)
+        on_phase(f"moving it to {device}")
+        loaded = _place(pipe, order, device, dtype, options)
+        load_s = time.monotonic() - started
+        on_phase("drawing the first small image")
+        prove(loaded)
+        on_phase("applying its speed options")
+        applied = speed_up(pipe, options, lambda steps: prove(loaded, steps), lambda *shape: _rehearse(loaded, *shape))
+    except OptionRefusedError as error:
+        raise LoadError(f"{order.model}: {error}") from error
     facts = {
         "model": order.model,
         "pipeline_class": loaded.name,
@@ -108,6 +118,7 @@ def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
         "guidance_scale": loaded.guidance_scale,
         "load_s": round(load_s, 3),
         "canary_s": round(time.monotonic() - started - load_s, 3),
+        "options": applied,
     }
     return loaded, facts
 
@@ -144,24 +155,33 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else "cpu"
 
 
-def prove(loaded: Loaded) -> None:
+def prove(loaded: Loaded, steps: int = 1) -> None:
     """Draw a tiny image and look at it: a half-dead device answers with black or NaN. Raises: LoadError."""
     side = max(CANARY_SIDE_PX, loaded.side_multiple_px)
-    arguments = {"prompt": "a portrait", "width": side, "height": side, "num_inference_steps": 1, "output_type": "pt"}
-    arguments["generator"] = torch.Generator("cpu").manual_seed(0)
-    if "guidance_scale" in loaded.parameters:
-        arguments["guidance_scale"] = 1.0
+    arguments: dict[str, Any] = {"guidance_scale": 1.0} if "guidance_scale" in loaded.parameters else {}
     with torch.no_grad():
-        image = loaded.pipe(**arguments).images.float()
+        image = _draw(loaded, side, side, steps, **arguments).float()
         if not bool(torch.isfinite(image).all()):
             raise LoadError(f"{loaded.name} on {loaded.device} draws values that are not numbers")
         if float(image.std()) < CANARY_SPREAD_MIN:
             raise LoadError(f"{loaded.name} on {loaded.device} draws one flat colour")
 
 
-def _from_pretrained(order: Load, dtype: str) -> Any:
+def _rehearse(loaded: Loaded, width: int, height: int, images: int) -> None:
+    """Draw as a request will: the compiler sees the shapes of that size and of so many images at once."""
+    guidance = {} if loaded.ignores_guidance else {"guidance_scale": loaded.guidance_scale}
+    with torch.no_grad():
+        _draw(loaded, width, height, 1, prompt=["a portrait"] * images, **guidance)
+
+
+def _draw(loaded: Loaded, width: int, height: int, steps: int, **arguments: Any) -> Any:
+    chosen: dict[str, Any] = {"prompt": "a portrait", "generator": torch.Generator("cpu").manual_seed(0), **arguments}
+    return loaded.pipe(width=width, height=height, num_inference_steps=steps, output_type="pt", **chosen).images
+
+
+def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions) -> Any:
     pipeline_class = _pipeline_class(order.pipeline_class)
-    options = {"dtype": getattr(torch, dtype), "use_safetensors": True}
+    options = {"dtype": getattr(torch, dtype), "use_safetensors": True, **loading_arguments(speed)}
     if order.model == EMBEDDED:
         return _from_embedded(order, options)
     folder = Path(order.model).expanduser()
@@ -197,14 +217,23 @@ def _pipeline_class(name: str | None) -> Any:
     return found
 
 
-def _place(pipe: Any, order: Load, device: str, dtype: str) -> Loaded:
+def _place(pipe: Any, order: Load, device: str, dtype: str, options: SpeedOptions) -> Loaded:
     parameters = inspect.signature(type(pipe).__call__).parameters
     if "callback_on_step_end" not in parameters:
         raise LoadError(f"{type(pipe).__name__} has no step callback, so it could not be cancelled or watched")
     pipe.set_progress_bar_config(disable=True)
-    pipe.to(device)
+    place(pipe, options, device, dtype)
     own_steps, own_guidance = (
         parameters[name].default if name in parameters else None for name in ("num_inference_steps", "guidance_scale")
     )
     steps, guidance = DEFAULTS.get(type(pipe).__name__, (own_steps, own_guidance))
-    return Loaded(pipe, order.model, device, dtype, int(steps or 1), guidance, frozenset(parameters))
+    return Loaded(
+        pipe,
+        order.model,
+        device,
+        dtype,
+        int(steps or 1),
+        guidance,
+        frozenset(parameters),
+        offloaded=options.offload is not None,
+    )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from listener.contract import GeneratorStatus
+from listener.contract import GeneratorConfig, GeneratorStatus
 
 
 @dataclass(slots=True)
 class KindState:
-    """One kind's pipeline: the facts of a loaded one, or the reason why it is not, or how far it is."""
+    """One kind's pipeline: the facts of a loaded one, or the reason why it is not, or how far it is.
 
+    `wanted` ones are loaded before the device is ready, the others at their first use. An evicted one has facts and is
+    not resident.
+    """
+
+    wanted: bool = True
     facts: Mapping[str, Any] | None = None
+    resident: bool = False
     failure: str = ""
     note: str = "waiting for the runtime to start"
 
@@ -28,7 +34,16 @@ class Readiness:
     starts: int = 0
     last_exit: str = ""
     retry_in_s: float | None = None
+    lent_to: str = ""
+    quarantine: str = ""
     memory: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: GeneratorConfig) -> Readiness:
+        """Begin with nothing loaded."""
+        kinds = [pipeline.kind for pipeline in config.pipelines]
+        wanted = kinds if config.preload is None else config.preload
+        return cls({kind: KindState(wanted=kind in wanted) for kind in kinds})
 
     def started(self, pid: int) -> None:
         """A child runs; nothing is loaded yet."""
@@ -38,65 +53,91 @@ class Readiness:
     def ended(self, words: str) -> None:
         """The child is gone and everything it had loaded."""
         self.pid, self.last_exit = None, words
+        note = f"the runtime {words}; it is being restarted"
         for kind, state in self.kinds.items():
-            self.kinds[kind] = KindState(failure=state.failure, note=f"the runtime {words}; it is being restarted")
+            self.kinds[kind] = KindState(wanted=state.wanted, failure=state.failure, note=note)
 
     def loading(self, kind: str, note: str) -> None:
+        """A load goes on."""
         self.kinds[kind].note = note
 
     def loaded(self, kind: str, facts: Mapping[str, Any]) -> None:
-        self.kinds[kind] = KindState(facts=facts, note="loaded")
+        """A kind can be served at once; for its sake others may have left the device."""
+        self.kinds[kind] = KindState(self.kinds[kind].wanted, facts, resident=True, note="loaded")
         self.memory = facts.get("memory", {})
+        self.evicted(facts.get("evicted", ()), kind)
+
+    def evicted(self, kinds: Iterable[str], favoured: str) -> None:
+        """Some left the device for the sake of another."""
+        for kind in kinds:
+            self.kinds[kind].resident = False
+            self.kinds[kind].note = f"evicted for {favoured}; loaded again at its next use"
 
     def failed(self, kind: str, reason: str) -> None:
-        self.kinds[kind] = KindState(failure=reason)
+        """A kind cannot be loaded."""
+        self.kinds[kind] = KindState(self.kinds[kind].wanted, failure=reason)
+
+    def is_resident(self, kind: str) -> bool:
+        """Tell whether a kind can be served without loading."""
+        return self.kinds[kind].resident
 
     def missing(self) -> list[str]:
-        """Name the kinds that are not loaded."""
-        return [kind for kind, state in self.kinds.items() if state.facts is None]
+        """Name the kinds that are to be loaded from the start, and are not; a failed one counts whatever it is."""
+        return [kind for kind, state in self.kinds.items() if state.facts is None and (state.wanted or state.failure)]
 
     def any_loaded(self) -> bool:
-        """Tell whether the child can serve anything."""
+        """Tell whether the child has loaded anything."""
         return any(state.facts is not None for state in self.kinds.values())
 
-    def obstacle(self, kind: str) -> str:
-        """Tell why a run of this kind would be in vain; empty when it may run or wait."""
+    def can_serve(self) -> bool:
+        """Tell whether the child is of use: it has loaded something, or may at the next request."""
+        return any(state.facts is not None or not (state.wanted or state.failure) for state in self.kinds.values())
+
+    def obstacle(self, kind: str | None = None) -> str:
+        """Tell why it is in vain to wait for the device, or for a kind; empty when it is not."""
         if self.closed:
             return "the generator is closed"
+        if kind is None:
+            return self.quarantine
         if kind not in self.kinds:
             return f"no pipeline is configured for {kind}"
-        return self.kinds[kind].failure
+        return self.quarantine or self.kinds[kind].failure
 
     def status(self) -> GeneratorStatus:
         """Say it in words."""
-        ready = not self.closed and self.pid is not None and not self.missing()
+        free = not (self.closed or self.quarantine or self.lent_to)
+        ready = free and self.pid is not None and not self.missing()
         return GeneratorStatus(ready=ready, reason=self._reason(), details=self._details())
 
     def _reason(self) -> str:
         if self.closed:
             return "the generator is closed"
+        if self.quarantine:
+            return self.quarantine
+        if self.lent_to:
+            return f"the device is lent to {self.lent_to}"
         failures = [f"{kind}: {state.failure}" for kind, state in self.kinds.items() if state.failure]
         if failures:
             retry = "" if self.retry_in_s is None else f" (next try in {self.retry_in_s:g} s)"
             return "; ".join(failures) + retry
-        loading = [f"{kind}: {self.kinds[kind].note}" for kind in self.missing()]
-        if loading:
-            return "; ".join(loading)
-        return "; ".join(
-            f"{kind}: {state.facts['pipeline_class']} ({state.facts['model']}) on {state.facts['device']}"
-            for kind, state in self.kinds.items()
-            if state.facts is not None
-        )
+        return "; ".join(self._words(kind, state) for kind, state in self.kinds.items())
+
+    def _words(self, kind: str, state: KindState) -> str:
+        if state.facts is None:
+            return f"{kind}: {state.note if state.wanted or self.pid is None else 'loaded at its first use'}"
+        where = f"on {state.facts['device']}" if state.resident else state.note
+        return f"{kind}: {state.facts['pipeline_class']} ({state.facts['model']}) {where}"
 
     def _details(self) -> dict[str, Any]:
         pipelines = {
-            kind: dict(state.facts) if state.facts is not None else {"failure": state.failure, "note": state.note}
+            kind: {**(state.facts or {"failure": state.failure}), "resident": state.resident, "note": state.note}
             for kind, state in self.kinds.items()
         }
         return {
             "pid": self.pid,
             "restarts": max(0, self.starts - 1),
             "last_exit": self.last_exit or None,
+            "lent_to": self.lent_to or None,
             "memory": dict(self.memory),
             "pipelines": pipelines,
         }

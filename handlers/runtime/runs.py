@@ -6,10 +6,13 @@ Knows the contract and the protocol; does not know processes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from handlers.runtime.messages import Beat, Done, Failed, Generate, Load
+from handlers.runtime.options import options_text
 from listener.contract import GeneratedImage, Generation, GenerationRequest, GeneratorConfig, PipelineConfig
 from listener.errors import (
     AttemptFailure,
@@ -34,13 +37,14 @@ class Run:
     number: int
     request: GenerationRequest
     events: asyncio.Queue[Beat | Done | AttemptFailure] = field(default_factory=asyncio.Queue)
+    abandoned: bool = False
 
     @property
     def prompts(self) -> tuple[str | None, ...]:
         return (self.request.prompt, self.request.negative_prompt)
 
-    def order(self, pipeline: PipelineConfig) -> Generate:
-        """Write the order for the child."""
+    def order(self, pipeline: PipelineConfig, joined: int = 0) -> Generate:
+        """Write the order for the child; `joined` counts the runs that follow in the same batch."""
         request = self.request
         return Generate(
             run=self.number,
@@ -52,6 +56,8 @@ class Run:
             height=request.height or pipeline.height,
             steps=request.steps,
             guidance_scale=request.guidance_scale,
+            batch_max=pipeline.batch_max,
+            joined=joined,
             blobs=request.references,
         )
 
@@ -88,7 +94,29 @@ def load_order(number: int, pipeline: PipelineConfig, config: GeneratorConfig) -
         steps=pipeline.steps,
         guidance_scale=pipeline.guidance_scale,
         cache_dir=config.cache_dir,
+        warm_up=_warm_up(pipeline),
+        budget_mib=config.memory_budget_mib,
+        options=options_text(pipeline.kind, pipeline.options),
     )
+
+
+def may_join(first: Run, other: Run, is_suspect: Callable[[UUID], bool]) -> bool:
+    """Tell whether two runs may share a batch: all is alike but the prompt and the seeds.
+
+    A pipeline hands reference images to the whole batch, so that a request with one is never joined; nor is a session
+    that ended a child before.
+    """
+    one, two = first.request, other.request
+    shape = [(ask.kind, ask.width, ask.height, ask.steps, ask.guidance_scale) for ask in (one, two)]
+    plain = not any(ask.references or ask.negative_prompt for ask in (one, two))
+    return plain and shape[0] == shape[1] and not (is_suspect(one.session) or is_suspect(two.session))
+
+
+def _warm_up(pipeline: PipelineConfig) -> tuple[str, ...]:
+    if pipeline.warm_up is not None:
+        return pipeline.warm_up
+    # A processor gains nothing from it, and a large picture takes it minutes.
+    return () if pipeline.device == "cpu" else (f"{pipeline.width}x{pipeline.height}",)
 
 
 def failure(failed: Failed) -> AttemptFailure:

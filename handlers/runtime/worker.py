@@ -1,6 +1,6 @@
 """Carries out the host's orders one after the other on the thread that owns the device.
 
-Keeps what is loaded. Knows torch; does not know what the socket is made of.
+Knows torch; does not know what the socket is made of.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from handlers.runtime import generation, pipelines
+from handlers.runtime.batching import BatchSizes
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
+from handlers.runtime.failures import MESSAGE_CHARS_MAX, TRACE_CHARS_MAX, FatalDeviceError, classify
 from handlers.runtime.memory import free_memory, memory_facts, settle_memory
-from handlers.runtime.messages import Beat, Done, Failed, Generate, Load, Message
+from handlers.runtime.messages import WARMING_UP, Beat, Done, Failed, Generate, Load, Message
+from handlers.runtime.pictures import Made
 from handlers.runtime.pipelines import Loaded
 from handlers.runtime.redaction import redact
+from handlers.runtime.residency import Residents
 
-TRACE_CHARS_MAX = 8000
-MESSAGE_CHARS_MAX = 2000
+WARM_UP_STEPS = 1
 
 
 class Orders(Protocol):
@@ -34,36 +37,40 @@ class Orders(Protocol):
 
 
 class Worker:
-    """One device, one thread, one order at a time."""
+    """One device, one thread, one order or one batch of orders at a time."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
-        self._kinds: dict[str, Loaded] = {}
-        self._resident: dict[tuple[Any, ...], tuple[Loaded, dict[str, Any]]] = {}
+        self._residents = Residents()
+        self._sizes = BatchSizes()
         pipelines.quieten()
 
     def carry_out(self, order: Load | Generate) -> None:
-        """Answer one order with Done or Failed; a fatal device error ends the process instead."""
+        """Answer one order and those joined to it with Done or Failed; a fatal device error ends the process."""
+        together = [order]
         try:
             if isinstance(order, Load):
                 self._load(order)
             else:
-                self._generate(order)
-        except generation.FatalDeviceError as error:
+                together = [order, *(self._orders.next_order() for _ in range(order.joined))]
+                self._generate([one for one in together if isinstance(one, Generate)])
+        except FatalDeviceError as error:
             sys.stderr.write(f"fatal device error: {error}\n")
             sys.stderr.flush()
             os._exit(EXIT_FATAL_DEVICE)
         finally:
-            self._orders.forget(order.run)
+            for one in together:
+                self._orders.forget(one.run)
 
     def _load(self, order: Load) -> None:
         started = time.monotonic()
         try:
-            loaded, facts = self._bring_in(order)
+            loaded, facts, evicted = self._residents.bring_in(order, lambda note: self._tell_phase(order, note))
         except Exception as error:  # noqa: BLE001 a bad model, folder, hub or device is told, never raised
             failed = _describe_load(error, order)
         else:
-            self._kinds[order.kind] = loaded
+            self._sizes.forget()
+            facts = {**facts, "evicted": evicted, "warm_up_s": self._warm_up(loaded, order)}
             settle_memory()
             took = {"total_s": round(time.monotonic() - started, 3), "memory": memory_facts(loaded.device)}
             self._orders.answer(Done(order.run, {**facts, **took}))
@@ -71,36 +78,74 @@ class Worker:
         free_memory()
         self._orders.answer(failed)
 
-    def _bring_in(self, order: Load) -> tuple[Loaded, dict[str, Any]]:
-        key = (order.model, order.pipeline_class, order.dtype, order.device)
-        if key not in self._resident:
-            self._resident[key] = pipelines.load(order, lambda note: self._orders.answer(Beat(order.run, 0, 0, note)))
-        loaded, facts = self._resident[key]
-        return pipelines.with_defaults(loaded, order), facts
+    def _tell_phase(self, order: Load, note: str) -> None:
+        self._orders.answer(Beat(order.run, 0, 0, note))
 
-    def _generate(self, order: Generate) -> None:
-        self._orders.answer(Beat(order.run, 0, 0, "begun"))
-        loaded = self._kinds.get(order.kind)
+    def _warm_up(self, loaded: Loaded, order: Load) -> dict[str, float]:
+        """Draw once at each size that is expected, so that the first request does not pay for it. Units: seconds."""
+        took: dict[str, float] = {}
+        for size in order.warm_up:
+            self._tell_phase(order, f"{WARMING_UP} at {size}")
+            started = time.monotonic()
+            width, height = (int(side) for side in size.split("x"))
+            rehearsal = Generate(order.run, order.kind, "a portrait", None, (0,), width, height, WARM_UP_STEPS, None)
+            silence = _Silence()
+            generation.Drawing(loaded, [rehearsal], silence, self._sizes).complete()
+            if isinstance(silence.ended, Failed):
+                sys.stderr.write(f"warming up at {size} failed: {silence.ended.message}\n")
+            took[size] = round(time.monotonic() - started, 3)
+        return took
+
+    def _generate(self, orders: list[Generate]) -> None:
+        for order in orders:
+            self._orders.answer(Beat(order.run, 0, 0, "begun"))
+        loaded = self._residents.use(orders[0].kind)
         if loaded is None:
-            self._orders.answer(Failed(order.run, "model_unavailable", f"{order.kind} is not loaded", {}))
+            for order in orders:
+                self._orders.answer(Failed(order.run, "model_unavailable", f"{order.kind} is not loaded", {}))
             return
-        ended = generation.run(
-            loaded,
-            order,
-            lambda done, total: self._orders.answer(Beat(order.run, done, total)),
-            lambda: self._orders.is_cancelled(order.run),
-        )
+        generation.Drawing(loaded, orders, _Audience(self._orders, loaded.device), self._sizes).complete()
+
+
+class _Audience:
+    """Hands what happens in a batch to the socket."""
+
+    def __init__(self, orders: Orders, device: str) -> None:
+        self._orders = orders
+        self._device = device
+
+    def step(self, run: int, done: int, total: int) -> None:
+        self._orders.answer(Beat(run, done, total))
+
+    def is_cancelled(self, run: int) -> bool:
+        return self._orders.is_cancelled(run)
+
+    def leave(self, run: int, ended: Made | Failed) -> None:
         if isinstance(ended, Failed):
             self._orders.answer(ended)
             return
-        made = ended
-        made.facts["memory"] = memory_facts(loaded.device)
-        self._orders.answer_later(lambda: made.to_message(order.run))
+        ended.facts["memory"] = memory_facts(self._device)
+        self._orders.answer_later(lambda: ended.to_message(run))
+
+
+class _Silence:
+    """Hears a rehearsal to its end."""
+
+    ended: Made | Failed | None = None
+
+    def step(self, _run: int, _done: int, _total: int) -> None:
+        return
+
+    def is_cancelled(self, _run: int) -> bool:
+        return False
+
+    def leave(self, _run: int, ended: Made | Failed) -> None:
+        self.ended = ended
 
 
 def _describe_load(error: Exception, order: Load) -> Failed:
-    if generation.classify(error) == "fatal":
-        raise generation.FatalDeviceError(f"{type(error).__name__}: {error}")
+    if classify(error) == "fatal":
+        raise FatalDeviceError(f"{type(error).__name__}: {error}")
     known = isinstance(error, pipelines.LoadError)
     message = str(error) if known else _with_root(error)
     trace = "" if known else redact(traceback.format_exc()[-TRACE_CHARS_MAX:], ())
@@ -110,7 +155,7 @@ def _describe_load(error: Exception, order: Load) -> Failed:
         "dtype": order.dtype,
         "device": order.device,
     }
-    details = {**wanted, **pipelines.versions()}
+    details = {**wanted, **pipelines.versions(), "evicted": getattr(error, "evicted", [])}
     return Failed(order.run, "model_unavailable", redact(message[:MESSAGE_CHARS_MAX], ()), details, trace)
 
 

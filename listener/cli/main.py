@@ -26,6 +26,7 @@ COMMANDS = {
     "migrate": "Bring the tables and functions into your project.",
     "watch-table": "Make a table of yours a session table.",
     "grant": "Give an owner credits.",
+    "bench-model": "Measure the configured model on this machine.",
     "ledger": "Show an owner's credits, entry by entry.",
 }
 

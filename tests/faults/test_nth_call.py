@@ -23,13 +23,14 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 ENDS = {"token expired": {"completed", "failed"}}
 """A call that is refused for its key is our own mistake: the session may fail, and then it is refunded."""
+SLOW = {"answered 503": pytest.mark.slow, "token expired": pytest.mark.slow}
 MOST_CALLS = 60
 BESIDES = 12
 """Calls that a worker makes from time to time whatever it works on: N goes that far beyond those of one session."""
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FAULTS])
 async def test_whichever_call_goes_wrong_the_session_ends_once(stack: Stack, crew: Crew, app: App, name: str) -> None:
     for nth in range(1, MOST_CALLS):
         fault = HttpFault(path="/*/v1/*", nth=nth, **FAULTS[name])

@@ -43,6 +43,7 @@ async def test_a_killed_child_fails_its_run_in_words_and_the_next_run_works(star
     with pytest.raises(RuntimeDied) as died:
         await drawing
     assert died.value.details["exit"] == "killed by SIGKILL (9)"
+    assert "when the host's memory runs out" in died.value.details["cause"]
     assert (await waiting).images == before.images, "who only waited is served by the next child"
     assert bench.pid != first
     assert bench.generator.status().details["restarts"] == 1
@@ -110,7 +111,7 @@ async def test_without_the_generation_libraries_the_reason_names_what_to_install
     start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
     bench = await start(pipelines=KLEIN)
     await bench.until(lambda: "install the extra `gpu`" in bench.generator.status().reason)
 

@@ -10,18 +10,24 @@ import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
 
-from handlers.runtime import generation, pipelines, worker
+from handlers.runtime import pipelines, worker
+from handlers.runtime.batching import BatchSizes
 from handlers.runtime.embedded import embedded_folder
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
-from handlers.runtime.generation import FatalDeviceError, Made, classify
+from handlers.runtime.failures import FatalDeviceError, classify
+from handlers.runtime.generation import Drawing
+from handlers.runtime.memory import settle_memory
 from handlers.runtime.messages import Failed, Generate, Load, Message
+from handlers.runtime.pictures import Made
 
 
 @pytest.fixture(scope="module")
 def loaded(weights: Path) -> pipelines.Loaded:
     pipelines.quieten()
     order = Load(1, "flux", "embedded", "FluxPipeline", "bfloat16", "cpu", 2, None, str(weights))
-    return pipelines.with_defaults(pipelines.load(order, lambda _note: None)[0], order)
+    made = pipelines.with_defaults(pipelines.load(order, lambda _note: None)[0], order)
+    settle_memory()  # as the child does
+    return made
 
 
 class Breaking:
@@ -45,10 +51,48 @@ def breaking(loaded: pipelines.Loaded) -> Iterator[Breaking]:
     found.hook.remove()
 
 
-def draw(loaded: pipelines.Loaded, **fields: Any) -> Made | Failed:
+class Heard:
+    """Keeps what each run is told; gives up a run once it has taken so many steps."""
+
+    def __init__(self, given_up_after: dict[int, int] | None = None) -> None:
+        self.steps: dict[int, list[int]] = {}
+        self.totals: dict[int, int] = {}
+        self.ended: dict[int, Made | Failed] = {}
+        self._given_up_after = given_up_after or {}
+
+    def step(self, run: int, done: int, total: int) -> None:
+        self.steps.setdefault(run, []).append(done)
+        self.totals[run] = total
+
+    def is_cancelled(self, run: int) -> bool:
+        return run in self._given_up_after and len(self.steps.get(run, [])) >= self._given_up_after[run]
+
+    def leave(self, run: int, ended: Made | Failed) -> None:
+        assert run not in self.ended, "told once"
+        self.ended[run] = ended
+
+
+def an_order(**fields: Any) -> Generate:
     order = {"run": 1, "kind": "flux", "prompt": "a quokka", "negative_prompt": None, "seeds": (1,)}
-    sizes = {"width": 64, "height": 64, "steps": None, "guidance_scale": None}
-    return generation.run(loaded, Generate(**{**order, **sizes, **fields}), lambda *_: None, lambda: False)
+    sizes = {"width": 64, "height": 64, "steps": None, "guidance_scale": None, "batch_max": 8}
+    return Generate(**{**order, **sizes, **fields})
+
+
+def draw(loaded: pipelines.Loaded, sizes: BatchSizes | None = None, **fields: Any) -> Made | Failed:
+    heard = Heard()
+    Drawing(loaded, [an_order(**fields)], heard, sizes or BatchSizes()).complete()
+    return heard.ended[1]
+
+
+def pixels(made: Made | Failed) -> tuple[bytes, ...]:
+    assert isinstance(made, Made), made
+    return made.to_message(1).blobs
+
+
+def farthest(one: bytes, two: bytes) -> int:
+    """The largest difference of two pictures in any colour of any pixel, of 255."""
+    assert len(one) == len(two)
+    return max(abs(left - right) for left, right in zip(one, two, strict=True))
 
 
 def test_memory_that_ran_out_once_is_freed_and_the_run_repeated(loaded: Any, breaking: Breaking) -> None:
@@ -60,24 +104,91 @@ def test_memory_that_ran_out_once_is_freed_and_the_run_repeated(loaded: Any, bre
     assert again.to_message(1).blobs == undisturbed.to_message(1).blobs
 
 
-def test_memory_that_runs_out_twice_fails_the_run_however_often(loaded: Any, breaking: Breaking) -> None:
+def test_an_image_that_does_not_fit_goes_down_the_ladder_and_the_owner_is_told(loaded: Any, breaking: Breaking) -> None:
+    vae = loaded.pipe.vae
+    breaking.errors = [torch.OutOfMemoryError("CUDA out of memory")] * 2
+    tiled = draw(loaded)
+    assert isinstance(tiled, Made)
+    assert (tiled.facts["ladder"], tiled.facts["notes"]) == (
+        ["again", "tiling"],
+        ["decoded in tiles for lack of memory"],
+    )
+    assert not vae.use_tiling, "the next run is not slowed down"
+    breaking.errors = [torch.OutOfMemoryError("CUDA out of memory")] * 3
+    smaller = draw(loaded, width=512, height=384, steps=1)
+    assert isinstance(smaller, Made)
+    assert (smaller.facts["width"], smaller.facts["height"], smaller.facts["ladder"][-1]) == (336, 256, "smaller")
+    assert [len(rgb) for rgb in pixels(smaller)] == [336 * 256 * 3]
+    assert "drawn at 336 x 256 instead of 512 x 384" in smaller.facts["notes"][-1]
+
+
+def test_memory_that_runs_out_on_every_rung_fails_the_run_however_often(loaded: Any, breaking: Breaking) -> None:
     for _ in range(5):
-        breaking.errors = [torch.OutOfMemoryError("CUDA out of memory")] * 2
+        breaking.errors = [torch.OutOfMemoryError("CUDA out of memory")] * 3
         failed = draw(loaded)
         assert isinstance(failed, Failed)
-        assert failed.code == "out_of_memory"
-    assert breaking.calls == 10
+        assert (failed.code, failed.details["seeds"]) == ("out_of_memory", [1])
+    assert breaking.calls == 15
+    assert not loaded.pipe.vae.use_tiling
     assert isinstance(draw(loaded), Made)
+
+
+def test_a_pack_that_does_not_fit_is_drawn_in_smaller_batches_and_that_is_learned(
+    loaded: Any, breaking: Breaking
+) -> None:
+    sizes, seeds = BatchSizes(), (1, 2, 3, 4, 5)
+    whole = draw(loaded, seeds=seeds)
+    assert isinstance(whole, Made)
+    assert (whole.facts["batch"], breaking.calls) == (5, 2)
+    breaking.errors = [torch.OutOfMemoryError("CUDA out of memory")]
+    split = draw(loaded, sizes, seeds=seeds)
+    assert isinstance(split, Made)
+    assert (split.facts["batch"], split.facts["ladder"], split.facts["notes"]) == (2, [], [])
+    before = breaking.calls
+    again = draw(loaded, sizes, seeds=seeds)
+    assert breaking.calls - before == 6, "batches of 2, 2 and 1, of 2 steps each"
+    assert pixels(again) == pixels(split)
+    assert max(map(farthest, pixels(split), pixels(whole))) <= 1
+    other = draw(loaded, sizes, seeds=seeds, width=128)
+    assert isinstance(other, Made)
+    assert other.facts["batch"] == 5, "another size has its own limit"
+
+
+def test_a_batch_in_which_one_fails_is_drawn_again_each_alone(loaded: Any, breaking: Breaking) -> None:
+    orders = [an_order(run=run, prompt=f"a quokka {run}", seeds=(run,)) for run in (1, 2, 3)]
+    alone = [draw(loaded, prompt=order.prompt, seeds=order.seeds) for order in orders]
+    breaking.errors = [ValueError("together"), ValueError("a quokka 1")]
+    heard = Heard()
+    Drawing(loaded, orders, heard, BatchSizes()).complete()
+    failed = heard.ended[1]
+    assert isinstance(failed, Failed)
+    assert (failed.message, failed.details["seeds"]) == ("ValueError: a *** 1", [1]), "the prompt's words are hidden"
+    assert [pixels(heard.ended[run]) for run in (2, 3)] == [pixels(made) for made in alone[1:]]
+    assert heard.steps[2] == sorted(heard.steps[2]), "nobody is told less than before"
+
+
+def test_a_batch_whose_members_all_leave_stops_at_once(loaded: Any, breaking: Breaking) -> None:
+    heard = Heard({1: 1, 2: 3})
+    Drawing(loaded, [an_order(run=run, steps=50) for run in (1, 2)], heard, BatchSizes()).complete()
+    assert {run: getattr(ended, "code", "") for run, ended in heard.ended.items()} == {1: "cancelled", 2: "cancelled"}
+    assert (breaking.calls, heard.steps) == (3, {1: [1], 2: [1, 2, 3]})
+
+
+def test_who_is_refused_does_not_keep_the_others_from_being_drawn(loaded: Any) -> None:
+    heard = Heard()
+    orders = [an_order(run=1, width=65, height=65), an_order(run=2, seeds=())]
+    Drawing(loaded, orders, heard, BatchSizes()).complete()
+    assert [getattr(heard.ended[run], "code", "") for run in (1, 2)] == ["invalid_params", "nothing_produced"]
 
 
 def test_an_interrupted_run_leaves_no_state_to_the_next_one_of_another_shape(loaded: Any) -> None:
     loaded.pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.2))
     try:
-        order = Generate(1, "flux", "a quokka", None, (1,), 128, 128, 8, None)
-        steps: list[int] = []
-        stopped = generation.run(loaded, order, lambda done, _total: steps.append(done), lambda: len(steps) >= 2)
+        heard = Heard({1: 2})
+        Drawing(loaded, [an_order(width=128, height=128, steps=8)], heard, BatchSizes()).complete()
+        stopped = heard.ended[1]
         assert isinstance(stopped, Failed)
-        assert (stopped.code, steps) == ("cancelled", [1, 2])
+        assert (stopped.code, heard.steps[1]) == ("cancelled", [1, 2])
         assert isinstance(draw(loaded), Made)
     finally:
         loaded.pipe.transformer.disable_cache()
@@ -94,7 +205,7 @@ def test_a_fatal_device_error_is_no_answer_but_the_end_of_the_process(
     monkeypatch.setattr(worker.os, "_exit", ended.append)
     order = Generate(1, "flux", "a quokka", None, (1,), 64, 64, None, None)
     one = worker.Worker(Answers(answers))
-    one._kinds["flux"] = loaded
+    one._residents.use = lambda _kind: loaded  # type: ignore[method-assign]
     one.carry_out(order)
     assert ended == [EXIT_FATAL_DEVICE]
     assert not [answer for answer in answers if type(answer).__name__ in ("Done", "Failed")]

@@ -1,0 +1,91 @@
+"""Runs one group of runs on a child and tells each caller what becomes of its own.
+
+Knows the protocol; does not know why a child is there or what comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from handlers.runtime.exits import suspect
+from handlers.runtime.messages import Beat, Cancel, Done, Failed
+from handlers.runtime.process import Child, ChildEndedError
+from handlers.runtime.runs import Run, failure
+from listener.contract import PipelineConfig
+from listener.errors import ModelUnavailable, RuntimeDied
+
+log = structlog.get_logger()
+
+
+class Execution:
+    """Runs that were sent to a child together; each leaves when it ends."""
+
+    def __init__(self, child: Child, group: Sequence[Run], step_timeout_s: float) -> None:
+        self._child = child
+        self._group = tuple(group)
+        self._open = {run.number: run for run in group}
+        self._step_timeout_s = step_timeout_s
+        self.memory: dict[str, float] = {}
+
+    def holds(self, run: Run) -> bool:
+        """Tell whether a run is still going on here."""
+        return run.number in self._open
+
+    def cancel(self, run: Run) -> None:
+        """Ask the child to leave a run out from its next step on."""
+        self._child.post(Cancel(run.number))
+
+    async def complete(self, pipeline: PipelineConfig) -> None:
+        """See every run to its end. Raises: ChildEndedError, after those that were open were told."""
+        for index, run in enumerate(self._group):
+            self._child.post(run.order(pipeline, joined=len(self._group) - 1 - index))
+        try:
+            await self._follow()
+        except TimeoutError as error:
+            cause = f"no step for {self._step_timeout_s:g} s"
+            words = await self._child.kill_and_wait()
+            self._tell_died(words, cause)
+            raise ChildEndedError(words, cause) from error
+        except ChildEndedError as error:
+            self._tell_died(str(error), error.cause or suspect(str(error)))
+            raise
+        except asyncio.CancelledError:
+            for run in self._open.values():
+                run.events.put_nowait(ModelUnavailable("the generator is closed"))
+            raise
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._step_timeout_s) as limit:
+            while self._open:
+                message = await self._child.receive()
+                if isinstance(message, Beat | Done | Failed) and (run := self._open.get(message.run)):
+                    limit.reschedule(loop.time() + self._step_timeout_s)
+                    self._pass_on(run, message)
+
+    def _pass_on(self, run: Run, message: Beat | Done | Failed) -> None:
+        if isinstance(message, Beat):
+            run.events.put_nowait(message)
+            return
+        del self._open[run.number]
+        session = str(run.request.session)
+        if isinstance(message, Done):
+            self.memory = message.facts.get("memory", {})
+            log.info("generation_done", session=session, **message.facts)
+            run.events.put_nowait(message)
+            return
+        if message.code == "cancelled":
+            log.info("generation_cancelled", session=session)
+        else:
+            facts = {"code": message.code, "reason": message.message, **message.details}
+            log.error("generation_failed", session=session, trace=message.trace or None, **facts)
+        run.events.put_nowait(failure(message))
+
+    def _tell_died(self, words: str, cause: str) -> None:
+        details = {"exit": words, "cause": cause} if cause else {"exit": words}
+        for run in self._open.values():
+            error = RuntimeDied(f"the generation process was lost: {words}", details=details)
+            run.events.put_nowait(error)

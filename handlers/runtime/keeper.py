@@ -1,0 +1,218 @@
+"""Keeps one device's child alive and at work: starts it, loads it, feeds it, replaces it, rests it, lends its device.
+
+Runs in the daemon and never imports torch. Knows the child and the line; does not know who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from contextlib import suppress
+
+import structlog
+
+from handlers.runtime.backoff import Backoff
+from handlers.runtime.casualties import Casualties
+from handlers.runtime.environment import child_environment
+from handlers.runtime.execution import Execution
+from handlers.runtime.line import Line, Loan
+from handlers.runtime.loading import Loading, LoadRefusedError
+from handlers.runtime.process import Child, ChildEndedError
+from handlers.runtime.readiness import Readiness
+from handlers.runtime.runs import Run, may_join
+from listener.contract import GeneratorConfig
+from listener.errors import GenerationFailed
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """The life of one device: one child at a time, one group of runs at a time."""
+
+    def __init__(self, config: GeneratorConfig, numbers: itertools.count[int]) -> None:
+        self._config = config
+        self._pipelines = {pipeline.kind: pipeline for pipeline in config.pipelines}
+        self.readiness = Readiness.of(config)
+        self.line = Line(lambda first, other: may_join(first, other, self._casualties.is_suspect))
+        self.running: Execution | None = None
+        self._numbers = numbers
+        self._recent: deque[Run] = deque(maxlen=32)
+        self._child: Child | None = None
+        self._respawn = Backoff()
+        self._reload = Backoff()
+        self._casualties = Casualties()
+        self._had_worked = False
+        self._runs = 0
+        self._rss_first_mib = 0.0
+
+    def wake(self) -> None:
+        """Have a look at the line."""
+        if self._child is not None:
+            self._child.nudge()
+
+    def refuse_waiting(self, reason: str, kind: str | None = None) -> None:
+        """Send away who waits for a kind, or everybody."""
+        self.line.refuse(reason, kind)
+
+    async def keep(self, group: asyncio.TaskGroup) -> None:
+        """Have a child at work until cancelled."""
+        environment = child_environment(self._config)
+        while True:
+            if isinstance(loan := self.line.first(), Loan):
+                await self._lend(loan)
+            delay_s, cause = 0.0, ""
+            try:
+                child = await Child.spawn(environment, self._prompts, group)
+            except OSError as error:
+                cause = "the runtime process could not be started"
+                for kind in self._pipelines:
+                    self._blame(kind, f"{cause}: {error}")
+            else:
+                cause = await self._live(child)
+            if cause:
+                delay_s = self._quarantine() or self._respawn.next_s(had_worked=self._had_worked)
+            self.readiness.retry_in_s = delay_s
+            await asyncio.sleep(delay_s)
+            self.readiness.quarantine = ""
+
+    async def _live(self, child: Child) -> str:
+        """See one child through its life; tell why it ended, or nothing when it was time to."""
+        self._child, self._runs, self._rss_first_mib = child, 0, 0.0
+        self.readiness.started(child.pid)
+        log.info("runtime_started", pid=child.pid)
+        cause = "nothing could be loaded"
+        try:
+            if retired := await self._serve(child):
+                log.info("runtime_retired", pid=child.pid, cause=retired)
+                cause = ""
+        except ChildEndedError as error:
+            cause = error.cause or "it ended by itself"
+            log.error("runtime_ended", pid=child.pid, exit=str(error), cause=cause, last_lines=child.last_lines)
+        finally:
+            self._child = None
+            self._had_worked = self.readiness.any_loaded()
+            self.readiness.ended(await child.close())
+        return cause
+
+    async def _serve(self, child: Child) -> str:
+        """Feed a child while it can serve anything; tell why it is retired."""
+        loop = asyncio.get_running_loop()
+        loading = Loading(child, self.readiness, self._config, self._numbers)
+        reload_at = await self._load_missing(loading)
+        while self.readiness.can_serve():
+            if reload_at is not None and loop.time() >= reload_at:
+                reload_at = await self._load_missing(loading)
+                continue
+            match self.line.first():
+                case Loan(borrower=borrower):
+                    return f"the device is lent to {borrower}"
+                case Run() as run:
+                    await self._serve_first(child, loading, run)
+                    if worn := self._worn():
+                        return worn
+                    if reload_at is None and self.readiness.missing():
+                        reload_at = loop.time() + self._reload.next_s(had_worked=False)
+                case None:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(reload_at):
+                            await child.receive()
+        return ""
+
+    async def _serve_first(self, child: Child, loading: Loading, run: Run) -> None:
+        kind = run.request.kind
+        if not self.readiness.is_resident(kind):
+            await self._load(loading, kind)
+        elif self._casualties.is_poison(run.request.session):
+            self.line.leave(run)
+            run.events.put_nowait(GenerationFailed("this session ended two generation processes"))
+        else:
+            self.line.take()
+            await self._execute(child, await self._company(run))
+
+    async def _company(self, run: Run) -> list[Run]:
+        """Find who shares this run's batch, where the pipeline's configuration asks for that."""
+        pipeline = self._pipelines[run.request.kind]
+        if pipeline.join_window_s <= 0:
+            return [run]
+        group = [run, *self.line.take_alike(run, pipeline.batch_max)]
+        if sum(len(one.request.seeds) for one in group) < pipeline.batch_max:
+            await asyncio.sleep(pipeline.join_window_s)
+            taken = sum(len(one.request.seeds) for one in group[1:])
+            group += self.line.take_alike(run, pipeline.batch_max - taken)
+        return group
+
+    async def _execute(self, child: Child, group: list[Run]) -> None:
+        group = [run for run in group if not run.abandoned]
+        if not group:
+            return
+        self._recent.extend(group)
+        self.running = Execution(child, group, self._config.step_timeout_s)
+        try:
+            await self.running.complete(self._pipelines[group[0].request.kind])
+        except ChildEndedError:
+            now_s = asyncio.get_running_loop().time()
+            self._casualties.died_with({run.request.session for run in group}, now_s)
+            raise
+        finally:
+            self.readiness.memory = self.running.memory or self.readiness.memory
+            self.running = None
+        self._runs += len(group)
+        self._casualties.survived()
+        self._respawn.reset()
+
+    def _worn(self) -> str:
+        """Tell why a child that works is to be replaced: it is old, or its memory grew too far."""
+        if 0 < self._config.recycle_after_runs <= self._runs:
+            return f"it has done {self._runs} runs"
+        rss_mib = float(self.readiness.memory.get("rss_mib", 0.0))
+        self._rss_first_mib = self._rss_first_mib or (rss_mib if self._runs else 0.0)
+        grown_mib = rss_mib - self._rss_first_mib
+        if self._rss_first_mib and grown_mib > self._config.recycle_growth_mib:
+            return f"its memory grew by {grown_mib:.0f} MiB since its first run"
+        return ""
+
+    async def _load_missing(self, loading: Loading) -> float | None:
+        """Load what is to be there from the start; tell when to try again, on the loop's clock."""
+        for kind in self.readiness.missing():
+            await self._load(loading, kind)
+        if not self.readiness.missing():
+            self._reload.reset()
+            return None
+        return asyncio.get_running_loop().time() + self._reload.next_s(had_worked=False)
+
+    async def _load(self, loading: Loading, kind: str) -> None:
+        try:
+            await loading.load(kind)
+        except LoadRefusedError as error:
+            self._blame(kind, str(error))
+        except ChildEndedError as error:
+            self._blame(kind, error.cause or f"the runtime was lost while it loaded {kind}: {error}")
+            raise
+
+    def _blame(self, kind: str, reason: str) -> None:
+        self.readiness.failed(kind, reason)
+        self.refuse_waiting(reason, kind)
+
+    async def _lend(self, loan: Loan) -> None:
+        self.line.take()
+        self.readiness.lent_to = loan.borrower
+        loan.granted.set()
+        log.info("device_lent", borrower=loan.borrower)
+        try:
+            await loan.returned.wait()
+        finally:
+            self.readiness.lent_to = ""
+        log.info("device_returned", borrower=loan.borrower)
+
+    def _quarantine(self) -> float:
+        """Let a device rest that ends one session after the other; tell for how long."""
+        rest_s = self._casualties.quarantine_s(asyncio.get_running_loop().time())
+        if rest_s:
+            self.readiness.quarantine = f"the device is in quarantine for {rest_s:g} s: several sessions ended it"
+            log.critical("device_quarantined", rest_s=rest_s)
+            self.refuse_waiting(self.readiness.quarantine)
+        return rest_s
+
+    def _prompts(self) -> list[str | None]:
+        return [prompt for run in self._recent for prompt in run.prompts]

@@ -1,0 +1,208 @@
+"""What the keeper of a device promises: poison, quarantine, retirement, loans, batches of several sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from handlers.runtime import casualties
+from handlers.runtime.casualties import DEVICE_WINDOW_S, QUARANTINE_S, Casualties
+from listener.contract import Generation, GenerationRequest, PipelineConfig
+from listener.errors import GenerationFailed, ModelUnavailable, RuntimeDied
+
+# A child imports torch for seconds, and on a busy machine for half a minute.
+pytestmark = pytest.mark.timeout(300)
+KLEIN = (PipelineConfig("klein", "embedded", device="cpu"),)
+
+
+def long_run(bench: Any, session: UUID | None = None) -> asyncio.Task[Generation]:
+    """Begin a run that lasts."""
+    bench.steps.clear()
+    request = GenerationRequest("klein", session or uuid4(), "a portrait", (1,), width=256, height=256, steps=100)
+    return asyncio.ensure_future(bench.generator.generate(request, lambda *step: bench.steps.append(step)))
+
+
+async def kill_during(bench: Any, session: UUID) -> None:
+    """End the child while it runs a session."""
+    await bench.ready()
+    drawing = long_run(bench, session)
+    await bench.until(lambda: bench.steps)
+    os.kill(bench.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeDied):
+        await drawing
+
+
+async def test_a_session_that_ended_two_children_gets_no_third(start: Any) -> None:
+    bench = await start(pipelines=KLEIN)
+    poison = uuid4()
+    for _ in range(2):
+        await kill_during(bench, poison)
+    with pytest.raises(GenerationFailed, match="ended two generation processes"):
+        await long_run(bench, poison)
+    assert await bench.draw(), "the others are served"
+    assert bench.generator.status().details["restarts"] == 2
+
+
+async def test_a_sick_device_rests_serves_nobody_meanwhile_and_is_tried_again(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(casualties, "DEVICE_SESSIONS_MAX", 1)  # three children take a minute to die one by one
+    monkeypatch.setattr(casualties, "QUARANTINE_S", 3.0)
+    bench = await start(pipelines=KLEIN)
+    await kill_during(bench, uuid4())
+    await bench.until(lambda: bench.generator.status().details["pid"] is None)
+    status = bench.generator.status()
+    assert not status.ready
+    assert "in quarantine for 3 s: several sessions ended it" in status.reason
+    with pytest.raises(ModelUnavailable, match="in quarantine"):
+        await bench.draw()
+    with pytest.raises(ModelUnavailable, match="in quarantine"):
+        async with bench.generator.exclusive("avatar"):
+            pytest.fail("a sick device is not lent")
+    await bench.ready()
+    assert await bench.draw()
+
+
+def test_three_sessions_in_ten_minutes_are_too_many_and_after_the_rest_one_is() -> None:
+    noted, sessions = Casualties(), [uuid4() for _ in range(6)]
+    noted.died_with([sessions[0]], 0)
+    noted.died_with([sessions[0]], 1)
+    noted.died_with(sessions[1:3], 2)
+    assert noted.quarantine_s(3) == 0, "two signs: one session twice, and one death of two that shared a batch"
+    noted.died_with([sessions[3]], DEVICE_WINDOW_S + 2.5)
+    assert noted.quarantine_s(DEVICE_WINDOW_S + 2.5) == 0, "the first ones are long ago"
+    noted.died_with([sessions[4]], DEVICE_WINDOW_S + 3)
+    noted.died_with([sessions[5]], DEVICE_WINDOW_S + 4)
+    assert noted.quarantine_s(DEVICE_WINDOW_S + 5) == QUARANTINE_S
+    assert noted.quarantine_s(2000) == 0
+    noted.died_with([uuid4()], 2001)
+    assert noted.quarantine_s(2001) == QUARANTINE_S, "on trial, one is enough"
+    noted.survived()
+    noted.died_with([uuid4()], 3000)
+    assert noted.quarantine_s(3000) == 0, "it has earned its trust again"
+
+
+async def test_a_child_is_replaced_after_so_many_runs_and_nobody_notices(start: Any) -> None:
+    bench = await start(pipelines=KLEIN, recycle_after_runs=2)
+    await bench.ready()
+    with capture_logs() as logs:
+        made = await asyncio.gather(*(bench.draw(seed=3) for _ in range(5)))
+    assert len({one.images for one in made}) == 1
+    assert bench.generator.status().details["restarts"] == 2
+    assert [line["cause"] for line in logs if line["event"] == "runtime_retired"] == ["it has done 2 runs"] * 2
+    assert not [line for line in logs if line["event"] == "runtime_ended"], "no error"
+
+
+async def test_a_child_whose_memory_grew_is_replaced(start: Any) -> None:
+    bench = await start(pipelines=KLEIN, recycle_growth_mib=20)
+    await bench.ready()
+    first = bench.pid
+    await bench.draw()
+    assert bench.pid == first
+    with capture_logs() as logs:
+        await bench.draw(width=1024, height=1024, steps=1)
+        await bench.until(lambda: bench.generator.status().details["restarts"] == 1)
+    [retired] = [line["cause"] for line in logs if line["event"] == "runtime_retired"]
+    assert "MiB since its first run" in retired
+
+
+async def test_a_borrower_has_the_device_for_itself_and_in_its_turn(start: Any) -> None:
+    bench = await start(pipelines=KLEIN)
+    await bench.ready()
+    pid, order = bench.pid, []
+    drawing = asyncio.ensure_future(bench.draw())
+
+    async def borrow() -> None:
+        async with bench.generator.exclusive("avatar"):
+            assert drawing.done(), "who came before was served before"
+            assert not psutil.pid_exists(pid), "nothing of ours is on the device"
+            status = bench.generator.status()
+            assert (status.ready, status.reason) == (False, "the device is lent to avatar")
+            order.append("avatar")
+
+    await asyncio.sleep(0)
+    borrowing = asyncio.ensure_future(borrow())
+    await asyncio.sleep(0)
+    after = asyncio.ensure_future(bench.draw())
+    after.add_done_callback(lambda _: order.append("after"))
+    await asyncio.gather(borrowing, after)
+    assert order == ["avatar", "after"]
+    assert (await drawing).images == after.result().images
+    await bench.ready()
+
+
+async def test_a_borrower_that_gives_up_or_fails_leaves_the_device_to_the_others(start: Any) -> None:
+    bench = await start(pipelines=KLEIN)
+    await bench.ready()
+    busy = long_run(bench)
+    await bench.until(lambda: bench.steps)
+
+    async def borrow() -> None:
+        async with bench.generator.exclusive("avatar"):
+            raise LookupError("the engine failed")
+
+    giving_up = asyncio.ensure_future(borrow())
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await giving_up
+    failing = asyncio.ensure_future(borrow())
+    busy.cancel()
+    with pytest.raises(LookupError):
+        await failing
+    assert await bench.draw()
+
+
+JOINING = (PipelineConfig("flux", "embedded", "FluxPipeline", device="cpu", join_window_s=0.2, batch_max=4),)
+SUBJECTS = ("a red lighthouse", "a calm portrait of an old man", "x", "many birds above the sea, in winter")
+
+
+async def test_requests_that_share_a_batch_get_their_own_images_and_steps(start: Any) -> None:
+    bench = await start(pipelines=JOINING)
+    await bench.ready()
+    alone = [(await bench.draw("flux", prompt=subject, seed=seed, steps=3)) for seed, subject in enumerate(SUBJECTS)]
+    heard: list[list[tuple[int, int]]] = [[] for _ in SUBJECTS]
+
+    async def ask(index: int) -> Generation:
+        request = GenerationRequest("flux", uuid4(), SUBJECTS[index], (index,), width=64, height=64, steps=3)
+        made: Generation = await bench.generator.generate(request, lambda *step: heard[index].append(step))
+        return made
+
+    with capture_logs() as logs:
+        joined = await asyncio.gather(*map(ask, range(len(SUBJECTS))))
+    assert [line["batch"] for line in logs if line["event"] == "generation_done"] == [4] * 4
+    assert heard == [[(1, 3), (2, 3), (3, 3)]] * 4
+
+    def distance(one: Generation, two: Generation) -> int:
+        return max(abs(a - b) for a, b in zip(one.images[0].rgb, two.images[0].rgb, strict=True))
+
+    for index, made in enumerate(joined):
+        distances = [distance(made, other) for other in alone]
+        assert distances[index] <= 1
+        assert min(distances[:index] + distances[index + 1 :]) > 20, "nobody has another one's picture"
+
+
+async def test_a_member_that_leaves_a_batch_harms_nobody(start: Any) -> None:
+    bench = await start(pipelines=JOINING)
+    await bench.ready()
+    sizes = {"steps": 40, "width": 128, "height": 128}
+    alone = await bench.draw("flux", seed=1, **sizes)
+    bench.steps.clear()
+    with capture_logs() as logs:
+        stays, leaves = (asyncio.ensure_future(bench.draw("flux", seed=seed, **sizes)) for seed in (1, 2))
+        await bench.until(lambda: len(bench.steps) >= 6)
+        leaves.cancel()
+        made = await stays
+    assert [line["event"] for line in logs if line["event"].startswith("generation_")] == [
+        "generation_cancelled",
+        "generation_done",
+    ]
+    assert len(bench.steps) < 70, "nobody hears of the one that left"
+    assert max(abs(a - b) for a, b in zip(made.images[0].rgb, alone.images[0].rgb, strict=True)) <= 1
