@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from devstack.postgres.binaries import find_binaries
+from devstack.postgres.password import SUPERUSER
 from devstack.postgres.server import SETTINGS, Server
 
 DURABLE = {**SETTINGS, "fsync": "on", "full_page_writes": "on", "max_wal_size": "4GB", "shared_buffers": "1GB"}
@@ -30,7 +31,7 @@ class DurableServer:
 
     def dsn(self, database: str = "postgres") -> str:
         """Where the superuser connects."""
-        return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
 
 @contextmanager
