@@ -54,7 +54,7 @@ demo: setup ## stack, worker and page; one session runs by itself (ONCE=1: end a
 dev: setup ## stack, worker and page, for your own client
 	@$(BIN)/listener dev
 
-test: setup ## every test (ARGS="-k word" for some)
+test: setup ## every test that is not slow (ARGS="-k word" for some; -m slow: the others)
 	@$(PY) -m pytest $(ARGS)
 
 test-15: setup ## the SQL's tests on the system's PostgreSQL 15, the oldest that is promised

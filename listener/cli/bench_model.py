@@ -17,6 +17,7 @@ from uuid import uuid4
 import click
 from PIL import Image, ImageChops, ImageStat
 
+from listener.cli.json_object import JsonObject
 from listener.cli.operating import table_of
 from listener.contract import Generation, GenerationRequest, Generator, GeneratorConfig, PipelineConfig
 from listener.errors import AttemptFailure, ConfigError
@@ -28,6 +29,7 @@ from listener.telemetry.redact import hide_secrets
 NO_PROJECT = {"SUPABASE_URL": "http://localhost", "SUPABASE_SERVICE_ROLE_KEY": "no-project-is-asked-for"}
 PROMPT = "studio headshot of a violinist, soft window light"
 HEADINGS = ("options", "ready s", "s/image", "images/s", "times plain", "peak MiB", "differs", "steps")
+EXAMPLE = ' such as {"attention": "auto"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +49,11 @@ class Measured:
     device: str = ""
 
 
-class Options(click.ParamType[dict[str, Any]]):
-    """Speed options, as JSON."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """Read them."""
-        try:
-            read = json.loads(value)
-        except ValueError:
-            read = None
-        if not isinstance(read, dict):
-            self.fail('must be a JSON object such as {"attention": "auto"}', param, ctx)
-        return read
-
-
 @click.command("bench-model")
 @click.option("--kind", default="headshot", show_default=True, help="Whose pipeline.")
-@click.option("--options", "choices", type=Options(), multiple=True, help="Options to measure; may be given again.")
+@click.option(
+    "--options", "choices", type=JsonObject(EXAMPLE), multiple=True, help="Options to measure; may be given again."
+)
 @click.option(
     "--size", type=click.IntRange(64, 4096), nargs=2, metavar="WIDTH HEIGHT", help="As configured, if absent."
 )

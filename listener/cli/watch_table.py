@@ -13,23 +13,8 @@ import click
 
 from listener.adapters.database import open_database
 from listener.cli.connecting import database_option, database_url
+from listener.cli.json_object import JsonObject
 from listener.cli.statuses import exit_statuses
-
-
-class JsonObject(click.ParamType[dict[str, Any]]):
-    """A JSON object, given as text."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """Read it."""
-        try:
-            read = json.loads(value)
-        except ValueError:
-            read = None
-        if not isinstance(read, dict):
-            self.fail("must be a JSON object", param, ctx)
-        return read
 
 
 @click.command()

@@ -5511,8 +5511,8 @@ $$;
 revoke all on function listener.write_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
 
 -- listener.write_completed(sessions, versions, results, refunds, now) -> integer
--- Settles sessions as completed and tells analytics so, in one statement: reading each session again for its event cost a tenth
--- of a settlement. Those whose xmin is no longer the given version are left alone; null means any. Returns how many it wrote.
+-- Settles sessions as completed and tells analytics so, in one statement: no session is read again for its event.
+-- Those whose xmin is no longer the given version are left alone; null means any. Returns how many it wrote.
 -- Locks:  sessions.
 create function listener.write_completed(
   p_sessions uuid[], p_versions xid[], p_results jsonb[], p_refunds integer[], p_now timestamptz

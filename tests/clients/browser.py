@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,17 +11,9 @@ from playwright.async_api import ConsoleMessage, Page, async_playwright
 
 from devstack.gateway import VENDOR
 from tests.clients.scenario import Scenario, Transcript
+from tests.support.chromium import ARGUMENTS, CHROMIUM
 
 HERE = Path(__file__).parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",  # Chromium refuses its sandbox to root, and containers often have no user namespaces
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 PAGE = """<!doctype html><link rel="icon" href="data:,"><script src="/supabase.js"></script>
 <script type="module">
 import { play } from '/player.mjs'

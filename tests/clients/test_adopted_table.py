@@ -13,6 +13,7 @@ import pytest
 
 from tests.clients import browser, python_player
 from tests.clients.scenario import Scenario, judge, scenario
+from tests.support.chromium import CHROMIUM
 from tests.support.commands import listener
 from tests.support.node import run_node
 from tests.support.target import Target
@@ -79,7 +80,7 @@ async def test_with_supabase_js_in_node(project: Target, begun: Scenario) -> Non
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`")
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`")
 async def test_with_supabase_js_in_chromium(project: Target, begun: Scenario) -> None:
     async with browser.scenario_page() as page:
         assert judge(begun, await browser.play(page, begun, project.url, project.anon_key)) == []

@@ -9,6 +9,7 @@ import pytest
 
 from tests.clients import browser, python_player
 from tests.clients.scenario import Scenario, judge, scenarios
+from tests.support.chromium import CHROMIUM
 from tests.support.node import run_node
 from tests.support.target import Target
 
@@ -37,7 +38,7 @@ async def page() -> AsyncIterator[browser.Page]:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`")
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`")
 @every_scenario
 async def test_with_supabase_js_in_chromium(project: Target, page: browser.Page, scenario: Scenario) -> None:
     begun = scenario.begun()

@@ -70,7 +70,7 @@ class Report:
             f"seed {self.seed}: {count} kills at {len(self.kills)} steps in {self.duration_s:.0f} s, "
             f"{self.freezes} workers frozen, {self.crashes} crashes of PostgreSQL, {self.sessions} sessions; "
             f"rescue p50 {statistics.median(ordered):.2f} s, longest {ordered[-1]:.2f} s "
-            f"({len(self.rescue_s)} kills left sessions behind)"
+            f"({len(self.rescue_s)} kills left sessions behind, {len(self.missed)} aims met no call in time)"
         )
 
 
