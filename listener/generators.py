@@ -1,0 +1,141 @@
+"""What a generator is: what it is built from, what it is asked, what it hands back. A part of the contract.
+
+Knows nothing of Supabase, HTTP, queues or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineConfig:
+    """Which diffusers pipeline serves a kind, and its defaults; None means the pipeline's own default.
+
+    `model` is a hub id, a folder, or `embedded` for the tiny seeded weights made on this machine.
+    """
+
+    kind: str
+    model: str
+    pipeline_class: str | None = None
+    dtype: str = "bfloat16"
+    device: str = "cuda"
+    steps: int | None = None
+    guidance_scale: float | None = None
+    width: int = 1024
+    height: int = 1024
+    options: Mapping[str, Any] = field(default_factory=dict)  # speed options, by the generator's own names
+    batch_max: int = 8  # images drawn at once; memory decides whether it is fewer
+    join_window_s: float = 0.0  # > 0: alike requests of several sessions that come within it share a batch
+    warm_up: tuple[str, ...] | None = None  # sizes such as 1024x1024; None: its own size, on a GPU
+    side_max_px: int | None = None  # what is asked for larger is drawn in its own shape with this longer side
+    takes_references: bool = False  # its requests bring images; a pipeline that can use none is refused at its load
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """What a generator is built from. `cache_dir` keeps what can be made again, `weights_dir` what was downloaded.
+
+    Units: `*_s` are seconds, `*_mib` MiB.
+    """
+
+    pipelines: tuple[PipelineConfig, ...]
+    cache_dir: str
+    weights_dir: str | None = None
+    devices: tuple[str, ...] = ()  # such as cuda:0 and cuda:1, one child each; none: each pipeline's own
+    step_timeout_s: float = 60.0
+    load_timeout_s: float = 1800.0
+    warm_up_timeout_s: float = 600.0
+    preload: tuple[str, ...] | None = None  # kinds to load before it is ready; None: all, the others at first use
+    memory_budget_mib: int | None = None  # what pipelines may take together; None: nine tenths of a GPU
+    recycle_after_runs: int = 0  # 0: never for its age
+    recycle_growth_mib: int = 8192
+    hub_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a handler asks of the generator: one image per seed.
+
+    Units: width and height are pixels.
+    """
+
+    kind: str
+    session: UUID
+    prompt: str = field(repr=False)
+    seeds: tuple[int, ...]
+    negative_prompt: str | None = field(default=None, repr=False)
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    references: tuple[bytes, ...] = field(default=(), repr=False)
+    generator: str | None = None  # which of the generators of its kind makes it; None: as configured
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedImage:
+    """One decoded image.
+
+    Shapes: rgb is height * width * 3 bytes, row by row, sRGB.
+    """
+
+    rgb: bytes = field(repr=False)
+    width: int
+    height: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a generator made and how: the values really used, and a note for each one it ignored."""
+
+    images: tuple[GeneratedImage, ...]
+    model: str
+    pipeline_class: str
+    device: str
+    steps: int
+    guidance_scale: float | None
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorStatus:
+    """Whether a generator can work now, and if not, why in words."""
+
+    ready: bool
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+OnStep = Callable[[int, int], None]
+"""Called on the event loop with (steps done, steps in total)."""
+
+
+class Generator(Protocol):
+    """Makes images. Cancelling the task that awaits `generate` stops the work between two steps.
+
+    Raises: from `generate`, subclasses of AttemptFailure only (and asyncio.CancelledError).
+    """
+
+    async def start(self) -> None:
+        """Begin to load; returns at once, `status` tells when it is ready. Never raises for a bad model."""
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
+        """Make the images of one request."""
+
+    def status(self) -> GeneratorStatus:
+        """Tell whether it can work now."""
+
+    async def close(self) -> None:
+        """Stop and leave no process behind."""
+
+
+class GeneratorFactory(Protocol):
+    """What an entry point of the group `listener.generators` must be."""
+
+    def __call__(self, config: GeneratorConfig) -> Generator: ...
