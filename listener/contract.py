@@ -23,7 +23,10 @@ from listener.generators import (
     GeneratorFactory,
     GeneratorStatus,
     OnStep,
+    Permit,
     PipelineConfig,
+    ProviderConfig,
+    RemoteGenerator,
 )
 
 __all__ = [
@@ -39,7 +42,10 @@ __all__ = [
     "Handler",
     "Log",
     "OnStep",
+    "Permit",
     "PipelineConfig",
+    "ProviderConfig",
+    "RemoteGenerator",
     "RetryPolicy",
     "SavedArtifact",
     "Session",

@@ -5,9 +5,9 @@ Knows nothing of Supabase, HTTP, queues or torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 
@@ -36,6 +36,21 @@ class PipelineConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """How a generator elsewhere is reached; `options` are by its own names.
+
+    Units: timeout_s is seconds for the images of one request, all tries together.
+    """
+
+    model: str
+    key: str = field(repr=False)
+    base_url: str | None = None
+    timeout_s: float = 120.0
+    max_retries: int = 3  # further tries after a 5xx or when nobody could be reached
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorConfig:
     """What a generator is built from. `cache_dir` keeps what can be made again, `weights_dir` what was downloaded.
 
@@ -54,13 +69,14 @@ class GeneratorConfig:
     recycle_after_runs: int = 0  # 0: never for its age
     recycle_growth_mib: int = 8192
     hub_token: str | None = field(default=None, repr=False)
+    providers: Mapping[str, ProviderConfig] = field(default_factory=dict)  # by the generator's name
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What a handler asks of the generator: one image per seed.
 
-    Units: width and height are pixels.
+    Units: width and height are pixels, time_left_s is seconds until the attempt is stopped.
     """
 
     kind: str
@@ -74,6 +90,7 @@ class GenerationRequest:
     guidance_scale: float | None = None
     references: tuple[bytes, ...] = field(default=(), repr=False)
     generator: str | None = None  # which of the generators of its kind makes it; None: as configured
+    time_left_s: float | None = None  # set on the way to the generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +108,10 @@ class GeneratedImage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a generator made and how: the values really used, and a note for each one it ignored."""
+    """What a generator made and how: the values really used, and a note for each one it ignored.
+
+    `device` is the provider's name where it was made elsewhere; `cost_usd` is None where nobody knows.
+    """
 
     images: tuple[GeneratedImage, ...]
     model: str
@@ -101,6 +121,7 @@ class Generation:
     guidance_scale: float | None
     duration_s: float
     notes: tuple[str, ...] = ()
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +154,22 @@ class Generator(Protocol):
 
     async def close(self) -> None:
         """Stop and leave no process behind."""
+
+
+Permit = Callable[[GenerationRequest], Awaitable[None]]
+"""Waits until one more request may be sent. Raises: ProviderBusy when that would be too late; LeaseLost."""
+
+
+@runtime_checkable
+class RemoteGenerator(Generator, Protocol):
+    """Makes images elsewhere: before each call that begins work there it waits for a permit.
+
+    Cancelling the task that awaits `generate` cancels that work. Raises: what lies with the provider as ProviderDown or
+    ProviderMisconfigured while no image was made, so that another generator may be asked.
+    """
+
+    def limited_by(self, permit: Permit) -> None:
+        """Ask this from now on."""
 
 
 class GeneratorFactory(Protocol):
