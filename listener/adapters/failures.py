@@ -16,17 +16,22 @@ from postgrest.exceptions import APIError
 from pydantic import ValidationError
 from storage3.exceptions import StorageApiError
 
-from listener.errors import StoreError, StoreRejected, StoreUnavailable
+from listener.errors import KeyRefused, StoreError, StoreRejected, StoreUnavailable
 
 # Connection, resources, operator intervention, system errors, locks and rolled back transactions pass by themselves.
 PASSING_SQLSTATES = re.compile(r"(08|40|53|57|58)[0-9A-Z]{3}|55P03")
 # PostgREST cannot reach the database, or its schema cache is not loaded yet.
 PASSING_POSTGREST = frozenset({"PGRST000", "PGRST001", "PGRST002", "PGRST003"})
+# The JSON web token cannot be read, is missing, or has ended.
+KEY_POSTGREST = frozenset({"PGRST301", "PGRST302", "PGRST303"})
 NO_SUCH_FUNCTION = "PGRST202"
 SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 DATA_EXCEPTION = "22"
 QUOTED = re.compile(r'".*"', re.DOTALL)
 PASSING_STATUSES = frozenset({408, 425, 429})
+# No policy stands in the way of the service role: what is refused is its key.
+KEY_STATUSES = frozenset({401, 403})
+MEND_KEY = "(is SUPABASE_SERVICE_ROLE_KEY this project's, and still valid?)"
 FIRST_SERVER_ERROR = 500
 
 last_status: ContextVar[int] = ContextVar("last_status", default=0)
@@ -65,6 +70,8 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     text = f"{call}: {code or last_status.get()} {_unquoted(code, message)}"
     if PASSING_SQLSTATES.fullmatch(code) or code in PASSING_POSTGREST:
         return StoreUnavailable(text)
+    if code in KEY_POSTGREST:
+        return KeyRefused(f"{text} {MEND_KEY}")
     if code == NO_SUCH_FUNCTION:
         return StoreRejected(f"{text} (`listener migrate` brings it)")
     if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
@@ -78,8 +85,11 @@ def _unquoted(code: str, message: str) -> str:
 
 
 def _of_status(call: str, status: int, message: str) -> StoreError:
+    text = f"{call}: HTTP {status} {message}"
+    if status in KEY_STATUSES:
+        return KeyRefused(f"{text} {MEND_KEY}")
     passing = status >= FIRST_SERVER_ERROR or status in PASSING_STATUSES
-    return (StoreUnavailable if passing else StoreRejected)(f"{call}: HTTP {status} {message}")
+    return StoreUnavailable(text) if passing else StoreRejected(text)
 
 
 def _number(status: int | str) -> int:

@@ -15,7 +15,7 @@ from listener.engine.admission import Admission
 from listener.engine.backoff import Backoff
 from listener.engine.slots import Slots
 from listener.engine.wakeup import WakeUp, opened
-from listener.errors import StoreError, StoreRejected
+from listener.errors import KeyRefused, StoreError, StoreRejected
 from listener.ports import SessionStore
 
 REFUSED_DELAY_S = 0.25
@@ -97,7 +97,7 @@ class ClaimLoop:
 
     def _failed(self, error: StoreError) -> float:
         delay_s = self._backoff.next_s()
-        level = self._log.error if isinstance(error, StoreRejected) else self._log.warning
+        level = self._log.error if isinstance(error, StoreRejected | KeyRefused) else self._log.warning
         trace = error if isinstance(error, StoreRejected) else None
         level("claim_failed", error=str(error), again_in_s=round(delay_s, 2), exc_info=trace)
         return delay_s

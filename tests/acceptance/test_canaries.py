@@ -123,7 +123,7 @@ async def fails_by_storage(scene: Scene) -> None:
         scene.gateway.faults["/storage/v1/object/headshots"] = (status, 4)
         await scene.ends(f"upload {status}")
     scene.gateway.faults["/storage/v1/object/headshots"] = (500, 0)
-    scene.gateway.faults["/storage/v1/object/sign"] = (403, 1)
+    scene.gateway.faults["/storage/v1/object/sign"] = (400, 1)
     await scene.ends("signing")
 
 

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from storage3.exceptions import StorageApiError
 
 from listener.adapters.failures import last_status, postgrest_failure, translated
-from listener.errors import StoreRejected, StoreUnavailable
+from listener.errors import KeyRefused, StoreRejected, StoreUnavailable
 
 PASSING = ["08006", "40001", "40P01", "53300", "55P03", "57014", "57P01", "58030", "PGRST000", "PGRST001", "PGRST003"]
-LASTING = ["22P02", "22P05", "23505", "42501", "42883", "P0001", "PGRST202", "PGRST301", "SL001", "PT402"]
+LASTING = ["22P02", "22P05", "23505", "42501", "42883", "P0001", "PGRST202", "SL001", "PT402"]
 
 
 @pytest.mark.parametrize("code", PASSING)
@@ -32,7 +32,13 @@ def test_a_mistake_of_ours_does_not(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(500, StoreUnavailable), (503, StoreUnavailable), (429, StoreUnavailable), (401, StoreRejected)],
+    [
+        (500, StoreUnavailable),
+        (503, StoreUnavailable),
+        (429, StoreUnavailable),
+        (401, KeyRefused),
+        (404, StoreRejected),
+    ],
 )
 def test_an_answer_of_a_gateway_is_judged_by_its_status(status: int, error: type[Exception]) -> None:
     """Gateways answer {"message"} without a code, and the library drops the status."""
@@ -57,6 +63,18 @@ def test_a_page_of_a_proxy_is_judged_by_the_status_in_its_code(code: str) -> Non
 def test_the_storage_tells_its_status_as_text_or_number(status: str | int, error: type[Exception]) -> None:
     with pytest.raises(error), translated("upload"):
         raise StorageApiError("m", "code", status)
+
+
+@pytest.mark.parametrize("code", ["PGRST301", "PGRST302", "PGRST303"])
+def test_a_key_that_the_database_refuses_is_waited_for_until_somebody_mends_it(code: str) -> None:
+    with pytest.raises(KeyRefused, match=code), translated("claim_sessions"):
+        raise APIError({"code": code, "message": "JWT expired"})
+
+
+@pytest.mark.parametrize("status", [401, "403"])
+def test_a_key_that_the_storage_refuses_is_waited_for_too(status: str | int) -> None:
+    with pytest.raises(KeyRefused), translated("upload"):
+        raise StorageApiError("jwt expired", "Unauthorized", status)
 
 
 @pytest.mark.parametrize("fault", [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x")])

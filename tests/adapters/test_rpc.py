@@ -13,7 +13,7 @@ import pytest
 from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import SavedArtifact
-from listener.errors import StoreRejected, StoreUnavailable
+from listener.errors import KeyRefused, StoreRejected, StoreUnavailable
 from listener.ports import Attempt, Failure, Registration
 from tests.adapters.conftest import Worker
 from tests.support.target import Target
@@ -156,12 +156,12 @@ async def test_the_sweep_rescues_what_a_dead_worker_held(
     assert (await worker.store.sweep()).rescued == 1
 
 
-async def test_a_wrong_key_and_a_wrong_schema_are_rejected_and_loud(project: Target) -> None:
+async def test_a_key_without_the_grants_is_rejected_and_a_key_of_nobody_is_waited_for(project: Target) -> None:
     async with open_clients(project.url, project.anon_key, 1) as anonymous:
         with pytest.raises(StoreRejected, match="42501"):
             await RpcSessionStore(anonymous.calls, uuid4()).sweep()
     async with open_clients(project.url, "not-a-key-at-all-0123456789", 1) as stranger:
-        with pytest.raises(StoreRejected):
+        with pytest.raises(KeyRefused, match="SUPABASE_SERVICE_ROLE_KEY"):
             await RpcSessionStore(stranger.calls, uuid4()).sweep()
 
 

@@ -32,7 +32,7 @@ PATIENT, STRICT = RetryPolicy.PATIENT, RetryPolicy.STRICT
 def tree(root: type[errors.ListenerError]) -> Iterator[type[errors.ListenerError]]:
     yield root
     for child in root.__subclasses__():
-        if child.__module__ == "listener.errors":
+        if child.__module__.startswith("listener.errors."):
             yield from tree(child)
 
 

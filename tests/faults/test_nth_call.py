@@ -21,8 +21,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"kind": "lost_answer"},
     "token expired": {"kind": "expired_token"},
 }
-ENDS = {"token expired": {"completed", "failed"}}
-"""A call that is refused for its key is our own mistake: the session may fail, and then it is refunded."""
 SLOW = {"answered 503": pytest.mark.slow, "token expired": pytest.mark.slow}
 MOST_CALLS = 60
 FEWEST_CALLS = 6
@@ -41,7 +39,7 @@ async def test_whichever_call_goes_wrong_the_session_ends_once(stack: Stack, cre
         stack.faults.http.remove(fault)
         ended = await app.pool.fetchrow("select status, error_code from public.headshot_sessions where id = $1", row)
         assert ended is not None
-        assert ended["status"] in ENDS.get(name, {"completed"}), (nth, dict(ended), worker.lines()[-12:])
+        assert ended["status"] == "completed", (nth, dict(ended), worker.lines()[-12:])
         await crew.dismiss()
         await expect_promises(stack)
         if not fault.hits:

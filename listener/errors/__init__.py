@@ -1,0 +1,100 @@
+"""Every way in which work can end badly, as one tree.
+
+ListenerError                    has: code (stable, stored in the row), public_message, remedy, retry_after_s
+├─ AttemptFailure                the attempt ended badly -> a verdict (engine/verdict.py)
+│  ├─ InvalidParams              invalid_params        the row's parameters cannot be served; names the fields
+│  ├─ ContentRejected            content_rejected      moderation
+│  ├─ InputUnavailable           input_unavailable     an input image or file cannot be had
+│  ├─ NothingProduced            nothing_produced      the generator returned no image
+│  ├─ Transient                  temporarily_unavailable   worth another attempt later
+│  │  ├─ ProviderBusy            provider_busy         a provider answered 429
+│  │  ├─ ProviderDown            provider_down         a provider's 5xx, timeout, or no connection
+│  │  ├─ StorageDown             storage_down          the storage or the database stays away
+│  │  ├─ ModerationDown          moderation_down       nobody could judge the words
+│  │  └─ DiskFull                disk_full
+│  ├─ ProviderRefused            provider_refused      a provider refuses our key, our quota or our call
+│  ├─ StorageRefused             storage_refused       the storage takes no such object
+│  ├─ OutOfMemory                out_of_memory
+│  ├─ TimeLimit                  time_limit
+│  ├─ RuntimeDied                runtime_died          the GPU child ended while it ran this session
+│  ├─ WorkerLost                 worker_lost           the worker ended; written by the sweep, in SQL
+│  ├─ ModelUnavailable           model_unavailable     the pipeline is not loaded
+│  └─ GenerationFailed           generation_failed     the default for any unknown exception
+├─ AttemptInterrupted            nobody is to blame
+│  ├─ Cancelled                  the owner asked for it
+│  ├─ Draining                   the worker stops; the attempt is given back uncounted
+│  └─ LeaseLost                  the fence moved on; nothing may be written
+├─ StoreError
+│  ├─ StoreUnavailable           transport, 5xx, timeouts: the same call may be made again
+│  │  └─ KeyRefused              the project's key: an operator mends it, and the call works
+│  └─ StoreRejected              our own mistake, or a schema that does not fit: loud
+└─ ConfigError                   ends the process, status 78
+   └─ SchemaTooNew               the database moved on without this worker, status 57
+
+Unusable stands beside the tree. This package knows the names and the words; it does not know what happens then.
+"""
+
+from __future__ import annotations
+
+from listener.errors.attempt import (
+    AttemptFailure,
+    AttemptInterrupted,
+    Cancelled,
+    ContentRejected,
+    DiskFull,
+    Draining,
+    GenerationFailed,
+    InputUnavailable,
+    InvalidParams,
+    LeaseLost,
+    ListenerError,
+    ModelUnavailable,
+    ModerationDown,
+    NothingProduced,
+    OutOfMemory,
+    ProviderBusy,
+    ProviderDown,
+    ProviderRefused,
+    RuntimeDied,
+    StorageDown,
+    StorageRefused,
+    TimeLimit,
+    Transient,
+    Unusable,
+    WorkerLost,
+)
+from listener.errors.store import ConfigError, KeyRefused, SchemaTooNew, StoreError, StoreRejected, StoreUnavailable
+
+__all__ = [
+    "AttemptFailure",
+    "AttemptInterrupted",
+    "Cancelled",
+    "ConfigError",
+    "ContentRejected",
+    "DiskFull",
+    "Draining",
+    "GenerationFailed",
+    "InputUnavailable",
+    "InvalidParams",
+    "KeyRefused",
+    "LeaseLost",
+    "ListenerError",
+    "ModelUnavailable",
+    "ModerationDown",
+    "NothingProduced",
+    "OutOfMemory",
+    "ProviderBusy",
+    "ProviderDown",
+    "ProviderRefused",
+    "RuntimeDied",
+    "SchemaTooNew",
+    "StorageDown",
+    "StorageRefused",
+    "StoreError",
+    "StoreRejected",
+    "StoreUnavailable",
+    "TimeLimit",
+    "Transient",
+    "Unusable",
+    "WorkerLost",
+]
