@@ -8,9 +8,10 @@ import asyncio
 from bench.pickup import measure_pickup
 from bench.queue.install import install_peers
 from bench.queue.measure import measure_queue
+from bench.refund import measure_refund
 from bench.stack import measure_stack
 
-NAMES = ("stack", "pickup", "queue")
+NAMES = ("stack", "pickup", "refund", "queue")
 
 
 def main() -> None:
@@ -29,6 +30,8 @@ def main() -> None:
         asyncio.run(measure_stack())
     if "pickup" in names:
         asyncio.run(measure_pickup())
+    if "refund" in names:
+        asyncio.run(measure_refund())
     if "queue" in names and asked.full:
         measure_queue(count=4000, rounds=3, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
     elif "queue" in names:

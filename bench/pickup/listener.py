@@ -12,7 +12,6 @@ import asyncpg
 
 from bench.pickup.pace import pause
 from devstack.stack import Stack
-from tests.support import pg_net
 from tests.support.app import insert, signed_in, until_terminal
 from tests.support.worker import Worker, running_worker
 
@@ -34,7 +33,7 @@ async def by_webhook(stack: Stack, count: int) -> list[float]:
     """Our signed webhook alone."""
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     settings = {"LISTENER_SOURCES": "webhook", "LISTENER_WEBHOOK_SECRETS": secret}
-    async with pg_net.sending(stack.database_url), running_worker(stack, **settings) as worker:
+    async with running_worker(stack, **settings) as worker:
         database = await asyncpg.connect(stack.database_url)
         url = f"http://127.0.0.1:{worker.logged('worker_started')[0]['port']}/hooks/supabase"
         await database.execute("select listener.set_webhook($1, secret => $2)", url, secret)
