@@ -32,7 +32,6 @@ class PipelineConfig:
     join_window_s: float = 0.0  # > 0: alike requests of several sessions that come within it share a batch
     warm_up: tuple[str, ...] | None = None  # sizes such as 1024x1024; None: its own size, on a GPU
     side_max_px: int | None = None  # what is asked for larger is drawn in its own shape with this longer side
-    takes_references: bool = False  # its requests bring images; a pipeline that can use none is refused at its load
 
 
 @dataclass(frozen=True, slots=True)

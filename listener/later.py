@@ -30,7 +30,8 @@ def _require_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 Origins = Annotated[Words, AfterValidator(_require_origins)]
 
 
-def _object(value: object) -> object:
+def read_object(value: object) -> object:
+    """Read JSON where it is written as a text. Raises: ValueError."""
     if not isinstance(value, str):
         return value
     try:
@@ -39,7 +40,7 @@ def _object(value: object) -> object:
         raise ValueError("must be JSON") from None
 
 
-JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_object)]
+JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(read_object)]
 """An object written as JSON."""
 
 

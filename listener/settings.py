@@ -12,7 +12,6 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import SettingsConfigDict
 
 from listener.errors import ConfigError
-from listener.later import Words
 from listener.model_settings import ModelSettings
 from listener.moderation.settings import ModerationSettings
 from listener.waking import WakingSettings
@@ -54,9 +53,6 @@ class Settings(WakingSettings, ModelSettings, ModerationSettings):
         validation_alias="LISTENER_WORKER_NAME",
         max_length=200,
         description="Label of this worker; the host's name when absent",
-    )
-    kinds: Words = Field(
-        (), validation_alias="LISTENER_KINDS", description="Kinds to serve, with commas between; all when absent"
     )
     lease_s: int = Field(
         30,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import ClassVar
-from uuid import UUID
 
 from handlers.headshot.params import HeadshotParams
 from handlers.inputs.images import encode_png
+from handlers.inputs.seeds import default_seed
 from listener.contract import Artifact, Context, GeneratedImage, Generation, GenerationRequest, SavedArtifact, Session
 from listener.errors import NothingProduced
 
 ARTIFACT_NAME = "image.png"
-# JavaScript reads larger integers wrongly, and a seed is there to be used again.
-DEFAULT_SEED_MAX = 2**53 - 1
 
 
 class HeadshotHandler:
@@ -33,11 +30,6 @@ class HeadshotHandler:
         png = await encode_png(image.rgb, image.width, image.height)
         saved = await context.save(Artifact(ARTIFACT_NAME, png, "image/png", image.width, image.height))
         context.finish(_result(generation, image, saved, time.monotonic() - started_s))
-
-
-def default_seed(session: UUID) -> int:
-    """Derive a seed from the session, so that another attempt makes the same picture."""
-    return int.from_bytes(hashlib.blake2b(session.bytes, digest_size=8).digest()) & DEFAULT_SEED_MAX
 
 
 def _request(session: Session, params: HeadshotParams) -> GenerationRequest:

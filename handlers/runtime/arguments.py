@@ -9,6 +9,7 @@ from PIL import Image
 
 from handlers.runtime.failures import RefusedError
 from handlers.runtime.messages import Generate
+from handlers.runtime.needs import true_guidance
 from handlers.runtime.pipelines import Loaded
 
 REFERENCE_SIDE_MIN_PX = 64
@@ -26,15 +27,19 @@ def arguments_of(loaded: Loaded, order: Generate) -> tuple[dict[str, Any], list[
     }
     notes: list[str] = []
     guidance = loaded.guidance_scale if order.guidance_scale is None else order.guidance_scale
-    if not loaded.ignores_guidance:
+    twice = true_guidance(loaded.name, guidance, order.negative_prompt)
+    if twice:
+        arguments |= twice
+    elif not loaded.ignores_guidance:
         arguments["guidance_scale"] = guidance
     elif order.guidance_scale is not None:
         notes.append(f"guidance_scale {order.guidance_scale:g} was ignored: the model is distilled")
-    if order.negative_prompt:
+    if order.negative_prompt and not twice:
         notes.extend(_negative(loaded, order.negative_prompt, arguments))
     if order.blobs:
         if "image" not in loaded.parameters:
-            raise RefusedError("invalid_params", f"{loaded.name} takes no reference images")
+            remedy = f"configure another model for {order.kind}"
+            raise RefusedError("model_unavailable", f"{loaded.name} takes no reference images; {remedy}")
         arguments["image"] = decode_references(order.blobs)
     return arguments, notes
 

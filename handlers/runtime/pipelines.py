@@ -19,6 +19,7 @@ from diffusers import DiffusionPipeline
 
 from handlers.runtime.embedded import discard_embedded, embedded_folder
 from handlers.runtime.messages import Load
+from handlers.runtime.needs import first_picture, lacking
 from handlers.runtime.options import SpeedOptions, read_options
 from handlers.runtime.options_apply import OptionRefusedError, loading_arguments, place, quantizing, speed_up
 
@@ -176,11 +177,14 @@ def _rehearse(loaded: Loaded, width: int, height: int, images: int) -> None:
 
 def _draw(loaded: Loaded, width: int, height: int, steps: int, **arguments: Any) -> Any:
     chosen: dict[str, Any] = {"prompt": "a portrait", "generator": torch.Generator("cpu").manual_seed(0), **arguments}
+    chosen |= first_picture(loaded.name, width, height)
     return loaded.pipe(width=width, height=height, num_inference_steps=steps, output_type="pt", **chosen).images
 
 
 def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions) -> Any:
     pipeline_class = _pipeline_class(order.pipeline_class)
+    if lack := lacking(order.pipeline_class, Path(order.model).expanduser()):
+        raise LoadError(lack)
     options = {"dtype": getattr(torch, dtype), "use_safetensors": True, **loading_arguments(speed)}
     if order.model == EMBEDDED:
         return _from_embedded(order, options)

@@ -24,6 +24,10 @@ from listener.errors import (
     OutOfMemory,
 )
 
+SIDE_STEP_PX = 16
+"""Fits the pipelines that are shipped; one that needs another multiple refuses by name."""
+SIDE_MIN_PX = 64
+
 FAILURES: dict[str, type[AttemptFailure]] = {
     failure.code: failure
     for failure in (GenerationFailed, InputUnavailable, InvalidParams, ModelUnavailable, NothingProduced, OutOfMemory)
@@ -46,14 +50,15 @@ class Run:
     def order(self, pipeline: PipelineConfig, joined: int = 0) -> Generate:
         """Write the order for the child; `joined` counts the runs that follow in the same batch."""
         request = self.request
+        width, height = _fitted(request.width or pipeline.width, request.height or pipeline.height, pipeline)
         return Generate(
             run=self.number,
             kind=request.kind,
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
             seeds=request.seeds,
-            width=request.width or pipeline.width,
-            height=request.height or pipeline.height,
+            width=width,
+            height=height,
             steps=request.steps,
             guidance_scale=request.guidance_scale,
             batch_max=pipeline.batch_max,
@@ -110,6 +115,16 @@ def may_join(first: Run, other: Run, is_suspect: Callable[[UUID], bool]) -> bool
     shape = [(ask.kind, ask.width, ask.height, ask.steps, ask.guidance_scale) for ask in (one, two)]
     plain = not any(ask.references or ask.negative_prompt for ask in (one, two))
     return plain and shape[0] == shape[1] and not (is_suspect(one.session) or is_suspect(two.session))
+
+
+def _fitted(width: int, height: int, pipeline: PipelineConfig) -> tuple[int, int]:
+    """Draw what is larger than the pipeline may in its own shape. Units: pixels."""
+    longer = max(width, height)
+    if pipeline.side_max_px is None or longer <= pipeline.side_max_px:
+        return width, height
+    scale = pipeline.side_max_px / longer
+    first, second = (max(SIDE_MIN_PX, round(side * scale / SIDE_STEP_PX) * SIDE_STEP_PX) for side in (width, height))
+    return first, second
 
 
 def _warm_up(pipeline: PipelineConfig) -> tuple[str, ...]:

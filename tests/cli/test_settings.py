@@ -106,10 +106,46 @@ def test_the_generator_is_built_from_the_settings(complete: pytest.MonkeyPatch) 
     complete.setenv("MODEL_STORAGE_PATH", "/models")
     complete.setenv("HF_TOKEN", "hf_token")
     config = load_settings().generator_config()
-    (headshot,) = config.pipelines
+    headshot = config.pipelines[0]
     assert (headshot.kind, headshot.model, headshot.device, headshot.steps) == ("headshot", "embedded", "cpu", 3)
     assert (config.weights_dir, config.hub_token) == ("/models", "hf_token")
     assert config.cache_dir != config.weights_dir
+
+
+def test_a_try_on_draws_with_the_headshots_pipeline_until_it_has_a_model_of_its_own(
+    complete: pytest.MonkeyPatch,
+) -> None:
+    complete.setenv("LISTENER_HEADSHOT_MODEL", "weights/klein")
+    complete.setenv("LISTENER_HEADSHOT_OPTIONS", '{"attention": "auto"}')
+    complete.setenv("LISTENER_TRYON_STEPS", "6")
+    headshot, tryon = load_settings().generator_config().pipelines
+    assert (tryon.kind, tryon.model, tryon.options, tryon.steps) == ("tryon", headshot.model, headshot.options, 6)
+    assert (tryon.width, tryon.height, tryon.side_max_px, headshot.side_max_px) == (1024, 1024, 1024, None)
+    complete.setenv("LISTENER_TRYON_MODEL", "weights/editor")
+    _, tryon = load_settings().generator_config().pipelines
+    assert (tryon.model, tryon.pipeline_class, tryon.options, tryon.steps) == ("weights/editor", None, {}, 6)
+
+
+def test_only_the_pipelines_of_the_kinds_served_are_configured(complete: pytest.MonkeyPatch) -> None:
+    def kinds(served: str) -> list[str]:
+        complete.setenv("LISTENER_KINDS", served)
+        return [pipeline.kind for pipeline in load_settings().generator_config().pipelines]
+
+    assert kinds("") == ["headshot", "tryon"]
+    assert kinds("tryon") == ["tryon"]
+    assert kinds("headshot,postcard") == ["headshot", "tryon"], "a kind of somebody's own may draw with any"
+
+
+def test_further_pipelines_are_read_from_json_and_a_wrong_one_is_refused(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv(
+        "LISTENER_PIPELINES", '{"edit-b": {"model": "weights/b", "steps": 40, "guidance": 4, "side_px": 768}}'
+    )
+    further = load_settings().generator_config().pipelines[-1]
+    assert (further.kind, further.model, further.steps, further.guidance_scale) == ("edit-b", "weights/b", 40, 4)
+    assert (further.width, further.side_max_px) == (768, 768)
+    for wrong in ('{"Edit B": {"model": "b"}}', '{"b": {"model": "b", "stepps": 4}}', '{"b": {}}', "no JSON"):
+        complete.setenv("LISTENER_PIPELINES", wrong)
+        assert problems()[0].startswith("LISTENER_PIPELINES")
 
 
 def test_the_example_names_every_variable_once_with_its_description_and_nothing_else() -> None:

@@ -13,8 +13,9 @@ import structlog
 from PIL import Image
 from pydantic import ValidationError
 
-from handlers.headshot.handler import HeadshotHandler, default_seed
+from handlers.headshot.handler import HeadshotHandler
 from handlers.headshot.params import SEED_MAX, HeadshotParams
+from handlers.inputs.seeds import default_seed
 from listener.contract import (
     Artifact,
     GeneratedImage,
