@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from listener import __version__
 from listener.adapters.host import HostReader
+from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import Generator
 from listener.engine.admission import Admission
@@ -24,6 +25,7 @@ from listener.engine.drain import Drain
 from listener.engine.guarded import GuardedStore
 from listener.engine.health import Health
 from listener.engine.heartbeat import Heartbeat, Listeners
+from listener.engine.inputs import Inputs
 from listener.engine.pool import AttemptPool
 from listener.engine.pressure import Pressure
 from listener.engine.settle import Settler
@@ -91,6 +93,7 @@ class Daemon:
                 clients = await stack.enter_async_context(
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
+                outbound = await stack.enter_async_context(open_outbound(self._settings.fetch_policy()))
                 routes = [*Probes(self._health, self.ready.is_set).routes(), *self._wakers.routes()]
                 routes.append(metrics_route(self._metrics.registry))
                 count = self._metrics.request_answered
@@ -104,10 +107,10 @@ class Daemon:
                     stack.push_async_callback(self._moderator.close)
                 await self._generator.start()
                 async with asyncio.TaskGroup() as group:
-                    self._start(clients, group)
+                    self._start(clients, outbound, group)
             self._log.info("worker_stopped")
 
-    def _start(self, clients: Clients, group: asyncio.TaskGroup) -> None:
+    def _start(self, clients: Clients, outbound: Outbound, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""
         slots, metrics, clock = self._slots, self._metrics, self._clock
         served = clients, self.worker, self._generator, self._moderator
@@ -120,7 +123,7 @@ class Daemon:
             log.get("admission"),
             guards.circuits.most,
         )
-        pool = self._pool(guards, admission, group)
+        pool = self._pool(guards, outbound, admission, group)
         self._claim = ClaimLoop(
             store=guards.store,
             kinds=tuple(self._handlers),
@@ -156,11 +159,11 @@ class Daemon:
         self._log.error("worker_stuck", task_crashed=True, attempts=len(self._slots.attempts()), exc_info=crash)
         self._leave(STUCK)
 
-    def _pool(self, guards: Guarded, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
+    def _pool(self, guards: Guarded, outbound: Outbound, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
         signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
-        outside = Outside(
-            guards.store, guards.artifacts, guards.generator, self._clock, signed_url_s, moderator=moderator
-        )
+        inputs = Inputs(outbound, guards.artifacts)
+        ports = guards.store, guards.artifacts, inputs, guards.generator
+        outside = Outside(*ports, self._clock, signed_url_s, moderator=moderator)
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         return AttemptPool(group, runner, self._slots, admission)
 

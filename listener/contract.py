@@ -32,6 +32,7 @@ from listener.generators import (
 __all__ = [
     "Artifact",
     "Context",
+    "Fetched",
     "GeneratedImage",
     "Generation",
     "GenerationRequest",
@@ -72,6 +73,14 @@ class Session:
     time_limit_s: float
     failures: int = 0
     max_attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An input file as it came. The content type is what its server says; only a decoder knows what it is."""
+
+    data: bytes = field(repr=False)
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,12 @@ class Context(Protocol):
 
     async def judge(self, texts: Mapping[str, str]) -> None:
         """Judge words, by field, that go elsewhere than to `generate`. Raises: ContentRejected, ModerationDown."""
+
+    async def fetch(self, source: str, field: str = "") -> Fetched:
+        """Get a picture from a public https URL, or from a path in the owner's own folder of the bucket `uploads`.
+
+        `field` is the parameter that named it, for the error. Raises: InputUnavailable, InputUnreachable, StorageDown.
+        """
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Set what the visible row's `result` shows beside the artifacts."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from listener.contract import SavedArtifact, Session
+from listener.contract import Fetched, SavedArtifact, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,27 @@ class Failure:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an input file may be. Units: size_max_bytes is bytes."""
+
+    size_max_bytes: int
+    content_types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """How the other side answered a message: its status, or None and the problem; `is_final`: never try again.
+
+    Units: retry_after_s is seconds, as the other side asked.
+    """
+
+    status: int | None
+    problem: str = ""
+    is_final: bool = False
+    retry_after_s: float | None = None
+
+
 class SessionStore(Protocol):
     """The worker RPCs. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
 
@@ -128,6 +149,23 @@ class ArtifactStore(Protocol):
 
     async def sign(self, bucket: str, path: str, valid_s: int) -> str:
         """Make a URL that reads the object for `valid_s` seconds."""
+
+    async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
+        """Read one object. Raises: InputUnavailable too, for one that is not there or not accepted."""
+
+
+class Fetcher(Protocol):
+    """Fetches files from addresses that users name."""
+
+    async def fetch(self, url: str, accepted: Accepted) -> Fetched:
+        """Get one file. Raises: InputUnavailable, InputUnreachable."""
+
+
+class Poster(Protocol):
+    """Sends messages to addresses that partners name."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Posted:
+        """Send one message. Raises nothing for what the other side does."""
 
 
 class Moderator(Protocol):

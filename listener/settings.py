@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import SettingsConfigDict
 
 from listener.errors import ConfigError
+from listener.fetch_settings import FetchSettings
 from listener.model_settings import ModelSettings
 from listener.moderation.settings import ModerationSettings
 from listener.waking import WakingSettings
@@ -24,7 +25,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(WakingSettings, ModelSettings, ModerationSettings):
+class Settings(WakingSettings, ModelSettings, ModerationSettings, FetchSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)

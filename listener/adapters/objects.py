@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from listener.adapters.downloads import downloaded
 from listener.adapters.failures import last_status, translated
 from listener.adapters.supabase_clients import Clients
+from listener.contract import Fetched
 from listener.errors import StoreError
+from listener.ports import Accepted
 from listener.telemetry import log
 
 
@@ -31,6 +34,14 @@ class SupabaseArtifactStore:
         with self._watched(f"signed URL in {bucket}", bucket):
             answer = await self._clients.calls.storage.from_(bucket).create_signed_url(path, valid_s)
             return str(answer["signedURL"])
+
+    async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
+        """Read one object, and no more of it than is accepted: the library's own download has no limit.
+
+        Raises: InputUnavailable too, for one that is not there or not accepted.
+        """
+        with self._watched(f"download from {bucket}", bucket):
+            return await downloaded(self._clients, bucket, path, accepted)
 
     async def ping(self) -> None:
         """Ask for the buckets: cheap, and it needs the gateway, the server and its database."""

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from listener.contract import Artifact, Generation, GenerationRequest, Generator, Log, SavedArtifact, Session
+from listener.contract import Artifact, Fetched, Generation, GenerationRequest, Generator, Log, SavedArtifact, Session
+from listener.engine.inputs import Inputs
 from listener.engine.interruption import Interruption
 from listener.engine.progress import ProgressWriter, Report
 from listener.errors import (
@@ -42,6 +43,7 @@ class Outside:
 
     store: SessionStore
     artifacts: ArtifactStore
+    inputs: Inputs
     generator: Generator
     clock: Clock
     signed_url_s: int
@@ -114,6 +116,23 @@ class AttemptContext:
         await self._outside.moderator.judge(new)
         self._interruption.check()
         self._judged |= set(new.items())
+
+    async def fetch(self, source: str, field: str = "") -> Fetched:
+        """Get an input file. Only the storage is asked again: a user's server gets one try in each attempt.
+
+        Raises: InputUnavailable, InputUnreachable, StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
+        """
+        self._interruption.check()
+        try:
+            fetched = await self._repeat(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
+        except StoreUnavailable as error:
+            raise StorageDown(str(error), details={"dependency": "storage", "field": field}) from error
+        except StoreRejected as error:
+            self.log.error("input_refused", field=field, error=str(error))
+            raise StorageRefused(str(error), details={"dependency": "storage", "field": field}) from error
+        self._interruption.check()
+        self.log.info("input_fetched", field=field, size_bytes=len(fetched.data), content_type=fetched.content_type)
+        return fetched
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Keep the result for the settlement.

@@ -11,11 +11,21 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, OnStep, SavedArtifact, Session
+from listener.contract import (
+    Fetched,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorStatus,
+    OnStep,
+    SavedArtifact,
+    Session,
+)
 from listener.engine.breaker import Breaker
 from listener.engine.slots import Slots
 from listener.errors import ListenerError, ModerationDown, ProviderDown, RuntimeDied, StoreRejected, StoreUnavailable
 from listener.ports import (
+    Accepted,
     ArtifactStore,
     Attempt,
     Clock,
@@ -180,6 +190,11 @@ class GuardedArtifacts:
         """Make a URL that reads the object."""
         with self._gauge.around("sign"):
             return await self._artifacts.sign(bucket, path, valid_s)
+
+    async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
+        """Read one object."""
+        with self._gauge.around("get"):
+            return await self._artifacts.get(bucket, path, accepted)
 
 
 class GuardedModerator:

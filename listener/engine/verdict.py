@@ -93,6 +93,7 @@ RULES: Mapping[type[ListenerError], Row] = {
     errors.Transient: Row(Rule.RETRY, Rule.FAIL),
     errors.ProviderBusy: Row(Rule.RETRY, Rule.RETRY_ONCE),
     errors.ProviderDown: Row(Rule.RETRY, Rule.FAIL),
+    errors.InputUnreachable: Row(Rule.RETRY, Rule.FAIL),
     errors.StorageDown: Row(Rule.RETRY, Rule.FAIL),
     errors.ModerationDown: Row(Rule.RETRY, Rule.FAIL),
     errors.DiskFull: Row(Rule.RETRY, Rule.FAIL),

@@ -9,6 +9,7 @@ ListenerError                    has: code (stable, stored in the row), public_m
 │  ├─ Transient                  temporarily_unavailable   worth another attempt later
 │  │  ├─ ProviderBusy            provider_busy         a provider answered 429
 │  │  ├─ ProviderDown            provider_down         a provider's 5xx, timeout, or no connection
+│  │  ├─ InputUnreachable        input_unreachable     an input's own server is away or too slow
 │  │  ├─ StorageDown             storage_down          the storage or the database stays away
 │  │  ├─ ModerationDown          moderation_down       nobody could judge the words
 │  │  └─ DiskFull                disk_full
@@ -45,6 +46,7 @@ from listener.errors.attempt import (
     Draining,
     GenerationFailed,
     InputUnavailable,
+    InputUnreachable,
     InvalidParams,
     LeaseLost,
     ListenerError,
@@ -75,6 +77,7 @@ __all__ = [
     "Draining",
     "GenerationFailed",
     "InputUnavailable",
+    "InputUnreachable",
     "InvalidParams",
     "KeyRefused",
     "LeaseLost",

@@ -26,6 +26,7 @@ class Unusable(ValueError):
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}; {remedy}")
+        self.problem = problem
         self.remedy = remedy
 
 
@@ -84,6 +85,13 @@ class ProviderDown(Transient):
     """The provider failed or did not answer."""
 
     code = "provider_down"
+
+
+class InputUnreachable(Transient):
+    """The server of an input file is away or too slow."""
+
+    code = "input_unreachable"
+    public_message = "One of your input files could not be fetched at the moment. Please try again."
 
 
 class StorageDown(Transient):

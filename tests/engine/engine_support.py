@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from listener.contract import (
     Artifact,
     Context,
+    Fetched,
     GeneratedImage,
     Generation,
     GenerationRequest,
@@ -24,10 +25,12 @@ from listener.contract import (
 )
 from listener.engine.attempt import AttemptRunner
 from listener.engine.context import Outside
+from listener.engine.inputs import Inputs
 from listener.engine.settle import Settled, Settler
 from listener.engine.slots import Running
-from listener.errors import StoreUnavailable
+from listener.errors import InputUnavailable, StoreUnavailable
 from listener.ports import (
+    Accepted,
     Attempt,
     Failure,
     Outcome,
@@ -191,6 +194,26 @@ class MemoryObjects:
     async def sign(self, bucket: str, path: str, valid_s: int) -> str:
         return f"https://storage.test/{bucket}/{path}?valid={valid_s}"
 
+    async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
+        if self.faults:
+            raise self.faults.pop(0)
+        if (bucket, path) not in self.objects:
+            raise InputUnavailable("no such object")
+        return Fetched(*self.objects[bucket, path])
+
+
+class MemoryPages:
+    """A Fetcher over a dict of URLs."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Fetched] = {}
+        self.faults: list[Exception] = []
+
+    async def fetch(self, url: str, accepted: Accepted) -> Fetched:
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.pages[url]
+
 
 class TinyGenerator:
     """Makes one grey pixel in `steps` steps; `pause` holds it before the last one."""
@@ -272,9 +295,14 @@ class Bench:
 
     store: MemoryStore = field(default_factory=MemoryStore)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
+    pages: MemoryPages = field(default_factory=MemoryPages)
     generator: TinyGenerator = field(default_factory=TinyGenerator)
     clock: HandClock = field(default_factory=HandClock)
     patience_s: float = 5.0
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.pages, self.objects)
 
     async def attempt(
         self, act: Act | None = None, running: Running | None = None, **fields: Any
@@ -285,7 +313,7 @@ class Bench:
         row.status = "processing"
         running = running or running_of(session)
         running.attempt = Attempt(session.id, session.attempt)
-        outside = Outside(self.store, self.objects, self.generator, self.clock, 3600, 0.0)
+        outside = Outside(self.store, self.objects, self.inputs, self.generator, self.clock, 3600, 0.0)
         runner = AttemptRunner({"headshot": TestHandler(act)}, outside, Settler(self.store, self.patience_s))
         with log.attempt(session):
             return row, await runner.run(session, running, log.get("test"))

@@ -41,7 +41,7 @@ async def run(judge: Judge, act: Any = None, policy: RetryPolicy | None = None, 
     handler = TestHandler(act)
     if policy is not None:
         handler.retry_policy = policy  # type: ignore[attr-defined]
-    outside = Outside(bench.store, bench.objects, bench.generator, bench.clock, 3600, 0.0, judge)
+    outside = Outside(bench.store, bench.objects, bench.inputs, bench.generator, bench.clock, 3600, 0.0, judge)
     runner = AttemptRunner({"headshot": handler}, outside, Settler(bench.store, 5.0))
     with log.attempt(session):
         await runner.run(session, running_of(session), log.get("test"))

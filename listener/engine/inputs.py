@@ -1,0 +1,47 @@
+"""Input files by the source that a user named: a URL, or a path among his own uploads.
+
+Knows whose uploads lie where; does not know how anything is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from listener.contract import Fetched
+from listener.engine.own_objects import require_own_object
+from listener.errors import InputUnavailable, InputUnreachable, Unusable
+from listener.ports import Accepted, ArtifactStore, Fetcher
+
+UPLOADS = "uploads"
+SIZE_MAX_BYTES = 10 * 2**20
+PICTURES = Accepted(SIZE_MAX_BYTES, frozenset({"image/png", "image/jpeg", "image/webp"}))
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class Inputs:
+    """Fetches what users name. The folder of an owner bears his id, or that of the store."""
+
+    def __init__(self, fetcher: Fetcher, artifacts: ArtifactStore) -> None:
+        self._fetcher = fetcher
+        self._artifacts = artifacts
+
+    async def fetch(self, source: str, owner: UUID, field: str = "") -> Fetched:
+        """Get one picture.
+
+        Raises: InputUnavailable, InputUnreachable, which name the field; StoreUnavailable, StoreRejected.
+        """
+        try:
+            return await self._fetched(source, owner)
+        except (InputUnavailable, InputUnreachable) as error:
+            error.details = ({"field": field} if field else {}) | error.details
+            raise
+
+    async def _fetched(self, source: str, owner: UUID) -> Fetched:
+        if _URL.match(source):
+            return await self._fetcher.fetch(source, PICTURES)
+        try:
+            path = require_own_object(source, owner)
+        except Unusable as error:
+            raise InputUnavailable(str(error), details={"problem": error.problem, "remedy": error.remedy}) from None
+        return await self._artifacts.get(UPLOADS, path, PICTURES)
