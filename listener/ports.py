@@ -198,3 +198,42 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
     def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One finished session to tell a partner of. `id` stays the same however often it is sent."""
+
+    id: UUID
+    url: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    payload: Mapping[str, Any] = field(repr=False)
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What came of sending one; `status` None means that no answer came, and `error` says why."""
+
+    id: UUID
+    attempt: int
+    outcome: Literal["delivered", "retry", "gone", "released"]
+    status: int | None = None
+    error: str | None = None
+
+
+class Outbox(Protocol):
+    """Deliveries that wait. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
+
+    async def claim(self, limit: int) -> list[Delivery]:
+        """Take the next due ones, for a while."""
+
+    async def settle(self, ends: Sequence[Delivered]) -> None:
+        """Say what came of them."""
+
+
+class Poster(Protocol):
+    """Sends to addresses that somebody else chose, and never to an address inside."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """The status of the answer. Raises: anything when there is none."""

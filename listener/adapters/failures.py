@@ -35,11 +35,14 @@ MEND_KEY = "(is SUPABASE_SERVICE_ROLE_KEY this project's, and still valid?)"
 FIRST_SERVER_ERROR = 500
 
 last_status: ContextVar[int] = ContextVar("last_status", default=0)
+last_wait_s: ContextVar[float | None] = ContextVar("last_wait_s", default=None)
 
 
 async def remember_status(response: httpx.Response) -> None:
-    """An httpx response hook: the clients' exceptions do not carry the status, so it is kept for this task."""
+    """An httpx response hook: the clients' exceptions carry neither status nor headers; this task keeps them."""
     last_status.set(response.status_code)
+    wait = response.headers.get("Retry-After", "")
+    last_wait_s.set(float(wait) if wait.isdecimal() else None)
 
 
 @contextmanager
@@ -49,6 +52,7 @@ def translated(call: str) -> Iterator[None]:
     Raises: StoreUnavailable when the same call may be made again, StoreRejected when it will not help.
     """
     last_status.set(0)
+    last_wait_s.set(None)
     try:
         yield
     except APIError as error:
@@ -75,7 +79,7 @@ def postgrest_failure(call: str, code: str, message: str) -> StoreError:
     if code == NO_SUCH_FUNCTION:
         return StoreRejected(f"{text} (`listener migrate` brings it)")
     if code.startswith("PGRST") or SQLSTATE.fullmatch(code):
-        return StoreRejected(text, details={"code": code})
+        return StoreRejected(text, details={"code": code}, retry_after_s=last_wait_s.get())
     return _of_status(call, last_status.get() or _number(code), f"{code} {message}")
 
 

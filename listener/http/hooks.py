@@ -11,14 +11,15 @@ import hmac
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from listener.contract import Log
-from listener.http.server import error_body
+from listener.http.body import read_body, require_json
+from listener.http.refusal import Refused
 from listener.ports import WatchedTable
 
 PATH = "/hooks/supabase"
@@ -28,7 +29,6 @@ SIGNED_BYTES = 16 * 1024
 """Our own form carries no row."""
 PLAIN_BYTES = 1024 * 1024
 """The dashboard's form carries the whole row; it is read only after its secret was found right."""
-READ_S = 5.0
 LOG_EVERY_S = 60.0
 
 
@@ -46,14 +46,6 @@ class Arrived(BaseModel):
     type: Literal["INSERT", "UPDATE", "DELETE"]
     schema_name: str = Field(alias="schema", min_length=1, max_length=200)
     table: str = Field(min_length=1, max_length=200)
-
-
-class Refused(Exception):  # noqa: N818 - it says what happened
-    """A request that is no wake-up, and what the sender is told."""
-
-    def __init__(self, status: int, code: str, message: str, **details: Any) -> None:
-        super().__init__(code)
-        self.status, self.code, self.message, self.details = status, code, message, details
 
 
 class Hooks:
@@ -89,16 +81,14 @@ class Hooks:
         """The body, once the request has proven that it may wake us."""
         if not self._secrets.signing and not self._secrets.shared:
             raise Refused(404, "WEBHOOKS_OFF", "This worker takes no webhooks: it has no secret to know them by.")
-        encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity")
-        if request.content_type != "application/json" or encoding != "identity":
-            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", "A webhook is application/json, not encoded.")
+        require_json(request, "A webhook")
         if self._secrets.signing and SIGNATURE in request.headers:
-            body = await _read(request, SIGNED_BYTES)
+            body = await read_body(request, SIGNED_BYTES)
             self._require_signature(request, body)
             return body
         if self._secrets.shared and SHARED in request.headers:
             self._require_shared(request.headers[SHARED])
-            return await _read(request, PLAIN_BYTES)
+            return await read_body(request, PLAIN_BYTES)
         accepted = [SIGNATURE] * bool(self._secrets.signing) + [SHARED] * bool(self._secrets.shared)
         raise Refused(401, "WEBHOOK_UNPROVEN", "No header proves where this webhook comes from.", accepted=accepted)
 
@@ -139,24 +129,7 @@ class Hooks:
             self._logged_at[refused.code] = now
             count = self.outcomes[refused.code]
             self._log.warning("webhook_refused", code=refused.code, reason=refused.message, so_far=count)
-        return web.json_response(error_body(refused.code, refused.message, refused.details), status=refused.status)
-
-
-async def _read(request: web.Request, limit: int) -> bytes:
-    """The body as it was sent, as long as it is small and comes soon."""
-    too_large = Refused(413, "PAYLOAD_TOO_LARGE", "The body is too large for a wake-up.", limit_bytes=limit)
-    if (request.content_length or 0) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(READ_S):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise Refused(408, "REQUEST_TIMEOUT", f"The body did not come within {READ_S:g} s.") from None
-    return bytes(body)
+        return web.json_response(refused.body(), status=refused.status)
 
 
 def _parsed(body: bytes) -> Arrived:

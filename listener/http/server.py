@@ -1,14 +1,16 @@
-"""The HTTP server: limits, the uniform error body, the bound port. Knows aiohttp; the routes come from others."""
+"""The HTTP server: limits, uniform errors, request ids, the bound port. Knows aiohttp; the routes come from others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
+from listener.http.cors import Cors
+from listener.http.refusal import Refused, error_body
 from listener.telemetry import log
 
 BODY_BYTES = 64 * 1024
@@ -16,30 +18,32 @@ KEEPALIVE_S = 15.0
 SHUTDOWN_S = 2.0
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
+REQUEST_ID = web.RequestKey("request_id", str)
+ANSWER_HEADERS = web.RequestKey("answer_headers", dict[str, str])
+"""A request's own dict of headers that its answer carries, also when it is refused."""
+ID_HEADER = "X-Request-Id"
+TAKEN_ID = re.compile(r"[\x21-\x7e]{1,200}")
+"""The caller's own id is taken when the database would take it: see sql/functions/request_header.sql."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def error_body(code: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The one shape of all errors."""
-    return {"error": {"code": code, "message": message, "details": details or {}}}
 
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every refusal and every fault in the uniform shape; a fault's text goes to the log only."""
-    with log.bound(request_id=request.headers.get("x-request-id", "")[:100] or str(uuid4())):
-        try:
-            return await handler(request)
-        except web.HTTPException as refusal:
-            if refusal.status < 400:  # noqa: PLR2004 - redirects are answers
-                raise
-            code = refusal.reason.upper().replace(" ", "_").replace("-", "_")
-            headers = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else None
-            return web.json_response(error_body(code, refusal.reason), status=refusal.status, headers=headers)
-        except Exception as fault:  # noqa: BLE001 - the edge of the process
-            log.get("http").error("request_failed", exc_info=fault, method=request.method, path=request.path)
-            return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return web.json_response(refused.body(), status=refused.status, headers=refused.headers)
+    except web.HTTPException as refusal:
+        if refusal.status < 400:  # noqa: PLR2004 - redirects are answers
+            raise
+        code = refusal.reason.upper().replace(" ", "_").replace("-", "_")
+        headers = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else None
+        return web.json_response(error_body(code, refusal.reason), status=refusal.status, headers=headers)
+    except Exception as fault:  # noqa: BLE001 - the edge of the process
+        log.get("http").error("request_failed", exc_info=fault, method=request.method, path=request.path)
+        return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
 
 
 OnAnswer = Callable[[str, str, int], None]
@@ -48,19 +52,31 @@ OnAnswer = Callable[[str, str, int], None]
 
 @asynccontextmanager
 async def serving(
-    host: str, port: int, routes: Iterable[web.AbstractRouteDef], on_answer: OnAnswer = lambda *_: None
+    host: str,
+    port: int,
+    routes: Iterable[web.AbstractRouteDef],
+    on_answer: OnAnswer = lambda *_: None,
+    origins: Collection[str] = (),
 ) -> AsyncIterator[int]:
-    """Serve until the block ends; gives the port that is really bound.
+    """Serve until the block ends; gives the port that is really bound. Pages of `origins` may call it.
 
     Raises: OSError when the address cannot be bound.
     """
+    cors = Cors(origins)
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        answer = await handler(request)
+        given = request.headers.get(ID_HEADER, "")
+        request[REQUEST_ID] = given if TAKEN_ID.fullmatch(given) else str(uuid4())
+        request[ANSWER_HEADERS] = {}
+        with log.bound(request_id=request[REQUEST_ID]):
+            answer = cors.preflight(request) or await handler(request)
         resource = request.match_info.route.resource
         method = request.method if request.method in METHODS else OTHER
         on_answer(resource.canonical if resource is not None else OTHER, method, answer.status)
+        answer.headers[ID_HEADER] = request[REQUEST_ID]
+        answer.headers.update(cors.headers(request))
+        answer.headers.update(request[ANSWER_HEADERS])
         return answer
 
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[counted, errors_as_json])

@@ -15,4 +15,5 @@ as $$
   )
 $$;
 
-revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated, service_role;
+revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated;
+grant execute on function listener.input_columns(listener.session_tables) to service_role;

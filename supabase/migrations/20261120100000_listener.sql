@@ -1053,6 +1053,34 @@ $$;
 
 revoke all on function listener.backfill_rows(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.balance_of(owner) -> integer
+-- An owner's credits, with the welcome grant that the next session would bring.
+create function listener.balance_of(p_owner uuid)
+returns integer
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_balance integer;
+  v_plan text;
+  v_is_welcomed boolean;
+begin
+  select account.balance, account.plan, account.welcomed_at is not null into v_balance, v_plan, v_is_welcomed
+  from listener.accounts as account
+  where account.owner = p_owner;
+
+  if not coalesce(v_is_welcomed, false) and listener.welcomes_left(coalesce(v_plan, 'free')) > 0 then
+    v_balance := coalesce(v_balance, 0) + (
+      select plan.welcome_credits from listener.plans as plan where plan.plan = coalesce(v_plan, 'free')
+    );
+  end if;
+  return coalesce(v_balance, 0);
+end
+$$;
+
+revoke all on function listener.balance_of(uuid) from public, anon, authenticated;
+grant execute on function listener.balance_of(uuid) to service_role;
+
 -- listener.bind_tables()
 -- Writes the three functions that touch visible rows, one static branch for each watched table: a statement that is put together
 -- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
@@ -1155,15 +1183,31 @@ $$;
 revoke all on function listener.cancel_here(uuid[]) from public, anon, authenticated, service_role;
 
 -- listener.cancel_own_session(row_id) -> jsonb
--- Cancels the caller's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
--- of it at the next progress or heartbeat. Answers {"outcome": cancelled | requested | already, "refund"}; refund says what comes
--- back: all, or for a running one what its kind's cancel_refund says.
+-- Cancels the caller's session: see cancel_owned.
 -- Security definer: users never touch the private schema's tables.
 -- Locks:  the visible row, then the session, then the account.
--- Raises: SL002 session_unknown, also for other owners' sessions; SL003 transition_refused once it completed or failed.
 create function listener.cancel_own_session(p_row_id uuid)
 returns jsonb
 language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  return listener.cancel_owned((select auth.uid()), p_row_id);
+end
+$$;
+
+revoke all on function listener.cancel_own_session(uuid) from public, anon, authenticated;
+grant execute on function listener.cancel_own_session(uuid) to authenticated;
+
+-- listener.cancel_owned(owner, row_id) -> jsonb
+-- Cancels an owner's session: a waiting one at once, with its credits back; a running one by asking its worker, who hears
+-- of it at the next progress or heartbeat. Answers {"outcome": cancelled | requested | already, "refund"}; refund says what comes
+-- back: all, or for a running one what its kind's cancel_refund says.
+-- Locks:  the visible row, then the session, then the account.
+-- Raises: SL002 session_unknown, also for other owners' sessions; SL003 transition_refused once it completed or failed.
+create function listener.cancel_owned(p_owner uuid, p_row_id uuid)
+returns jsonb
+language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
@@ -1175,7 +1219,7 @@ declare
 begin
   select session.id into v_session
   from listener.sessions as session
-  where session.row_id = p_row_id and session.owner = (select auth.uid())
+  where session.row_id = p_row_id and session.owner = p_owner
   order by session.finished_at nulls first
   limit 1;
   if v_session is null then
@@ -1208,8 +1252,23 @@ begin
 end
 $$;
 
-revoke all on function listener.cancel_own_session(uuid) from public, anon, authenticated;
-grant execute on function listener.cancel_own_session(uuid) to authenticated;
+revoke all on function listener.cancel_owned(uuid, uuid) from public, anon, authenticated;
+grant execute on function listener.cancel_owned(uuid, uuid) to service_role;
+
+-- public.cancel_owner_session(owner, row_id) -> jsonb
+-- The door of a server that knows by itself who asks (an API key's store): see listener.cancel_owned.
+create function public.cancel_owner_session(p_owner uuid, p_row_id uuid)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  return listener.cancel_owned(p_owner, p_row_id);
+end
+$$;
+
+revoke all on function public.cancel_owner_session(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.cancel_owner_session(uuid, uuid) to service_role;
 
 -- public.cancel_session(row_id) -> jsonb
 -- A signed-in user's door to listener.cancel_own_session.
@@ -2581,7 +2640,8 @@ as $$
   )
 $$;
 
-revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated, service_role;
+revoke all on function listener.input_columns(listener.session_tables) from public, anon, authenticated;
+grant execute on function listener.input_columns(listener.session_tables) to service_role;
 
 -- listener.insert_probe(table, id, is_copy) -> text
 -- Inserts a row whose state columns have their defaults: bare, or with the inputs of an existing row. Returns why it could not;
@@ -3060,28 +3120,15 @@ revoke all on function listener.open_accounts(uuid[]) from public, anon, authent
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
 -- listener.own_balance() -> integer
--- The caller's credits, with the welcome grant that his next session would bring.
+-- The caller's credits: see balance_of.
 -- Security definer: users never touch the private schema's tables.
 create function listener.own_balance()
 returns integer
 language plpgsql stable security definer
 set search_path = ''
 as $$
-declare
-  v_balance integer;
-  v_plan text;
-  v_is_welcomed boolean;
 begin
-  select account.balance, account.plan, account.welcomed_at is not null into v_balance, v_plan, v_is_welcomed
-  from listener.accounts as account
-  where account.owner = (select auth.uid());
-
-  if not coalesce(v_is_welcomed, false) and listener.welcomes_left(coalesce(v_plan, 'free')) > 0 then
-    v_balance := coalesce(v_balance, 0) + (
-      select plan.welcome_credits from listener.plans as plan where plan.plan = coalesce(v_plan, 'free')
-    );
-  end if;
-  return coalesce(v_balance, 0);
+  return listener.balance_of((select auth.uid()));
 end
 $$;
 
@@ -3136,6 +3183,49 @@ $$;
 
 revoke all on function listener.own_queue_status(uuid) from public, anon, authenticated, service_role;
 grant execute on function listener.own_queue_status(uuid) to authenticated;
+
+-- public.owned_tables() -> jsonb
+-- The visible tables as an HTTP server needs them that inserts for their owners: [{"schema", "table", "kind", "id_column",
+-- "owner_column", "columns", "inputs"}]. columns maps our names of the state columns to the table's; inputs are the columns that
+-- are the owner's to give. Broken tables are left out.
+create function public.owned_tables()
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object(
+        'schema', namespace.nspname, 'table', class.relname, 'kind', registry.kind, 'id_column', registry.id_column,
+        'owner_column', registry.owner_column, 'columns', registry.columns, 'inputs', listener.input_columns(registry)
+      )
+      order by registry.id
+    ),
+    '[]'
+  )
+  from listener.session_tables as registry
+  inner join pg_catalog.pg_class as class on registry.relation = class.oid
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  where registry.broken_at is null
+$$;
+
+revoke all on function public.owned_tables() from public, anon, authenticated;
+grant execute on function public.owned_tables() to service_role;
+
+-- public.owner_credits(owner) -> integer
+-- The door of a server that knows by itself who asks (an API key's store): see listener.balance_of.
+create function public.owner_credits(p_owner uuid)
+returns integer
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return listener.balance_of(p_owner);
+end
+$$;
+
+revoke all on function public.owner_credits(uuid) from public, anon, authenticated;
+grant execute on function public.owner_credits(uuid) to service_role;
 
 -- listener.pay_app_refunds(sessions) -> integer
 -- Calls the apps' functions with (row_id, amount), each in a subtransaction: one that raises, or runs into the statement timeout,

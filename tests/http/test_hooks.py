@@ -292,7 +292,7 @@ async def status_line(opened: Endpoint, length: int, start: bytes) -> bytes:
 
 
 async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "READ_S", 0.2)
+    monkeypatch.setattr("listener.http.body.READ_S", 0.2)
     async with endpoint() as opened:
         assert b" 408 " in await status_line(opened, 100, b"{")
         assert opened.woken == 0

@@ -556,8 +556,8 @@ DOORS = (
     ),
     case(
         "a user cancels the sessions of others",
-        "functions/cancel_own_session",
-        "where session.row_id = p_row_id and session.owner = (select auth.uid())",
+        "functions/cancel_owned",
+        "where session.row_id = p_row_id and session.owner = p_owner",
         "where session.row_id = p_row_id",
         "cancel_session",
     ),

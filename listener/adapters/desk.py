@@ -1,0 +1,121 @@
+"""Session rows for the HTTP API, through PostgREST with the service key.
+
+Knows how rows are inserted once and read by owner; does not know HTTP requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from pydantic import BaseModel, Field, TypeAdapter
+from supabase import AsyncClient
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from listener.adapters.failures import translated
+from listener.api import OwnedTable
+from listener.errors import StoreUnavailable
+from listener.ports import Clock
+
+KNOWN_FOR_S = 30.0
+TRIES = 3
+LONGEST_PAUSE_S = 0.5
+
+Answer = TypeVar("Answer")
+Row = dict[str, Any]
+
+
+class TableAnswer(BaseModel):
+    """One entry of owned_tables."""
+
+    schema_name: str = Field(alias="schema")
+    table: str
+    kind: str
+    id_column: str
+    owner_column: str
+    columns: dict[str, str]
+    inputs: frozenset[str]
+
+    def owned(self) -> OwnedTable:
+        """As the API knows it."""
+        return OwnedTable(schema=self.schema_name, **self.model_dump(exclude={"schema_name"}))
+
+
+TABLES = TypeAdapter(list[TableAnswer])
+ROWS = TypeAdapter(list[Row])
+CANCELLED = TypeAdapter(Row)
+CREDITS = TypeAdapter(int)
+
+
+class SupabaseDesk:
+    """The SessionDesk of a project; what may be repeated is repeated when the project does not answer."""
+
+    def __init__(self, client: AsyncClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._tables: tuple[OwnedTable, ...] = ()
+        self._known_at: float | None = None
+
+    async def tables(self) -> Sequence[OwnedTable]:
+        """Every table whose rows are sessions; asked for again after half a minute."""
+        now = self._clock.monotonic()
+        if self._known_at is None or now - self._known_at > KNOWN_FOR_S:
+            answer = await self._call("owned_tables", TABLES.validate_python)
+            self._tables = tuple(one.owned() for one in answer)
+            self._known_at = now
+        return self._tables
+
+    async def insert(self, table: OwnedTable, rows: Sequence[Mapping[str, Any]], request_id: str) -> list[Row]:
+        """Insert what is not there yet, by its id, all or nothing; answers the new rows only.
+
+        The ids are the caller's, so a repeated call inserts and charges nothing again.
+        """
+        async for attempt in _tries():
+            with attempt, translated(f"insert into {table.table}"):
+                builder = self._of(table).upsert(
+                    [dict(row) for row in rows],
+                    ignore_duplicates=True,
+                    on_conflict=table.id_column,
+                    default_to_null=False,
+                )
+                builder.request.headers["X-Request-Id"] = request_id
+                return ROWS.validate_python((await builder.execute()).data)
+        raise AssertionError  # the last try raises
+
+    async def read(self, table: OwnedTable, owner: UUID, column: str, values: Sequence[str]) -> list[Row]:
+        """Those rows whose column has one of the values and that belong to the owner."""
+        async for attempt in _tries():
+            with attempt, translated(f"read {table.table}"):
+                found = self._of(table).select("*").eq(table.owner_column, str(owner))
+                # One value goes as it is; only what needs no quotes goes into a list.
+                builder = found.eq(column, values[0]) if len(values) == 1 else found.in_(column, list(values))
+                return ROWS.validate_python((await builder.execute()).data)
+        raise AssertionError  # the last try raises
+
+    async def cancel(self, owner: UUID, row: UUID) -> Mapping[str, Any]:
+        """Cancel an owner's session, or ask its worker to."""
+        arguments = {"p_owner": str(owner), "p_row_id": str(row)}
+        return await self._call("cancel_owner_session", CANCELLED.validate_python, **arguments)
+
+    async def credits(self, owner: UUID) -> int:
+        """An owner's balance, with the welcome grant that is still to come."""
+        return await self._call("owner_credits", CREDITS.validate_python, p_owner=str(owner))
+
+    def _of(self, table: OwnedTable) -> Any:
+        return self._client.schema(table.schema).table(table.table)
+
+    async def _call(self, function: str, read: Callable[[Any], Answer], **arguments: Any) -> Answer:
+        async for attempt in _tries():
+            with attempt, translated(function):
+                return read((await self._client.rpc(function, cast("Any", arguments)).execute()).data)
+        raise AssertionError  # the last try raises
+
+
+def _tries() -> AsyncRetrying:
+    return AsyncRetrying(
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_S),
+        retry=retry_if_exception_type(StoreUnavailable),
+        reraise=True,
+    )

@@ -1,0 +1,71 @@
+"""All that the public HTTP API asks of the world. Knows nothing of Supabase; adapters/ implement these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose sessions a request over HTTP may make and see; `owner_column` names the tables of such owners."""
+
+    owner: UUID
+    owner_column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """What the database says of an API key. Units: requests per minute; seconds.
+
+    `caller` is None when nobody has this key; `retry_after_s` is set when the key had its requests for now.
+    """
+
+    caller: Caller | None = None
+    limit: int | None = None
+    remaining: int = 0
+    reset_s: int = 0
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedTable:
+    """A visible table as a request over HTTP meets it: what may be written, and how its state columns are called."""
+
+    schema: str
+    table: str
+    kind: str
+    id_column: str
+    owner_column: str
+    inputs: frozenset[str]
+    columns: Mapping[str, str]
+
+
+class KeyRing(Protocol):
+    """Tells whose an API key is. Raises: StoreUnavailable, StoreRejected."""
+
+    async def authenticate(self, digest: str) -> Authenticated:
+        """Find the key by its SHA-256, as hex, and count the request."""
+
+
+class SessionDesk(Protocol):
+    """Session rows for their owners, by way of a server they trust. Raises: StoreUnavailable, StoreRejected."""
+
+    async def tables(self) -> Sequence[OwnedTable]:
+        """Every table whose rows are sessions."""
+
+    async def insert(
+        self, table: OwnedTable, rows: Sequence[Mapping[str, Any]], request_id: str
+    ) -> list[dict[str, Any]]:
+        """Insert what is not there yet, by its id, all or nothing; answers the new rows only."""
+
+    async def read(self, table: OwnedTable, owner: UUID, column: str, values: Sequence[str]) -> list[dict[str, Any]]:
+        """Those rows whose column has one of the values and that belong to the owner."""
+
+    async def cancel(self, owner: UUID, row: UUID) -> Mapping[str, Any]:
+        """Cancel an owner's session, or ask its worker to."""
+
+    async def credits(self, owner: UUID) -> int:
+        """An owner's balance, with the welcome grant that is still to come."""

@@ -1,0 +1,154 @@
+"""POST /api/sessions/{kind} and what follows it: a thin view of session rows for whoever holds a credential.
+
+Knows requests and answers; inserts, reads and cancels rows through the desk, and never generates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel
+
+from listener.api import Caller, OwnedTable, SessionDesk
+from listener.http.body import parsed_json, read_body, require_json
+from listener.http.callers import Callers
+from listener.http.intake import Intake, Taken
+from listener.http.refusal import Refused
+from listener.http.server import REQUEST_ID
+from listener.http.shown import Showing
+from listener.http.store_refusals import session_unknown, worded
+from listener.http.submissions import Submission, idempotency_key, named, session_id, submission
+
+BODY_BYTES = 2**20
+MOST_SESSIONS = 100
+WITHIN_S = 30.0
+
+Endpoint = Callable[[web.Request, Caller], Awaitable[web.Response]]
+
+
+class SessionsApi:
+    """The endpoints of sessions and credits."""
+
+    def __init__(
+        self, callers: Callers, desk: SessionDesk, showing: Showing, params: Mapping[str, type[BaseModel]]
+    ) -> None:
+        self._callers = callers
+        self._desk = desk
+        self._showing = showing
+        self._params = params
+        self._intake = Intake(desk)
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """The routes to add to the application."""
+        return [
+            web.post("/api/sessions/{kind}", self._guarded(self.submit)),
+            web.get("/api/sessions/{id}", self._guarded(self.read)),
+            web.post("/api/sessions/{id}/cancel", self._guarded(self.cancel)),
+            web.get("/api/credits", self._guarded(self.credits)),
+        ]
+
+    async def submit(self, request: web.Request, caller: Caller) -> web.Response:
+        """Insert a session, or for an array one each; the same again answers the same session."""
+        require_json(request, "A session")
+        payload = parsed_json(await read_body(request, BODY_BYTES))
+        table = await self._table(caller, request.match_info["kind"])
+        header = request.headers.get("Idempotency-Key")
+        if isinstance(payload, list):
+            return await self._submit_all(request, caller, table, payload, header)
+        one = self._submission(payload, table, caller, idempotency_key(header, None))
+        (taken,) = await self._intake.take(table, caller, [one], request[REQUEST_ID])
+        if taken.refused is not None:
+            raise taken.refused
+        shown = await self._showing.session(table, taken.row)
+        return _answer(request, shown, taken.status, {hdrs.LOCATION: f"/api/sessions/{shown['id']}"})
+
+    async def read(self, request: web.Request, caller: Caller) -> web.Response:
+        """One session as it stands, its result with fresh signed URLs."""
+        table, row = await self._found(caller, request.match_info["id"])
+        return _answer(request, await self._showing.session(table, row))
+
+    async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
+        """Cancel a waiting session at once, ask a running one's worker to stop; asked again, it says `already`."""
+        table, row = await self._found(caller, request.match_info["id"])
+        outcome = await self._desk.cancel(caller.owner, UUID(str(row[table.id_column])))
+        return _answer(request, {"id": row[table.id_column], **outcome})
+
+    async def credits(self, request: web.Request, caller: Caller) -> web.Response:
+        """The caller's balance."""
+        return _answer(request, {"credits": await self._desk.credits(caller.owner)})
+
+    def _guarded(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Find out who calls before anything else, and end in time."""
+
+        async def guarded(request: web.Request) -> web.Response:
+            try:
+                async with asyncio.timeout(WITHIN_S):
+                    with worded():
+                        return await endpoint(request, await self._callers.of(request))
+            except TimeoutError:
+                message = "This took too long. The same request may be sent again."
+                raise Refused(503, "TIMEOUT", message, {hdrs.RETRY_AFTER: "5"}) from None
+
+        return guarded
+
+    async def _submit_all(
+        self, request: web.Request, caller: Caller, table: OwnedTable, payloads: Sequence[object], header: str | None
+    ) -> web.Response:
+        if not 0 < len(payloads) <= MOST_SESSIONS:
+            message = f"An array has 1 to {MOST_SESSIONS} sessions."
+            raise Refused(422, "TOO_MANY_SESSIONS", message, None, sessions=len(payloads), most=MOST_SESSIONS)
+        ends: list[Taken | None] = [None] * len(payloads)
+        usable: list[tuple[int, Submission]] = []
+        for index, payload in enumerate(payloads):
+            try:
+                one = self._submission(payload, table, caller, idempotency_key(header, index))
+            except Refused as refused:
+                ends[index] = Taken(refused.status, {}, refused)
+            else:
+                usable.append((index, one))
+        taken = await self._intake.take(table, caller, [one for _, one in usable], request[REQUEST_ID])
+        for (index, _), end in zip(usable, taken, strict=True):
+            ends[index] = end
+        items = [await self._item(table, index, end) for index, end in enumerate(ends) if end is not None]
+        return _answer(request, items, 207)
+
+    async def _item(self, table: OwnedTable, index: int, end: Taken) -> dict[str, Any]:
+        if end.refused is not None:
+            return {"index": index, "status": end.status, **end.refused.body()}
+        return {"index": index, "status": end.status, "session": await self._showing.session(table, end.row)}
+
+    def _submission(self, payload: object, table: OwnedTable, caller: Caller, key: str | None) -> Submission:
+        return submission(payload, table, caller, key, self._params.get(table.kind))
+
+    async def _tables(self, caller: Caller) -> list[OwnedTable]:
+        return [table for table in await self._desk.tables() if table.owner_column == caller.owner_column]
+
+    async def _table(self, caller: Caller, kind: str) -> OwnedTable:
+        tables = {table.kind: table for table in reversed(await self._tables(caller))}
+        if kind not in tables:
+            raise Refused(404, "KIND_UNKNOWN", "There are no sessions of this kind.", None, kinds=sorted(tables))
+        return tables[kind]
+
+    async def _found(self, caller: Caller, name: str) -> tuple[OwnedTable, dict[str, Any]]:
+        """By our id, or by the id that the caller gave the session."""
+        ids = [str(session_id(caller, named("session_id", name)))]
+        try:
+            ids.append(str(UUID(name)))
+        except ValueError:
+            pass
+        for table in await self._tables(caller):
+            if rows := await self._desk.read(table, caller.owner, table.id_column, ids):
+                return table, rows[0]
+        raise session_unknown()
+
+
+def _answer(
+    request: web.Request, data: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    return web.json_response(
+        {"data": data, "meta": {"request_id": request[REQUEST_ID]}}, status=status, headers=headers
+    )

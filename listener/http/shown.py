@@ -1,0 +1,65 @@
+"""A session's row as its owner sees it over HTTP: state, result with fresh signed URLs, error.
+
+Knows the row's columns; does not know how it was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from listener.api import OwnedTable
+from listener.errors import StoreRejected
+from listener.ports import ArtifactStore, Clock
+
+STATES = ("status", "progress", "message", "version", "started_at", "finished_at")
+OWN = ("task_id", "request_id", "created_at")
+KEPT = ("name", "width", "height", "size_bytes", "content_type")
+
+
+class Showing:
+    """Makes a row's JSON. Raises: StoreUnavailable when a URL cannot be signed now."""
+
+    def __init__(self, artifacts: ArtifactStore, clock: Clock, valid_s: int) -> None:
+        self._artifacts = artifacts
+        self._clock = clock
+        self._valid_s = valid_s
+
+    async def session(self, table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything, each artifact with a URL that is valid from now on."""
+        shown: dict[str, Any] = {"id": row[table.id_column], "kind": table.kind}
+        shown |= {name: _state(table, row, name) for name in STATES}
+        shown |= {name: row[name] for name in OWN if name in row}
+        shown["result"] = await self._result(_state(table, row, "result"))
+        shown["error"] = _error(table, row)
+        return shown
+
+    async def _result(self, result: object) -> dict[str, Any] | None:
+        if not isinstance(result, dict):
+            return None
+        artifacts = [await self._artifact(one) for one in result.get("artifacts") or []]
+        return {**result, "artifacts": artifacts}
+
+    async def _artifact(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        shown = {name: saved.get(name) for name in KEPT}
+        at = self._clock.now()
+        try:
+            url = await self._artifacts.sign(saved["bucket"], saved["path"], self._valid_s)
+        except StoreRejected:  # its object is gone: results are kept for a time
+            return {**shown, "url": None, "expires_at": None}
+        return {**shown, "url": url, "expires_at": (at + timedelta(seconds=self._valid_s)).isoformat()}
+
+
+def _state(table: OwnedTable, row: Mapping[str, Any], name: str) -> Any:
+    return row.get(table.columns.get(name, ""))
+
+
+def _error(table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if (code := _state(table, row, "error_code")) is None:
+        return None
+    return {
+        "code": str(code).upper(),
+        "message": _state(table, row, "error_message"),
+        "details": _state(table, row, "error_details") or {},
+    }
