@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
 from listener.http.shown import Showing
 from listener.http.store_refusals import session_unknown, worded
-from listener.http.submissions import Submission, idempotency_key, named, session_id, submission
+from listener.http.submissions import ID_FIELDS, Submission, idempotency_key, named, session_id, submission
 
 BODY_BYTES = 2**20
 MOST_SESSIONS = 100
@@ -135,11 +136,9 @@ class SessionsApi:
 
     async def _found(self, caller: Caller, name: str) -> tuple[OwnedTable, dict[str, Any]]:
         """By our id, or by the id that the caller gave the session."""
-        ids = [str(session_id(caller, named("session_id", name)))]
-        try:
+        ids = [str(session_id(caller, named(field, name))) for field in ID_FIELDS]
+        with suppress(ValueError):
             ids.append(str(UUID(name)))
-        except ValueError:
-            pass
         for table in await self._tables(caller):
             if rows := await self._desk.read(table, caller.owner, table.id_column, ids):
                 return table, rows[0]

@@ -19,6 +19,12 @@ CONSTRAINT = re.compile(r'constraint "(\w{1,63})"')
 VALUES = re.compile(r"22[0-9A-Z]{3}|23502|23514|PGRST102|PGRST204")
 """Classes of errors that a value of the caller's causes."""
 UNIQUE = "23505"
+FIXED = {
+    "PT402": (402, "CREDITS_INSUFFICIENT", "The account has fewer credits than this costs."),
+    "SL002": (404, "SESSION_NOT_FOUND", "There is no such session."),
+    "SL003": (409, "SESSION_FINISHED", "The session is finished already."),
+    UNIQUE: (409, "SESSION_ID_USED", "This id was used for another session."),
+}
 
 
 @contextmanager
@@ -42,18 +48,12 @@ def worded() -> Iterator[None]:
 def refusal_of(error: StoreRejected) -> Refused | None:
     """The answer to a refusal that the caller can do something about; None for our own mistakes."""
     code = str(error.details.get("code", ""))
-    if code == "PT402":
-        return Refused(402, "CREDITS_INSUFFICIENT", "The account has fewer credits than this costs.")
+    if code in FIXED:
+        return Refused(*FIXED[code])
     if code == "PT429":
         wait_s = max(1, round(error.retry_after_s or AWAY_S))
         message = "The plan allows no more sessions for now."
         return Refused(429, "RATE_LIMITED", message, {hdrs.RETRY_AFTER: str(wait_s)}, retry_after_s=wait_s)
-    if code == "SL002":
-        return session_unknown()
-    if code == "SL003":
-        return Refused(409, "SESSION_FINISHED", "The session is finished already.")
-    if code == UNIQUE:
-        return id_taken()
     if VALUES.fullmatch(code):
         found = CONSTRAINT.search(str(error))
         rule = {"rule": found[1]} if found else {}
@@ -63,9 +63,9 @@ def refusal_of(error: StoreRejected) -> Refused | None:
 
 def session_unknown() -> Refused:
     """No such session, or somebody else's: nobody can tell which."""
-    return Refused(404, "SESSION_NOT_FOUND", "There is no such session.")
+    return Refused(*FIXED["SL002"])
 
 
 def id_taken() -> Refused:
     """An id that cannot be used again."""
-    return Refused(409, "SESSION_ID_USED", "This id was used for another session.")
+    return Refused(*FIXED[UNIQUE])
