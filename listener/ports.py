@@ -230,10 +230,3 @@ class Outbox(Protocol):
 
     async def settle(self, ends: Sequence[Delivered]) -> None:
         """Say what came of them."""
-
-
-class Poster(Protocol):
-    """Sends to addresses that somebody else chose, and never to an address inside."""
-
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status of the answer. Raises: anything when there is none."""
