@@ -1,3 +1,11 @@
 -- rows of listener.session_tables
--- Our own table comes in by the same door as everybody's; its file names what users may insert.
+-- Our own tables come in by the same door as everybody's; their files name what users may insert.
 select listener.watch('public.headshot_sessions', kind => 'headshot', credits => 1, insert_columns => '{}');
+select listener.watch('public.generation_sessions', kind => 'tryon', credits => 1, insert_columns => '{}');
+select listener.watch(
+  'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
+);
+
+update listener.session_tables as registry
+set bucket = 'stores', folder = '{owner}/generated'
+where registry.relation = 'public.store_generation_sessions'::regclass;

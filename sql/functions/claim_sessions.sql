@@ -26,12 +26,15 @@ begin
   end if;
   return query
   select
-    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
-    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params,
+    coalesce(registry.bucket, policy.bucket),
+    replace(registry.folder, '{owner}', held.owner::text) || '/' || held.row_id::text
+      || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
     held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
   from unnest(v_claimed) with ordinality as claimed (id, ordinal)
   inner join listener.sessions as held on claimed.id = held.id
   inner join listener.kinds as policy on held.kind = policy.kind
+  inner join listener.session_tables as registry on held.table_id = registry.id
   order by claimed.ordinal;
 end
 $$;

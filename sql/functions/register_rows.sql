@@ -56,8 +56,8 @@ begin
       v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
       (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
       v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
-      coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
-      stamp.clock, stamp.clock
+      coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
+      listener.request_header('traceparent'), stamp.clock, stamp.clock
     from unnest(v_rows) with ordinality as arriving (fields, ordinal)
     inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
     inner join listener.kinds as kind on kind.kind = v_table.kind

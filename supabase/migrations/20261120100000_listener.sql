@@ -55,6 +55,20 @@ create type listener.visible_state as (
   updated_at timestamptz
 );
 
+-- public.stores
+-- A store is an owner of its own: its sessions are paid by its account, and its API keys act for it. The app's server makes stores.
+create table public.stores (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  created_at timestamptz not null default now(),
+  constraint stores_name_is_bounded check (char_length(name) between 1 and 200)
+);
+
+alter table public.stores enable row level security;
+revoke all on table public.stores from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.stores to service_role;
+grant select on table public.stores to authenticated;
+
 -- listener.plans
 -- What an account's plan is worth in the queue, what a new account is given, and what it may ask for; null is no limit.
 -- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
@@ -125,6 +139,7 @@ grant select, update on table listener.kinds to service_role;
 -- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
 -- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
+-- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner.
 -- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
@@ -142,9 +157,12 @@ create table listener.session_tables (
   broken_reason text,
   on_refund text,
   is_published_here boolean not null default false,
+  bucket text,
+  folder text not null default '{owner}',
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
+  constraint session_tables_folder_is_a_plain_path check (folder ~ '^\{owner\}(/[a-z0-9_-]{1,64})*$'),
   constraint session_tables_broken_with_reason check ((broken_at is null) = (broken_reason is null))
 );
 
@@ -411,6 +429,59 @@ alter table listener.events enable row level security;
 revoke all on table listener.events from public, anon, authenticated, service_role;
 grant select, insert on table listener.events to service_role;
 
+-- public.generation_sessions
+-- Virtual try-on for users (B2C): one row is one picture, charged to its user when it is inserted. image_urls: the person first,
+-- then the garments; https URLs, or paths in the user's folder of the bucket uploads. The row's id is the payload's session_id,
+-- payload_version its version: `version` is the row's state, as everywhere. The same task_id again is refused, not charged.
+-- Users give the input columns; all others are the listener's.
+-- Units: progress is percent.
+create table public.generation_sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  task_id text,
+  channel text not null default 'b2c',
+  image_urls text[] not null,
+  prompt text,
+  request_id text,
+  payload_version integer not null default 1,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint generation_sessions_once_per_task unique (user_id, task_id),
+  constraint generation_sessions_task_id_is_bounded check (task_id ~ '^[\x21-\x7e]{1,128}$'),
+  constraint generation_sessions_channel_is_b2c check (channel = 'b2c'),
+  constraint generation_sessions_image_urls_are_one_to_eight check (
+    array_ndims(image_urls) = 1 and cardinality(image_urls) between 1 and 8 and array_position(image_urls, null) is null
+  ),
+  constraint generation_sessions_image_urls_are_bounded check (char_length(array_to_string(image_urls, '')) <= 16384),
+  constraint generation_sessions_prompt_is_bounded check (char_length(prompt) <= 10000),
+  constraint generation_sessions_request_id_is_bounded check (request_id ~ '^[\x21-\x7e]{1,128}$'),
+  constraint generation_sessions_payload_version_is_known check (payload_version = 1),
+  constraint generation_sessions_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint generation_sessions_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index generation_sessions_by_user on public.generation_sessions (user_id, created_at desc);
+
+alter table public.generation_sessions enable row level security;
+revoke all on table public.generation_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.generation_sessions to service_role;
+grant select on table public.generation_sessions to authenticated;
+grant insert (
+  id, user_id, task_id, channel, image_urls, prompt, request_id, payload_version
+) on table public.generation_sessions to authenticated;
+
 -- public.headshot_sessions
 -- What the app inserts and its frontend watches: one row is one headshot, charged when it is inserted.
 -- Users give the input columns; all others are the listener's. `version` grows with every write: merge by it, never by time.
@@ -471,6 +542,70 @@ create index permits_by_kind on listener.permits (kind, granted_at);
 alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
+
+-- public.store_generation_sessions
+-- Virtual try-on for stores (B2B): as generation_sessions, but charged to the store. Rows come by the store's API keys and by
+-- service_role; the store's members may read them, and change nothing.
+-- Units: progress is percent.
+create table public.store_generation_sessions (
+  id uuid primary key default gen_random_uuid(),
+  store_id uuid not null references public.stores (id),
+  task_id text,
+  channel text not null default 'b2b',
+  image_urls text[] not null,
+  prompt text,
+  request_id text,
+  payload_version integer not null default 1,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint store_generation_sessions_once_per_task unique (store_id, task_id),
+  constraint store_generation_sessions_task_id_is_bounded check (task_id ~ '^[\x21-\x7e]{1,128}$'),
+  constraint store_generation_sessions_channel_is_b2b check (channel = 'b2b'),
+  constraint store_generation_sessions_image_urls_are_one_to_eight check (
+    array_ndims(image_urls) = 1 and cardinality(image_urls) between 1 and 8 and array_position(image_urls, null) is null
+  ),
+  constraint store_generation_sessions_image_urls_are_bounded check (char_length(array_to_string(image_urls, '')) <= 16384),
+  constraint store_generation_sessions_prompt_is_bounded check (char_length(prompt) <= 10000),
+  constraint store_generation_sessions_request_id_is_bounded check (request_id ~ '^[\x21-\x7e]{1,128}$'),
+  constraint store_generation_sessions_payload_version_is_known check (payload_version = 1),
+  constraint store_generation_sessions_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint store_generation_sessions_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index store_generation_sessions_by_store on public.store_generation_sessions (store_id, created_at desc);
+
+alter table public.store_generation_sessions enable row level security;
+revoke all on table public.store_generation_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.store_generation_sessions to service_role;
+grant select on table public.store_generation_sessions to authenticated;
+
+-- public.store_members
+-- Which users may read a store's sessions and results. The app's server writes it; a member sees his own memberships.
+create table public.store_members (
+  store_id uuid not null references public.stores (id) on delete cascade,
+  user_id uuid not null,
+  created_at timestamptz not null default now(),
+  primary key (store_id, user_id)
+);
+
+create index store_members_by_user on public.store_members (user_id, store_id);
+
+alter table public.store_members enable row level security;
+revoke all on table public.store_members from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.store_members to service_role;
+grant select on table public.store_members to authenticated;
 
 -- listener.webhooks
 -- Where a wake-up goes when sessions arrive: workers that are reachable over HTTP. kinds null stands for all of them.
@@ -1472,12 +1607,15 @@ begin
   end if;
   return query
   select
-    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
-    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params,
+    coalesce(registry.bucket, policy.bucket),
+    replace(registry.folder, '{owner}', held.owner::text) || '/' || held.row_id::text
+      || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
     held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
   from unnest(v_claimed) with ordinality as claimed (id, ordinal)
   inner join listener.sessions as held on claimed.id = held.id
   inner join listener.kinds as policy on held.kind = policy.kind
+  inner join listener.session_tables as registry on held.table_id = registry.id
   order by claimed.ordinal;
 end
 $$;
@@ -4088,8 +4226,8 @@ begin
       v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
       (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
       v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
-      coalesce(v_request_id, gen_random_uuid()::text), listener.request_header('traceparent'),
-      stamp.clock, stamp.clock
+      coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
+      listener.request_header('traceparent'), stamp.clock, stamp.clock
     from unnest(v_rows) with ordinality as arriving (fields, ordinal)
     inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
     inner join listener.kinds as kind on kind.kind = v_table.kind
@@ -4989,7 +5127,7 @@ grant execute on function listener.survey_doors() to service_role;
 
 -- public.survey_project() -> jsonb
 -- What `listener check` asks of the database; changes nothing. Answers {"role", "now", "schema_version", "oldest_worker",
--- "buckets"} and what survey_doors and survey_channels answer; buckets are those that kinds store in.
+-- "buckets"} and what survey_doors and survey_channels answer; buckets are those that kinds and tables store in.
 create function public.survey_project()
 returns jsonb
 language sql stable security invoker
@@ -5001,7 +5139,14 @@ as $$
       'now', clock_timestamp(),
       'schema_version', listener.schema_version(),
       'oldest_worker', listener.oldest_worker(),
-      'buckets', (select coalesce(jsonb_agg(distinct kinds.bucket order by kinds.bucket), '[]') from listener.kinds as kinds)
+      'buckets', (
+        select coalesce(jsonb_agg(place.bucket order by place.bucket), '[]')
+        from (
+          select kind.bucket from listener.kinds as kind
+          union
+          select registry.bucket from listener.session_tables as registry where registry.bucket is not null
+        ) as place
+      )
     )
     || listener.survey_doors()
     || listener.survey_channels()
@@ -5678,6 +5823,14 @@ when (
 )
 execute function listener.guard_session();
 
+-- policies of public.generation_sessions
+-- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
+create policy generation_sessions_owner_reads on public.generation_sessions
+for select to authenticated using ((select auth.uid()) = user_id);
+
+create policy generation_sessions_owner_inserts on public.generation_sessions
+for insert to authenticated with check ((select auth.uid()) = user_id);
+
 -- policies of public.headshot_sessions
 -- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
 create policy headshot_sessions_owner_reads on public.headshot_sessions
@@ -5688,7 +5841,8 @@ for insert to authenticated with check ((select auth.uid()) = user_id);
 
 -- policies of storage.objects
 -- The buckets are private: an owner reads what lies in the folder that bears his id. He writes only to uploads, and there
--- replaces nothing: an upload that a session names must stay what it was.
+-- replaces nothing: an upload that a session names must stay what it was. In the bucket stores the first folder is the store's,
+-- and the store's members read it.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
   bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
@@ -5704,14 +5858,52 @@ for delete to authenticated using (
   bucket_id = 'uploads' and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
+create policy listener_member_reads on storage.objects
+for select to authenticated using (
+  bucket_id = 'stores'
+  and split_part(name, '/', 1) in (
+    select member.store_id::text
+    from public.store_members as member
+    where member.user_id = (select auth.uid())
+  )
+);
+
+-- policies of public.store_generation_sessions
+-- A member of the store sees its rows; nobody but service_role inserts or changes any.
+create policy store_generation_sessions_member_reads on public.store_generation_sessions
+for select to authenticated using (
+  store_id in (
+    select member.store_id
+    from public.store_members as member
+    where member.user_id = (select auth.uid())
+  )
+);
+
+-- policies of public.store_members
+-- A signed-in user sees his own memberships; nobody but service_role gives or takes any.
+create policy store_members_member_reads on public.store_members
+for select to authenticated using ((select auth.uid()) = user_id);
+
+-- policies of public.stores
+-- A signed-in user sees the stores that he is a member of; store_members' own policy shows him just his memberships.
+create policy stores_member_reads on public.stores
+for select to authenticated using (
+  id in (
+    select member.store_id
+    from public.store_members as member
+    where member.user_id = (select auth.uid())
+  )
+);
+
 -- rows of storage.buckets
 -- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
--- uploads: what users give to be worked on.
+-- stores: what workers save for stores, {store_id}/generated/{session_id}.jpg; uploads: what users give to be worked on.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
 ('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
+('stores', 'stores', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
 (
   'uploads', 'uploads', false, 52428800,
   array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
@@ -5725,7 +5917,8 @@ on conflict (id) do update
 -- rows of listener.kinds
 insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, bucket)
 values
-('headshot', 1, 300, 60, 3, 'headshots');
+('headshot', 1, 300, 60, 3, 'headshots'),
+('tryon', 1, 300, 60, 2, 'generated');
 
 -- rows of listener.plans
 -- 'free' is what a new account gets. head_start: see tables/plans.sql.
@@ -5735,8 +5928,16 @@ values
 ('paid', 2, 1000, 0);
 
 -- rows of listener.session_tables
--- Our own table comes in by the same door as everybody's; its file names what users may insert.
+-- Our own tables come in by the same door as everybody's; their files name what users may insert.
 select listener.watch('public.headshot_sessions', kind => 'headshot', credits => 1, insert_columns => '{}');
+select listener.watch('public.generation_sessions', kind => 'tryon', credits => 1, insert_columns => '{}');
+select listener.watch(
+  'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
+);
+
+update listener.session_tables as registry
+set bucket = 'stores', folder = '{owner}/generated'
+where registry.relation = 'public.store_generation_sessions'::regclass;
 
 -- publication supabase_realtime
 -- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see

@@ -16,7 +16,8 @@ alter table public.try_ons enable row level security;
 create policy reads on public.try_ons for select to authenticated using ((select auth.uid()) = store_id);
 create policy inserts on public.try_ons for insert to authenticated with check ((select auth.uid()) = store_id);
 """
-WATCH = ("watch-table", "public.try_ons", "--kind", "tryon", "--owner-column", "store_id", "--credits", "2")
+WATCH = ("watch-table", "public.try_ons", "--kind", "portrait", "--owner-column", "store_id", "--credits", "2")
+OURS = ["generation_sessions", "headshot_sessions", "store_generation_sessions"]
 
 
 async def run(url: str, *more: str) -> Ended:
@@ -31,7 +32,7 @@ def test_without_a_connection_the_statement_is_printed_as_one_would_write_it() -
     ran = CliRunner().invoke(cli, [*WATCH, "--columns", '{"finished_at": "completed_at"}', "--no-grant-select"])
     assert ran.exit_code == 0
     assert ran.output == (
-        "select listener.watch('public.try_ons', kind => 'tryon', owner_column => 'store_id', credits => 2, "
+        "select listener.watch('public.try_ons', kind => 'portrait', owner_column => 'store_id', credits => 2, "
         'columns => \'{"finished_at": "completed_at"}\', grant_select => false);\n'
     )
 
@@ -65,7 +66,7 @@ async def test_a_dry_run_says_what_would_be_and_changes_nothing(
     assert (ended.status, ended.complained) == (0, "")
     assert ended.said.startswith("would be watched: {")
     assert '"status"' in ended.said
-    assert await watched(connection) == ["headshot_sessions"]
+    assert await watched(connection) == OURS
     columns = await connection.fetch("select from information_schema.columns where table_name = 'try_ons'")
     assert len(columns) == 3
 
@@ -75,9 +76,9 @@ async def test_apply_makes_its_rows_sessions(database_url: str, connection: asyn
     ended = await run(database_url, "--apply")
     assert (ended.status, ended.complained) == (0, "")
     assert ended.said.startswith("watched: {")
-    assert await watched(connection) == ["headshot_sessions", "try_ons"]
+    assert await watched(connection) == [*OURS, "try_ons"]
     await connection.execute("insert into public.try_ons (store_id) values (gen_random_uuid())")
-    assert await connection.fetchval("select cost from listener.sessions where kind = 'tryon'") == 2
+    assert await connection.fetchval("select cost from listener.sessions where kind = 'portrait'") == 2
 
 
 async def test_a_refused_table_is_told_with_every_reason_and_remedy(
@@ -89,7 +90,7 @@ async def test_a_refused_table_is_told_with_every_reason_and_remedy(
     assert "cannot be watched" in ended.complained
     assert "DETAIL" in ended.complained
     assert "HINT" in ended.complained
-    assert await watched(connection) == ["headshot_sessions"]
+    assert await watched(connection) == OURS
 
 
 def test_columns_that_are_no_json_object_are_refused() -> None:

@@ -14,23 +14,23 @@ import pytest
 from tests.sql.project import Held, Project, Row
 
 PLAIN = """
-create table public.generation_sessions (
+create table public.portrait_sessions (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null,
   prompt text
 );
-alter table public.generation_sessions enable row level security;
-create policy owner_reads on public.generation_sessions for select to authenticated using (auth.uid() = user_id);
-create policy owner_inserts on public.generation_sessions for insert to authenticated with check (auth.uid() = user_id);
+alter table public.portrait_sessions enable row level security;
+create policy owner_reads on public.portrait_sessions for select to authenticated using (auth.uid() = user_id);
+create policy owner_inserts on public.portrait_sessions for insert to authenticated with check (auth.uid() = user_id);
 """
 """The least that an app may have."""
 
-TABLE = "public.generation_sessions"
+TABLE = "public.portrait_sessions"
 
 
 async def watch(project: Project, table: str = TABLE, **arguments: Any) -> Row:
     """Watch a table as its owner."""
-    arguments = {"kind": "tryon", **arguments}
+    arguments = {"kind": "portrait", **arguments}
     names = "".join(f", {name} => ${n}" for n, name in enumerate(arguments, 2))
     answer: Row = await project.value(f"select listener.watch($1::text::regclass{names})", table, *arguments.values())
     return answer
@@ -56,7 +56,7 @@ async def insert(project: Project, owner: UUID, table: str = TABLE, **columns: A
     return row
 
 
-async def held(project: Project, kind: str = "tryon", worker: UUID | None = None) -> Held:
+async def held(project: Project, kind: str = "portrait", worker: UUID | None = None) -> Held:
     """Claim the next session of a kind."""
     worker = worker or await project.worker(kinds=[kind])
     (row,) = await project.claim(worker, 1, uuid4(), kind)

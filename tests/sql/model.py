@@ -15,7 +15,7 @@ OPEN = ("queued", "delayed", "processing")
 WELCOME = 10
 PLANS = {"free": (1.0, 0.0), "paid": (2.0, 1000.0)}
 """weight and head start."""
-COSTS = {"headshot": 1, "tryon": 3}
+COSTS = {"headshot": 1, "portrait": 3}
 """A cancelled try-on gives back what was not delivered; a headshot all."""
 TIME_LIMIT_S, GRACE_S, MAX_ATTEMPTS, DRIFT = 300, 60, 3, 0.05
 SETTLED = {

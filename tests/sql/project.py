@@ -19,14 +19,14 @@ import asyncpg
 Connection = asyncpg.Connection
 Row = dict[str, Any]
 SECOND_TABLE = """
-insert into listener.kinds (kind, bucket) values ('tryon', 'headshots');
-create table public.tryon_sessions (like public.headshot_sessions including all);
-insert into listener.session_tables (relation, kind) values ('public.tryon_sessions', 'tryon');
-create trigger register after insert on public.tryon_sessions referencing new table as new_rows
+insert into listener.kinds (kind, bucket) values ('portrait', 'headshots');
+create table public.portrait_sessions (like public.headshot_sessions including all);
+insert into listener.session_tables (relation, kind) values ('public.portrait_sessions', 'portrait');
+create trigger register after insert on public.portrait_sessions referencing new table as new_rows
 for each statement execute function listener.register_sessions();
-create trigger withdraw after delete on public.tryon_sessions referencing old table as old_rows
+create trigger withdraw after delete on public.portrait_sessions referencing old table as old_rows
 for each statement execute function listener.withdraw_sessions();
-grant select, insert, update on public.tryon_sessions to service_role;
+grant select, insert, update on public.portrait_sessions to service_role;
 """
 """A table of another kind, adopted by hand."""
 

@@ -141,7 +141,7 @@ async def test_a_refund_that_was_owed_is_paid_after_the_table_has_left(project: 
 
 
 async def test_a_policy_without_refunds_calls_nobody(project: Project, owner: UUID) -> None:
-    await project.connection.execute("update listener.kinds set cancel_refund = 'none' where kind = 'tryon'")
+    await project.connection.execute("update listener.kinds set cancel_refund = 'none' where kind = 'portrait'")
     row = await insert(project, owner)
     await held(project)
     await project.connection.execute(f"delete from {TABLE} where id = $1", row)

@@ -22,7 +22,7 @@ class App:
     watched: dict[str, Any]
     inserts: dict[str, Any]
     owner: str = "user_id"
-    kind: str = "tryon"
+    kind: str = "portrait"
     columns: dict[str, str] = field(default_factory=dict)
 
     def named(self, column: str) -> str:
@@ -89,22 +89,22 @@ RENDERS = App(
 )
 STORES = App(
     # Another schema; the store pays, and its staff may read by a policy of the app's own.
-    table="shop.store_generation_sessions",
+    table="shop.store_portrait_sessions",
     made="""
     create schema shop;
     grant usage on schema shop to authenticated;
     create table shop.staff (store_id uuid not null, user_id uuid not null, primary key (store_id, user_id));
     grant select on shop.staff to authenticated;
-    create table shop.store_generation_sessions (
+    create table shop.store_portrait_sessions (
       id uuid primary key,
       store_id uuid not null,
       "Prompt" text,
       status text not null default 'queued' constraint known check (status = any (array[
         'queued', 'processing', 'completed', 'failed', 'cancelled']))
     );
-    alter table shop.store_generation_sessions enable row level security;
-    create policy staff_reads on shop.store_generation_sessions for select to authenticated using (
-      exists (select from shop.staff where staff.store_id = store_generation_sessions.store_id
+    alter table shop.store_portrait_sessions enable row level security;
+    create policy staff_reads on shop.store_portrait_sessions for select to authenticated using (
+      exists (select from shop.staff where staff.store_id = store_portrait_sessions.store_id
         and staff.user_id = (select auth.uid())));
     """,
     watched={"owner_column": "store_id", "insert_columns": []},
@@ -141,9 +141,9 @@ JOBS = App(
 )
 TRYON = App(
     # The try-on sessions of REQUIREMENTS W1 and W2; their `version` is the payload's and stays the app's.
-    table="public.generation_sessions",
+    table="public.portrait_sessions",
     made="""
-    create table public.generation_sessions (
+    create table public.portrait_sessions (
       id uuid primary key default gen_random_uuid(),
       user_id uuid not null,
       task_id text unique,
@@ -155,7 +155,7 @@ TRYON = App(
       created_at timestamptz not null default now()
     );
     """
-    + secured("public.generation_sessions"),
+    + secured("public.portrait_sessions"),
     watched={"columns": {"version": "state_version"}, "max_attempts": 2, "time_limit_s": 300},
     inserts={"image_urls": ["https://a/b.jpg"], "task_id": "t-1"},
     columns={"version": "state_version"},
@@ -302,7 +302,7 @@ async def test_a_stores_staff_see_its_rows_and_others_nothing(project: Project) 
     await insert(project, STORES, store)
     for user, seen in ((member, 1), (uuid4(), 0)):
         async with project.acting("authenticated", user) as connection:
-            assert await connection.fetchval("select count(*) from shop.store_generation_sessions") == seen
+            assert await connection.fetchval("select count(*) from shop.store_portrait_sessions") == seen
 
 
 async def test_all_four_shapes_live_side_by_side(project: Project, owner: UUID) -> None:
@@ -310,10 +310,10 @@ async def test_all_four_shapes_live_side_by_side(project: Project, owner: UUID) 
         await adopt(project, app)
         await insert(project, app, owner)
     await project.insert(owner)
-    kinds = ["headshot", "pack", "tryon"]
+    kinds = ["headshot", "pack", "portrait"]
     worker = await project.worker(kinds=kinds)
     claimed = await project.claim(worker, 10, uuid4(), *kinds)
-    assert sorted(row["kind"] for row in claimed) == ["headshot", "pack", "tryon", "tryon", "tryon"]
+    assert sorted(row["kind"] for row in claimed) == ["headshot", "pack", "portrait", "portrait", "portrait"]
     items = [Held(worker, row["session"], row["attempt"], row["row_id"]).item(result={}) for row in claimed]
     assert await project.outcomes("complete_sessions", worker, *items) == [("applied", None)] * 5
     for app in (RENDERS, STORES, JOBS, TRYON):

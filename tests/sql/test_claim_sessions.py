@@ -70,7 +70,7 @@ async def test_a_worker_whose_lease_ran_out_gets_nothing(project: Project, owner
 async def test_only_the_kinds_asked_for_are_given(project: Project, owner: UUID) -> None:
     await project.insert(owner)
     worker = await project.worker()
-    assert await project.claim(worker, 1, None, "tryon") == []
+    assert await project.claim(worker, 1, None, "portrait") == []
 
 
 async def test_parallel_claims_never_give_one_session_twice(project: Project, owner: UUID, another: Opener) -> None:

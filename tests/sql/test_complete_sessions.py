@@ -119,15 +119,15 @@ async def test_one_call_settles_sessions_of_two_tables_and_answers_in_order(proj
     await project.grant(owner, 10)
     await project.insert(owner, 3)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 3)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 3)", owner
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
-    claimed = await project.claim(worker, 6, None, "headshot", "tryon")
+    worker = await project.worker(kinds=("headshot", "portrait"))
+    claimed = await project.claim(worker, 6, None, "headshot", "portrait")
     items = [{"session": str(row["session"]), "attempt": 1, "result": {}} for row in reversed(claimed)]
     answers = await project.rpc("complete_sessions", p_worker=worker, p_items=items)
     assert [(str(row["session"]), row["outcome"]) for row in answers] == [(i["session"], "applied") for i in items]
     shown = await project.rows(
-        "select status from public.headshot_sessions union all select status from public.tryon_sessions"
+        "select status from public.headshot_sessions union all select status from public.portrait_sessions"
     )
     assert [row["status"] for row in shown] == ["completed"] * 6
 

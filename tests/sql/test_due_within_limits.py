@@ -79,16 +79,16 @@ async def test_a_kind_has_no_more_running_than_it_may_over_all_workers(project: 
 async def test_a_kind_without_room_leaves_the_worker_to_the_others(project: Project, owner: UUID) -> None:
     await project.connection.execute(SECOND_TABLE)
     await project.grant(owner, 20)
-    await limit_kind(project, 0, "tryon")
+    await limit_kind(project, 0, "portrait")
     await project.insert(owner, 3)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 3)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 3)", owner
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
-    claimed = await project.claim(worker, 4, None, "tryon", "headshot")
+    worker = await project.worker(kinds=("headshot", "portrait"))
+    claimed = await project.claim(worker, 4, None, "portrait", "headshot")
     assert [row["kind"] for row in claimed] == ["headshot"] * 3
-    await limit_kind(project, None, "tryon")
-    assert len(await project.claim(worker, 4, None, "tryon", "headshot")) == 3
+    await limit_kind(project, None, "portrait")
+    assert len(await project.claim(worker, 4, None, "portrait", "headshot")) == 3
 
 
 async def test_an_owners_limit_spans_kinds(project: Project, owner: UUID) -> None:
@@ -96,11 +96,11 @@ async def test_an_owners_limit_spans_kinds(project: Project, owner: UUID) -> Non
     await limit_owners(project, 3)
     await project.insert(owner, 4)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
-    claimed = await project.claim(worker, 8, None, "headshot", "tryon")
-    assert [row["kind"] for row in claimed] == ["headshot", "tryon", "headshot"]
+    worker = await project.worker(kinds=("headshot", "portrait"))
+    claimed = await project.claim(worker, 8, None, "headshot", "portrait")
+    assert [row["kind"] for row in claimed] == ["headshot", "portrait", "headshot"]
 
 
 async def test_parallel_claims_cannot_pass_the_limit_together(project: Project, owner: UUID, another: Opener) -> None:

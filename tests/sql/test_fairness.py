@@ -72,7 +72,7 @@ class Simulation:
 async def simulation(project: Project, *kinds: str) -> Simulation:
     """A worker with a long lease, and owners who can pay whatever they insert."""
     await project.set_clock(START)
-    if "tryon" in kinds:
+    if "portrait" in kinds:
         await project.connection.execute(SECOND_TABLE)
     await project.connection.execute("update listener.session_tables set credits = 0")
     worker = await project.worker(lease_s=300, kinds=kinds)
@@ -100,29 +100,29 @@ async def test_a_regular_customer_behind_a_newcomers_flood_of_300(project: Proje
 
 
 async def test_the_first_row_in_a_second_kind_of_somebody_who_floods_the_first(project: Project, owner: UUID) -> None:
-    queue = await simulation(project, "tryon")
+    queue = await simulation(project, "portrait")
     queue.arrive(0, owner, 300)
     for _ in range(20):
-        queue.arrive(0, uuid4(), kind="tryon")
-    queue.arrive(2, owner, kind="tryon")
+        queue.arrive(0, uuid4(), kind="portrait")
+    queue.arrive(2, owner, kind="portrait")
     await queue.run(110)
-    waited_s = queue.waited_s(owner, 2, "tryon")
+    waited_s = queue.waited_s(owner, 2, "portrait")
     told("a flooder's first row in a second kind, 20 others there", "98 s", "98 s", f"{waited_s} s")
     assert waited_s == pytest.approx(98, abs=TOLERANCE_S)
 
 
 async def test_two_kinds_with_a_backlog_share_a_worker_evenly(project: Project, owner: UUID) -> None:
-    queue = await simulation(project, "headshot", "tryon")
-    await project.connection.execute("update listener.kinds set virtual_time = 100000 where kind = 'tryon'")
+    queue = await simulation(project, "headshot", "portrait")
+    await project.connection.execute("update listener.kinds set virtual_time = 100000 where kind = 'portrait'")
     queue.arrive(0, owner, 120)
-    queue.arrive(0, uuid4(), 120, "tryon")
+    queue.arrive(0, uuid4(), 120, "portrait")
     await queue.run(99 * SESSION_S)
     kinds = [kind for _, _, kind in queue.started]
     told(
         "shares of two kinds with a backlog, tags far apart",
         "100 : 0",
         "50 : 50",
-        f"{kinds.count('headshot')} : {kinds.count('tryon')}",
+        f"{kinds.count('headshot')} : {kinds.count('portrait')}",
     )
     assert len(kinds) == 100
     assert kinds.count("headshot") == 50

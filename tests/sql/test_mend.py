@@ -27,7 +27,9 @@ async def mend(project: Project, **arguments: object) -> Row:
 
 
 async def is_broken(project: Project) -> bool:
-    return bool(await project.value("select broken_at is not null from listener.session_tables where kind = 'tryon'"))
+    return bool(
+        await project.value("select broken_at is not null from listener.session_tables where kind = 'portrait'")
+    )
 
 
 async def test_rows_show_what_settled_while_the_table_was_broken(project: Project, owner: UUID) -> None:
@@ -55,8 +57,8 @@ async def test_rows_show_what_settled_while_the_table_was_broken(project: Projec
 async def test_a_mended_table_is_claimed_from_again(project: Project, owner: UUID) -> None:
     await insert(project, owner)
     await project.connection.execute(f"alter table {TABLE} add constraint no_work check (status <> 'processing')")
-    worker = await project.worker(kinds=["tryon"])
-    assert await project.claim(worker, 1, None, "tryon") == []
+    worker = await project.worker(kinds=["portrait"])
+    assert await project.claim(worker, 1, None, "portrait") == []
     assert await is_broken(project)
     await project.connection.execute(f"alter table {TABLE} drop constraint no_work")
     await mend(project)
@@ -66,7 +68,7 @@ async def test_a_mended_table_is_claimed_from_again(project: Project, owner: UUI
 async def test_a_table_that_still_refuses_a_state_stays_broken(project: Project, owner: UUID) -> None:
     await insert(project, owner)
     await project.connection.execute(f"alter table {TABLE} add constraint no_work check (status <> 'processing')")
-    assert await project.claim(await project.worker(kinds=["tryon"]), 1, None, "tryon") == []
+    assert await project.claim(await project.worker(kinds=["portrait"]), 1, None, "portrait") == []
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="state_refused") as refused:
         await mend(project)
     assert "no_work" in str(refused.value.detail)

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from tests.sql.project import SECOND_TABLE, Project
 
-KINDS = ("headshot", "tryon")
+KINDS = ("headshot", "portrait")
 
 
 async def second_table(project: Project, owner: UUID) -> UUID:
     await project.connection.execute(SECOND_TABLE)
     return await project.value(
-        "insert into public.tryon_sessions (user_id, prompt) values ($1, 'p') returning id", owner
+        "insert into public.portrait_sessions (user_id, prompt) values ($1, 'p') returning id", owner
     )
 
 
@@ -25,42 +25,42 @@ async def test_a_table_that_refuses_a_status_is_broken_and_the_other_kind_goes_o
     project: Project, owner: UUID
 ) -> None:
     await second_table(project, owner)
-    await project.connection.execute("alter table public.tryon_sessions add check (status <> 'processing')")
+    await project.connection.execute("alter table public.portrait_sessions add check (status <> 'processing')")
     (row,) = await project.insert(owner)
     worker = await project.worker(kinds=KINDS)
     assert [claimed["row_id"] for claimed in await project.claim(worker, 5, None, *KINDS)] == [row]
-    assert await broken(project) == ["tryon_sessions"]
-    waiting = await project.rows("select status, failures from listener.sessions where kind = 'tryon'")
+    assert await broken(project) == ["portrait_sessions"]
+    waiting = await project.rows("select status, failures from listener.sessions where kind = 'portrait'")
     assert waiting == [{"status": "queued", "failures": 0}]
     assert await project.claim(worker, 5, None, *KINDS) == []
 
 
 async def test_a_table_without_a_grant_is_broken_and_the_other_kind_goes_on(project: Project, owner: UUID) -> None:
     await second_table(project, owner)
-    await project.connection.execute("revoke update on public.tryon_sessions from service_role")
+    await project.connection.execute("revoke update on public.portrait_sessions from service_role")
     await project.insert(owner)
     claimed = await project.claim(await project.worker(kinds=KINDS), 5, None, *KINDS)
     assert [row["kind"] for row in claimed] == ["headshot"]
-    assert await broken(project) == ["tryon_sessions"]
+    assert await broken(project) == ["portrait_sessions"]
 
 
 async def test_money_is_right_even_when_the_row_cannot_show_it(project: Project, owner: UUID) -> None:
     await second_table(project, owner)
     worker = await project.worker(kinds=KINDS)
     (claimed,) = await project.claim(worker, 5, None, *KINDS)
-    await project.connection.execute("alter table public.tryon_sessions drop column error_details")
+    await project.connection.execute("alter table public.portrait_sessions drop column error_details")
     item = {"session": str(claimed["session"]), "attempt": 1, "code": "generation_failed"}
     assert await project.outcomes("fail_sessions", worker, item) == [("applied", None)]
     assert await project.balance(owner) == 10
-    assert await broken(project) == ["tryon_sessions"]
+    assert await broken(project) == ["portrait_sessions"]
 
 
 async def test_a_mended_table_is_served_again(project: Project, owner: UUID) -> None:
     await second_table(project, owner)
     worker = await project.worker(kinds=KINDS)
-    await project.connection.execute("revoke update on public.tryon_sessions from service_role")
+    await project.connection.execute("revoke update on public.portrait_sessions from service_role")
     assert await project.claim(worker, 5, None, *KINDS) == []
-    await project.connection.execute("grant update on public.tryon_sessions to service_role")
+    await project.connection.execute("grant update on public.portrait_sessions to service_role")
     await project.connection.execute("update listener.session_tables set broken_at = null, broken_reason = null")
     assert len(await project.claim(worker, 5, None, *KINDS)) == 1
 

@@ -62,7 +62,8 @@ async def test_the_place_is_that_of_the_fair_order(project: Project, owner: UUID
 async def test_other_kinds_and_finished_sessions_are_not_ahead(project: Project, owner: UUID) -> None:
     await project.connection.execute(SECOND_TABLE)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select gen_random_uuid(), 'p' from generate_series(1, 4)"
+        "insert into public.portrait_sessions (user_id, prompt) "
+        "select gen_random_uuid(), 'p' from generate_series(1, 4)"
     )
     held = await project.held()
     await project.settle("complete_sessions", held)
@@ -178,11 +179,11 @@ async def test_what_stands_in_the_way_is_named(project: Project, owner: UUID) ->
 
 async def test_a_worker_of_two_busy_kinds_counts_half(project: Project, owner: UUID) -> None:
     await project.connection.execute(SECOND_TABLE)
-    worker = await clocked_worker(project, 4, ("headshot", "tryon"))
+    worker = await clocked_worker(project, 4, ("headshot", "portrait"))
     await measured(project, worker, 8)
     (row,) = await project.insert(owner)
     assert (await status(project, owner, row))["estimate_basis"]["slots"] == 4
-    await project.connection.execute("insert into public.tryon_sessions (user_id, prompt) values ($1, 'p')", owner)
+    await project.connection.execute("insert into public.portrait_sessions (user_id, prompt) values ($1, 'p')", owner)
     assert (await status(project, owner, row))["estimate_basis"]["slots"] == 2
 
 

@@ -84,7 +84,7 @@ async def test_the_model_is_what_the_worker_registered_for_the_kind(project: Pro
         p_name="gpu",
         p_kinds=["headshot"],
         p_slots=1,
-        p_devices={"device": "cuda", "models": {"headshot": "org/flux", "tryon": "org/other"}},
+        p_devices={"device": "cuda", "models": {"headshot": "org/flux", "portrait": "org/other"}},
         p_version="0",
         p_lease_s=30,
     )
@@ -206,12 +206,12 @@ async def test_settlements_at_the_same_time_tell_one_end(project: Project, anoth
 async def test_an_attempt_that_no_row_can_show_has_not_started(project: Project, owner: UUID) -> None:
     await project.connection.execute(SECOND_TABLE)
     await project.insert(owner)
-    await project.connection.execute("insert into public.tryon_sessions (user_id, prompt) values ($1, 'p')", owner)
+    await project.connection.execute("insert into public.portrait_sessions (user_id, prompt) values ($1, 'p')", owner)
     await project.connection.execute(
-        "alter table public.tryon_sessions add constraint never_runs check (status <> 'processing') not valid"
+        "alter table public.portrait_sessions add constraint never_runs check (status <> 'processing') not valid"
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
-    assert len(await project.claim(worker, 2, None, "headshot", "tryon")) == 1
+    worker = await project.worker(kinds=("headshot", "portrait"))
+    assert len(await project.claim(worker, 2, None, "headshot", "portrait")) == 1
     assert await project.rows("select kind from listener.events where event = 'generation_started'") == [
         {"kind": "headshot"}
     ]

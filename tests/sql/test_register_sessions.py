@@ -143,7 +143,7 @@ async def test_parallel_inserts_cannot_spend_one_credit_twice(project: Project, 
     await project.connection.execute(SECOND_TABLE)
     first, second = await another(), await another()
     async with first.acting("service_role") as connection:
-        await connection.execute("insert into public.tryon_sessions (user_id, prompt) values ($1, 'first')", owner)
+        await connection.execute("insert into public.portrait_sessions (user_id, prompt) values ($1, 'first')", owner)
         late = asyncio.ensure_future(second.insert(owner))
         await until_blocked(project.connection, second.connection)
     with pytest.raises(asyncpg.PostgresError) as refused:
@@ -192,9 +192,9 @@ async def test_a_row_that_no_worker_could_read_is_refused_and_not_charged(
     project: Project, owner: UUID, config: str, is_taken: bool
 ) -> None:
     await project.connection.execute(PLAIN.replace("prompt text", "config jsonb"))
-    await project.connection.execute("grant select, insert on public.generation_sessions to authenticated")
+    await project.connection.execute("grant select, insert on public.portrait_sessions to authenticated")
     await watch(project, kind="headshot", credits=1)
-    statement = "insert into public.generation_sessions (user_id, config) values ($1, $2::text::jsonb)"
+    statement = "insert into public.portrait_sessions (user_id, config) values ($1, $2::text::jsonb)"
     async with project.acting("authenticated", owner) as connection:
         if is_taken:
             await connection.execute(statement, owner, config)
@@ -202,5 +202,5 @@ async def test_a_row_that_no_worker_could_read_is_refused_and_not_charged(
         with pytest.raises(asyncpg.CheckViolationError, match="params_unreadable") as refused:
             await connection.execute(statement, owner, config)
     assert refused.value.hint
-    assert await project.value("select count(*) from public.generation_sessions") == 0
+    assert await project.value("select count(*) from public.portrait_sessions") == 0
     assert await project.value("select count(*) from listener.ledger where entry = 'charge'") == 0

@@ -44,15 +44,34 @@ USER_DOORS = {
     "listener.own_queue_status",
 }
 INPUTS = {
-    "id",
-    "user_id",
-    "prompt",
-    "negative_prompt",
-    "width",
-    "height",
-    "num_inference_steps",
-    "guidance_scale",
-    "seed",
+    "headshot_sessions": {
+        "id",
+        "user_id",
+        "prompt",
+        "negative_prompt",
+        "width",
+        "height",
+        "num_inference_steps",
+        "guidance_scale",
+        "seed",
+    },
+    "generation_sessions": {
+        "id",
+        "user_id",
+        "task_id",
+        "channel",
+        "image_urls",
+        "prompt",
+        "request_id",
+        "payload_version",
+    },
+}
+READ_BY_USERS = {
+    "public.generation_sessions",
+    "public.headshot_sessions",
+    "public.store_generation_sessions",
+    "public.store_members",
+    "public.stores",
 }
 
 
@@ -109,12 +128,13 @@ async def test_users_have_no_right_on_any_table_but_their_own_rows(project: Proj
         where table_schema in {OURS} and grantee in ('anon', 'authenticated', 'PUBLIC')
         """
     )
-    assert found == [{"grantee": "authenticated", "name": "public.headshot_sessions", "privilege": "SELECT"}]
+    assert {(row["grantee"], row["privilege"]) for row in found} == {("authenticated", "SELECT")}
+    assert {row["name"] for row in found} == READ_BY_USERS
     columns = await project.rows(
-        "select column_name from information_schema.column_privileges "
-        "where grantee = 'authenticated' and privilege_type = 'INSERT' and table_schema = 'public'"
+        "select table_name, array_agg(column_name::text) as names from information_schema.column_privileges "
+        "where grantee = 'authenticated' and privilege_type = 'INSERT' and table_schema = 'public' group by table_name"
     )
-    assert {row["column_name"] for row in columns} == INPUTS
+    assert {row["table_name"]: set(row["names"]) for row in columns} == INPUTS
 
 
 async def test_service_role_cannot_rewrite_history(project: Project) -> None:
@@ -196,14 +216,20 @@ async def test_an_owner_uploads_only_inputs_and_only_to_his_folder(
 
 async def test_the_buckets_are_private(project: Project) -> None:
     found = await project.rows("select id, public from storage.buckets order by id")
-    assert found == [{"id": name, "public": False} for name in ("generated", "headshots", "uploads")]
+    assert found == [{"id": name, "public": False} for name in ("generated", "headshots", "stores", "uploads")]
 
 
 async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Project) -> None:
     published = await project.rows(
         "select schemaname || '.' || tablename as name from pg_publication_tables where pubname = 'supabase_realtime'"
     )
-    assert {row["name"] for row in published} == {"public.headshot_sessions", "listener.workers"}
-    for role, table in (("authenticated", "public.headshot_sessions"), ("service_role", "listener.workers")):
+    assert {row["name"] for row in published} == {
+        "public.headshot_sessions",
+        "public.generation_sessions",
+        "public.store_generation_sessions",
+        "listener.workers",
+    }
+    for name in published:
+        role, table = "service_role" if name["name"] == "listener.workers" else "authenticated", name["name"]
         assert await project.value("select has_schema_privilege($1, split_part($2, '.', 1), 'usage')", role, table)
         assert await project.value("select has_column_privilege($1, $2, 'id', 'select')", role, table)

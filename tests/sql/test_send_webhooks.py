@@ -76,7 +76,7 @@ async def test_many_statements_of_one_transaction_send_one_webhook_for_each_tabl
     await set_webhook(project, "http://10.0.0.7:8000/hooks/supabase")
     for _ in range(2):
         async with project.acting("service_role") as connection:
-            for table in ("headshot_sessions", "tryon_sessions", "headshot_sessions", "tryon_sessions"):
+            for table in ("headshot_sessions", "portrait_sessions", "headshot_sessions", "portrait_sessions"):
                 for _ in range(3):
                     await connection.execute(
                         f"insert into public.{table} (user_id, prompt) values (gen_random_uuid(), 'p')"
@@ -96,7 +96,7 @@ async def test_a_statement_that_was_taken_back_does_not_silence_the_next_one(pro
 
 
 async def test_a_worker_that_serves_other_kinds_hears_nothing(project: Project) -> None:
-    await set_webhook(project, kinds=["tryon"])
+    await set_webhook(project, kinds=["portrait"])
     await set_webhook(project, "https://other.example/hooks", kinds=["pack", "headshot"])
     await project.insert(uuid4())
     assert [one["url"] for one in await queued(project)] == ["https://other.example/hooks"]

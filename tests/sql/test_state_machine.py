@@ -31,21 +31,21 @@ from tests.sql.project import SECOND_TABLE, Project, Row, connect, expect_invari
 T = TypeVar("T")
 Verdict = tuple[str, int, int | None]
 SOAK = int(os.environ.get("LISTENER_SOAK", "0"))
-TABLES = {"headshot": "public.headshot_sessions", "tryon": "public.tryon_sessions"}
+TABLES = {"headshot": "public.headshot_sessions", "portrait": "public.portrait_sessions"}
 START = datetime(2030, 1, 1, tzinfo=UTC)
 OWNERS = [UUID(int=n) for n in range(1, 4)]
 WORKERS = [UUID(int=n) for n in range(101, 104)]
 SETTLEMENTS = ("complete_sessions", "fail_sessions", "retry_sessions", "release_sessions", "cancel_sessions")
 DEARER = """
-grant delete on public.tryon_sessions to service_role;
-update listener.session_tables set credits = 3 where kind = 'tryon';
-update listener.kinds set cancel_refund = 'undelivered' where kind = 'tryon';
+grant delete on public.portrait_sessions to service_role;
+update listener.session_tables set credits = 3 where kind = 'portrait';
+update listener.kinds set cancel_refund = 'undelivered' where kind = 'portrait';
 """
 EMPTY = """
 set session_replication_role = replica;
 delete from listener.events; delete from listener.artifacts; delete from listener.sessions; delete from listener.turns;
 delete from listener.ledger; delete from listener.accounts; delete from listener.workers;
-delete from public.headshot_sessions; delete from public.tryon_sessions;
+delete from public.headshot_sessions; delete from public.portrait_sessions;
 update listener.kinds set virtual_time = 0, claimed_at = null;
 set session_replication_role = origin;
 """
@@ -57,7 +57,7 @@ from listener.sessions
 
 owners = st.sampled_from(OWNERS)
 workers = st.sampled_from(WORKERS)
-kinds = st.sampled_from([("headshot",), ("tryon",), ("headshot", "tryon"), ("tryon", "headshot")])
+kinds = st.sampled_from([("headshot",), ("portrait",), ("headshot", "portrait"), ("portrait", "headshot")])
 holders = st.none() | workers
 picks = st.integers(0, 7)
 chosen = st.lists(picks, min_size=1, max_size=4)

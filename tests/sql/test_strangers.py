@@ -24,7 +24,7 @@ create policy staff_reads on public.store_sessions for select to authenticated u
 create policy staff_inserts on public.store_sessions for insert to authenticated with check (
   store_id in (select staff.store_id from public.store_staff as staff)
 );
-select listener.watch('public.store_sessions', kind => 'tryon', owner_column => 'store_id', credits => 2);
+select listener.watch('public.store_sessions', kind => 'portrait', owner_column => 'store_id', credits => 2);
 """
 
 
@@ -159,7 +159,7 @@ async def test_a_row_of_the_same_id_in_another_table_stays_untouched(world: Worl
         )
     await project.connection.execute("delete from public.store_sessions where id = $1", shared)
     found = await project.rows("select kind, status from listener.sessions where row_id = $1 order by kind", shared)
-    assert found == [{"kind": "headshot", "status": "queued"}, {"kind": "tryon", "status": "cancelled"}]
+    assert found == [{"kind": "headshot", "status": "queued"}, {"kind": "portrait", "status": "cancelled"}]
     assert (await project.balance(world.users[0]), await project.balance(world.stores[0])) == (9, 8)
 
 

@@ -77,22 +77,22 @@ async def test_two_owners_share_evenly(project: Project, owner: UUID) -> None:
 async def test_two_kinds_share_a_worker_whatever_their_tags(project: Project, owner: UUID) -> None:
     await project.connection.execute(
         """
-        insert into listener.kinds (kind, bucket, virtual_time) values ('tryon', 'headshots', 100000);
-        create table public.tryon_sessions (like public.headshot_sessions including all);
-        insert into listener.session_tables (relation, kind) values ('public.tryon_sessions', 'tryon');
-        create trigger register after insert on public.tryon_sessions referencing new table as new_rows
+        insert into listener.kinds (kind, bucket, virtual_time) values ('portrait', 'headshots', 100000);
+        create table public.portrait_sessions (like public.headshot_sessions including all);
+        insert into listener.session_tables (relation, kind) values ('public.portrait_sessions', 'portrait');
+        create trigger register after insert on public.portrait_sessions referencing new table as new_rows
         for each statement execute function listener.register_sessions();
-        grant select, update on public.tryon_sessions to service_role;
+        grant select, update on public.portrait_sessions to service_role;
         """
     )
     await project.grant(owner, 20)
     await project.insert(owner, 10)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
-    kinds = [row["kind"] for row in await project.claim(worker, 6, None, "headshot", "tryon")]
-    assert kinds == ["headshot", "tryon"] * 3
+    worker = await project.worker(kinds=("headshot", "portrait"))
+    kinds = [row["kind"] for row in await project.claim(worker, 6, None, "headshot", "portrait")]
+    assert kinds == ["headshot", "portrait"] * 3
 
 
 async def test_a_worker_with_one_free_slot_takes_its_kinds_in_turn(project: Project, owner: UUID) -> None:
@@ -100,13 +100,13 @@ async def test_a_worker_with_one_free_slot_takes_its_kinds_in_turn(project: Proj
     await project.grant(owner, 30)
     await project.insert(owner, 10)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 10)", owner
     )
-    worker = await project.worker(kinds=("headshot", "tryon"))
+    worker = await project.worker(kinds=("headshot", "portrait"))
     kinds = [
-        [row["kind"] for row in await project.claim(worker, n, None, "headshot", "tryon")] for n in (1, 1, 1, 3, 1)
+        [row["kind"] for row in await project.claim(worker, n, None, "headshot", "portrait")] for n in (1, 1, 1, 3, 1)
     ]
-    h, t = "headshot", "tryon"
+    h, t = "headshot", "portrait"
     assert kinds == [[h], [t], [h], [t, h, t], [h]]
 
 

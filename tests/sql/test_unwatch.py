@@ -33,10 +33,8 @@ async def test_triggers_publication_and_registry_go_and_columns_stay(project: Pr
         )
         == []
     )
-    assert await project.value("select count(*) from listener.session_tables where kind = 'tryon'") == 0
-    assert (
-        await project.value("select count(*) from pg_publication_tables where tablename = 'generation_sessions'") == 0
-    )
+    assert await project.value("select count(*) from listener.session_tables where kind = 'portrait'") == 0
+    assert await project.value("select count(*) from pg_publication_tables where tablename = 'portrait_sessions'") == 0
     assert (
         await project.value(
             "select count(*) from pg_attribute where attrelid = $1::text::regclass and attname in ('status', 'result')",
@@ -81,9 +79,7 @@ async def test_a_table_that_was_published_before_stays_so(project: Project) -> N
     await project.connection.execute(f"alter publication supabase_realtime add table {TABLE}")
     await watch(project)
     await unwatch(project)
-    assert (
-        await project.value("select count(*) from pg_publication_tables where tablename = 'generation_sessions'") == 1
-    )
+    assert await project.value("select count(*) from pg_publication_tables where tablename = 'portrait_sessions'") == 1
 
 
 async def test_a_table_can_be_watched_again_and_its_old_rows_stay_alone(project: Project, owner: UUID) -> None:

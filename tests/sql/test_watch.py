@@ -75,15 +75,15 @@ async def is_published(project: Project) -> bool:
     return bool(
         await project.value(
             "select exists (select from pg_publication_tables "
-            "where pubname = 'supabase_realtime' and tablename = 'generation_sessions')"
+            "where pubname = 'supabase_realtime' and tablename = 'portrait_sessions')"
         )
     )
 
 
 async def test_the_call_of_the_design_works_as_it_is_written(project: Project, owner: UUID) -> None:
     await project.connection.execute(
-        "select listener.watch('public.generation_sessions', kind => 'tryon', owner_column => 'user_id', credits => 1, "
-        "max_attempts => 2, time_limit_s => 300);"
+        "select listener.watch('public.portrait_sessions', kind => 'portrait', owner_column => 'user_id', "
+        "credits => 1, max_attempts => 2, time_limit_s => 300);"
     )
     await insert(project, owner, prompt="a coat")
     attempt = await held(project)
@@ -134,8 +134,8 @@ async def test_backfill_registers_queued_rows_in_the_order_of_their_ids(project:
     await project.connection.execute(f"insert into {TABLE} (user_id, status) values ($1, 'completed')", owner)
     assert (await watch(project, backfill=True))["backfilled"] == 3
     assert await project.balance(owner) == 7
-    worker = await project.worker(kinds=["tryon"])
-    assert [row["row_id"].int for row in await project.claim(worker, 5, uuid4(), "tryon")] == [1, 2, 3]
+    worker = await project.worker(kinds=["portrait"])
+    assert [row["row_id"].int for row in await project.claim(worker, 5, uuid4(), "portrait")] == [1, 2, 3]
 
 
 async def test_backfill_that_cannot_be_paid_is_refused_and_leaves_nothing(project: Project, owner: UUID) -> None:
@@ -206,8 +206,8 @@ async def test_grants_can_be_chosen(project: Project) -> None:
 async def test_a_watched_table_is_published_and_served_to_its_workers(project: Project) -> None:
     await watch(project)
     assert await is_published(project)
-    assert await project.value("select listener.served_tables('{tryon}')") == [
-        {"schema": "public", "table": "generation_sessions", "kind": "tryon"}
+    assert await project.value("select listener.served_tables('{portrait}')") == [
+        {"schema": "public", "table": "portrait_sessions", "kind": "portrait"}
     ]
 
 
@@ -219,8 +219,8 @@ async def test_a_table_that_was_published_before_is_left_so(project: Project) ->
 
 async def test_two_tables_share_a_kind_and_its_policy(project: Project, owner: UUID) -> None:
     await watch(project, max_attempts=2)
-    await project.connection.execute(PLAIN.replace("generation_sessions", "store_generation_sessions"))
-    store = "public.store_generation_sessions"
+    await project.connection.execute(PLAIN.replace("portrait_sessions", "store_portrait_sessions"))
+    store = "public.store_portrait_sessions"
     await watch(project, store)
     for table in (TABLE, store):
         await insert(project, owner, table)
@@ -231,11 +231,11 @@ async def test_two_tables_share_a_kind_and_its_policy(project: Project, owner: U
 
 async def test_the_policy_of_a_kind_that_no_other_table_has_is_set_again(project: Project) -> None:
     await watch(project, max_attempts=2, time_limit_s=60)
-    await project.value("select listener.unwatch('public.generation_sessions')")
+    await project.value("select listener.unwatch('public.portrait_sessions')")
     await watch(project, max_attempts=5)
-    assert await project.rows("select max_attempts, time_limit_s, bucket from listener.kinds where kind = 'tryon'") == [
-        {"max_attempts": 5, "time_limit_s": 60, "bucket": "generated"}
-    ]
+    assert await project.rows(
+        "select max_attempts, time_limit_s, bucket from listener.kinds where kind = 'portrait'"
+    ) == [{"max_attempts": 5, "time_limit_s": 60, "bucket": "generated"}]
 
 
 async def test_the_dry_run_leaves_nothing_behind(project: Project) -> None:
@@ -335,7 +335,7 @@ async def test_an_owner_who_is_no_superuser_may_adopt(project: Project, owner: U
     await project.connection.execute(HOSTED)
     try:
         await project.connection.execute("set role hosted")
-        await project.connection.execute(PLAIN.replace("generation_sessions", "hosted_sessions"))
+        await project.connection.execute(PLAIN.replace("portrait_sessions", "hosted_sessions"))
         await watch(project, "public.hosted_sessions")
         await project.connection.execute("reset role")
         await insert(project, owner, "public.hosted_sessions")
@@ -349,7 +349,7 @@ async def test_an_owner_who_is_no_superuser_may_adopt(project: Project, owner: U
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 @pytest.mark.parametrize(
-    "call", ["watch($1::text::regclass, 'tryon')", "unwatch($1::text::regclass)", "mend($1::text::regclass)"]
+    "call", ["watch($1::text::regclass, 'portrait')", "unwatch($1::text::regclass)", "mend($1::text::regclass)"]
 )
 async def test_only_the_owner_of_the_project_may_adopt(project: Project, role: str, call: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

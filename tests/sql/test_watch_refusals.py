@@ -14,14 +14,14 @@ from tests.sql.project import Project
 
 ROOT = Path(__file__).parents[2]
 NO_REFUSALS = {"service_role", "user_id", "was_broken", "information_schema", "supabase_realtime"}
-T = "public.generation_sessions"
+T = "public.portrait_sessions"
 FUNCTION = "create function public.judge() returns trigger language plpgsql as $$ begin {body} end $$;"
 TRIGGER = f"create trigger judge {{when}} on {T} for each row execute function public.judge();"
 NO_TERMINAL_EXIT = "if old.status = 'completed' then raise 'too late'; end if; return new;"
 
 ON_SHAPE = {
-    "composite_primary_key": f"alter table {T} drop constraint generation_sessions_pkey, add primary key (id, user_id)",
-    "no_primary_key": f"alter table {T} drop constraint generation_sessions_pkey",
+    "composite_primary_key": f"alter table {T} drop constraint portrait_sessions_pkey, add primary key (id, user_id)",
+    "no_primary_key": f"alter table {T} drop constraint portrait_sessions_pkey",
     "primary_key_is_not_uuid": f"alter table {T} drop column id; alter table {T} add id bigserial primary key",
     "owner_column_missing": f"alter table {T} drop column user_id cascade",
     "owner_column_is_not_uuid": (
@@ -48,7 +48,7 @@ ON_STATES = {
         f"alter table {T} add status text default 'queued' "
         "check (status in ('queued', 'processing', 'completed', 'failed'))",
         "cancelled",
-        "generation_sessions_status_check",
+        "portrait_sessions_status_check",
     ),
     "a check that ties a state to a column of the app": (
         f"alter table {T} add url text, add status text default 'queued', "
@@ -129,12 +129,12 @@ async def footprint(project: Project) -> list[Any]:
     return await project.rows(
         """
         select 'column' as what, attname::text as name from pg_attribute
-        where attrelid = to_regclass('public.generation_sessions') and attnum > 0 and not attisdropped
-        union all select 'trigger', tgname from pg_trigger where tgrelid = to_regclass('public.generation_sessions')
+        where attrelid = to_regclass('public.portrait_sessions') and attnum > 0 and not attisdropped
+        union all select 'trigger', tgname from pg_trigger where tgrelid = to_regclass('public.portrait_sessions')
         union all select 'kind', kind from listener.kinds
         union all select 'table', relation::text from listener.session_tables
         union all select 'published', tablename from pg_publication_tables
-        union all select 'acl', relacl::text from pg_class where oid = to_regclass('public.generation_sessions')
+        union all select 'acl', relacl::text from pg_class where oid = to_regclass('public.portrait_sessions')
         order by 1, 2
         """
     )
@@ -144,7 +144,7 @@ async def footprint(project: Project) -> list[Any]:
 async def test_a_table_of_the_wrong_shape_is_refused_by_name(project: Project, name: str) -> None:
     await project.connection.execute(ON_SHAPE[name])
     before = await footprint(project)
-    refused = await refusal(project, "hidden.generation_sessions" if name == "subscriber_without_usage" else TABLE)
+    refused = await refusal(project, "hidden.portrait_sessions" if name == "subscriber_without_usage" else TABLE)
     assert f"cannot be watched: {name}" in str(refused)
     assert await footprint(project) == before
 

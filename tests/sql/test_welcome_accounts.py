@@ -101,9 +101,9 @@ async def test_a_table_without_a_price_welcomes_nobody_and_the_first_with_one_do
 ) -> None:
     await project.connection.execute(SECOND_TABLE)
     await project.connection.execute(
-        "update listener.session_tables set credits = 0 where relation = 'public.tryon_sessions'::regclass"
+        "update listener.session_tables set credits = 0 where relation = 'public.portrait_sessions'::regclass"
     )
-    await project.connection.execute("insert into public.tryon_sessions (user_id, prompt) values ($1, 'p')", owner)
+    await project.connection.execute("insert into public.portrait_sessions (user_id, prompt) values ($1, 'p')", owner)
     assert (await project.balance(owner), await project.entries(owner)) == (0, [])
     assert await balance_as(project, owner) == 10
     await project.insert(owner)

@@ -30,7 +30,7 @@ async def test_what_a_kinds_limit_withholds_needs_no_worker(project: Project, ow
     await project.grant(owner, 20)
     await project.insert(owner, 5)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
     )
     assert await demand(project) == 6
     await project.claim(await project.worker(), 2)
@@ -45,6 +45,6 @@ async def test_an_owners_limit_is_counted_once_over_kinds(project: Project, owne
     await project.grant(owner, 20)
     await project.insert(owner, 2)
     await project.connection.execute(
-        "insert into public.tryon_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
+        "insert into public.portrait_sessions (user_id, prompt) select $1, 'p' from generate_series(1, 4)", owner
     )
     assert await demand(project) == 3
