@@ -211,15 +211,23 @@ class Delivery:
     attempt: int = 1
 
 
+DeliveryOutcome = Literal["delivered", "retry", "refused", "gone", "released"]
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What came of sending one; `status` None means that no answer came, and `error` says why."""
+    """What came of sending one; `status` None means that no answer came, and `error` says why.
+
+    `refused` is never tried again; `gone` switches the partner's webhook off; `released` was not sent to its end.
+    Units: retry_after_s is seconds, as the partner asked.
+    """
 
     id: UUID
     attempt: int
-    outcome: Literal["delivered", "retry", "gone", "released"]
+    outcome: DeliveryOutcome
     status: int | None = None
-    error: str | None = None
+    error: str = ""
+    retry_after_s: float | None = None
 
 
 class Outbox(Protocol):

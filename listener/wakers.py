@@ -9,6 +9,7 @@ from aiohttp import web
 
 from listener.engine.health import Health, PartStatus
 from listener.http.hooks import Hooks, Secrets
+from listener.http.metrics import WebhookAnswers
 from listener.ports import Clock, WakeUpSource, WatchedTable
 from listener.settings import Settings
 from listener.sources.epoch import Bounds, Project
@@ -41,6 +42,10 @@ class Wakers:
     def routes(self) -> list[web.AbstractRouteDef]:
         """What they receive over HTTP."""
         return self._hooks.routes()
+
+    def answers(self) -> WebhookAnswers:
+        """What was answered to webhooks, for a scrape of /metrics."""
+        return WebhookAnswers(self._hooks.outcomes)
 
     def watch(self, tables: Sequence[WatchedTable]) -> None:
         """Listen to these tables from now on."""

@@ -103,6 +103,18 @@ class States(Collector):
         yield _gauge("listener_model_loaded", "1 for each loaded pipeline.", loaded, ["kind", "model", "device"])
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookAnswers(Collector):
+    """What POST /hooks/supabase answered, by code: a few fixed words."""
+
+    outcomes: Mapping[str, int]
+
+    def collect(self) -> Iterable[Metric]:
+        """One counter."""
+        answers = {(code,): float(count) for code, count in tuple(self.outcomes.items())}
+        yield _counter("listener_webhook_answers", "Answers to webhooks of the database, by code.", answers, ["code"])
+
+
 def metrics_route(registry: CollectorRegistry) -> web.AbstractRouteDef:
     """The route to add to the application."""
 

@@ -91,6 +91,9 @@ class Metrics:
             buckets=CALL_BUCKETS,
             registry=registry,
         )
+        self._deliveries = Counter(
+            "listener_deliveries", "Webhooks to partners, by what came of them.", ["outcome"], registry=registry
+        )
         self._requests = Counter(
             "listener_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
@@ -130,6 +133,10 @@ class Metrics:
         """A call to a dependency ended: ok, unavailable or rejected."""
         self._calls.labels(dependency, call, result).inc()
         self._call_s.labels(dependency, call).observe(duration_s)
+
+    def delivery_ended(self, outcome: str) -> None:
+        """A webhook to a partner was delivered, refused, given back, or has to be sent again."""
+        self._deliveries.labels(outcome).inc()
 
     def request_answered(self, route: str, method: str, status: int) -> None:
         """The HTTP server answered; `route` is its pattern, never the path."""

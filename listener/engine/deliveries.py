@@ -1,0 +1,151 @@
+"""Tells partners that their sessions finished: Standard Webhooks, at least once, under an id that stays the same.
+
+Knows when to look, how to sign, and what an answer means; does not know how the database decides who is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from standardwebhooks import Webhook
+
+from listener.contract import Log
+from listener.engine.backoff import Backoff
+from listener.engine.wakeup import opened
+from listener.errors import StoreError
+from listener.ports import Clock, Delivered, Delivery, DeliveryOutcome, Outbox, Posted, Poster
+
+AT_ONCE = 16
+TIMEOUT_S = 10.0
+SETTLE_TRIES = 3
+GOOD = range(200, 300)
+GONE = 410
+HIDDEN = frozenset({"url", "bucket", "path", "thumbnail_path"})
+"""What of an artifact is not sent: whoever may read it asks for a fresh URL with its key."""
+
+
+class Deliverer:
+    """Sends what waits, several at a time; what it could not say to the database comes again after a while."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        poster: Poster,
+        clock: Clock,
+        interval_s: float,
+        count: Callable[[str], None],
+        log: Log,
+    ) -> None:
+        self._outbox = outbox
+        self._poster = poster
+        self._clock = clock
+        self._interval_s = interval_s
+        self._count = count
+        self._log = log
+        self._look = asyncio.Event()
+        self._stopped = False
+        self._sending: set[UUID] = set()
+
+    def wake(self) -> None:
+        """Look now: a session was settled."""
+        self._look.set()
+
+    def stop(self) -> None:
+        """Take no more; `run` ends when what is under way was sent."""
+        self._stopped = True
+        self._look.set()
+
+    async def run(self) -> None:
+        """Send until stopped; cancelled, give back what is under way."""
+        backoff = Backoff(limit_s=30.0)
+        async with asyncio.TaskGroup() as group:
+            while not self._stopped:
+                self._look.clear()
+                try:
+                    taken = await self._take(group)
+                except StoreError as error:
+                    self._log.warning("deliveries_not_claimed", error=str(error))
+                    await opened(self._look, backoff.next_s())
+                    continue
+                backoff.reset()
+                if not taken:
+                    await opened(self._look, self._interval_s)
+
+    async def _take(self, group: asyncio.TaskGroup) -> bool:
+        """Start what is due; true when there may be more."""
+        free = AT_ONCE - len(self._sending)
+        deliveries = await self._outbox.claim(free) if free > 0 else []
+        for delivery in deliveries:
+            self._sending.add(delivery.id)
+            group.create_task(self._finish(delivery), name="delivery")
+        return len(deliveries) == free > 0
+
+    async def _finish(self, delivery: Delivery) -> None:
+        try:
+            end = await self._send(delivery)
+        except asyncio.CancelledError:
+            await self._settle(Delivered(delivery.id, delivery.attempt, "released"))
+            raise
+        finally:
+            self._sending.discard(delivery.id)
+            self._look.set()
+        await self._settle(end)
+
+    async def _send(self, delivery: Delivery) -> Delivered:
+        body = json.dumps(_public(delivery.payload), ensure_ascii=False, separators=(",", ":"))
+        headers = self._headers(delivery, body)
+        return _judged(delivery, await self._poster.post(delivery.url, body.encode(), headers, TIMEOUT_S))
+
+    def _headers(self, delivery: Delivery, body: str) -> dict[str, str]:
+        """Signed at the moment of sending, by every secret that is valid while one replaces the other."""
+        at = self._clock.now()
+        name = str(delivery.id)
+        signatures = [Webhook(secret).sign(name, at, body) for secret in delivery.secrets]
+        return {
+            "Content-Type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+
+    async def _settle(self, end: Delivered) -> None:
+        self._count(end.outcome)
+        say = self._log.info if end.outcome in ("delivered", "released") else self._log.warning
+        facts = {"delivery": str(end.id), "attempt": end.attempt, "outcome": end.outcome, "status": end.status}
+        say("delivery_ended", **facts, reason=end.error)
+        backoff = Backoff()
+        for last in (False,) * (SETTLE_TRIES - 1) + (True,):
+            try:
+                return await self._outbox.settle([end])
+            except StoreError as error:
+                if last:
+                    self._log.warning("delivery_not_settled", delivery=str(end.id), error=str(error))
+                    return None
+                await asyncio.sleep(backoff.next_s())
+
+
+def _judged(delivery: Delivery, answer: Posted) -> Delivered:
+    outcome: DeliveryOutcome = "retry"
+    if answer.status is None:
+        outcome = "refused" if answer.is_final else "retry"
+    elif answer.status in GOOD:
+        outcome = "delivered"
+    elif answer.status == GONE:
+        outcome = "gone"
+    problem = answer.problem or ("" if outcome == "delivered" else f"answered {answer.status}")
+    return Delivered(delivery.id, delivery.attempt, outcome, answer.status, problem, answer.retry_after_s)
+
+
+def _public(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload without what opens or locates an object."""
+    data = dict(payload.get("data") or {})
+    if isinstance(result := data.get("result"), dict):
+        artifacts = [
+            {name: value for name, value in one.items() if name not in HIDDEN} for one in result.get("artifacts") or []
+        ]
+        data["result"] = {**result, "artifacts": artifacts}
+    return {**payload, "data": data}

@@ -1,0 +1,81 @@
+"""What stores and partners meet of this worker: the HTTP API, and the webhooks that tell them what finished.
+
+Sees the adapters behind both; does not know what generates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from aiohttp import web
+
+from listener.adapters.desk import SupabaseDesk
+from listener.adapters.key_ring import SupabaseKeyRing
+from listener.adapters.objects import SupabaseArtifactStore
+from listener.adapters.outbox import SupabaseOutbox
+from listener.adapters.supabase_clients import Clients, open_clients
+from listener.contract import Handler
+from listener.engine.deliveries import TIMEOUT_S, Deliverer
+from listener.http.callers import Callers
+from listener.http.sessions import SessionsApi
+from listener.http.shown import Showing
+from listener.ports import Clock, Poster
+from listener.settings import Settings
+from listener.telemetry import log
+from listener.telemetry.metrics import Metrics
+
+CONNECTIONS = 16
+END_S = TIMEOUT_S + 2.0
+"""How long deliveries under way may take at the end; then they are given back."""
+
+
+class Partners:
+    """The API's routes and the deliverer of one worker."""
+
+    def __init__(self, settings: Settings, clients: Clients, handlers: Mapping[str, Handler[Any]], clock: Clock) -> None:
+        self._settings = settings
+        self._clients = clients
+        self._handlers = handlers
+        self._clock = clock
+        self._deliverer: Deliverer | None = None
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """The routes to add to the application."""
+        callers = Callers(SupabaseKeyRing(self._clients.calls))
+        artifacts = SupabaseArtifactStore(self._clients)
+        showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
+        params = {kind: handler.Params for kind, handler in self._handlers.items()}
+        return SessionsApi(callers, SupabaseDesk(self._clients.calls, self._clock), showing, params).routes()
+
+    def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
+        """Start to tell partners."""
+        outbox = SupabaseOutbox(self._clients.calls, worker)
+        interval_s, said = self._settings.sweep_s, log.get("deliveries")
+        self._deliverer = Deliverer(outbox, poster, self._clock, interval_s, metrics.delivery_ended, said)
+        return group.create_task(self._deliverer.run(), name="deliveries")
+
+    def wake(self) -> None:
+        """Look for something to tell."""
+        if self._deliverer is not None:
+            self._deliverer.wake()
+
+    async def end(self, delivering: asyncio.Task[None]) -> None:
+        """Tell what is under way and no more; what takes too long is given back."""
+        if self._deliverer is not None:
+            self._deliverer.stop()
+        await asyncio.wait({delivering}, timeout=END_S)
+        delivering.cancel()
+
+
+@asynccontextmanager
+async def open_partners(
+    settings: Settings, handlers: Mapping[str, Handler[Any]], clock: Clock
+) -> AsyncIterator[Partners]:
+    """With connections of its own: however many callers there are, no heartbeat waits behind them."""
+    key = settings.supabase_service_role_key.get_secret_value()
+    async with open_clients(settings.supabase_url, key, CONNECTIONS) as clients:
+        yield Partners(settings, clients, handlers, clock)
