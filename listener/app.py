@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from uuid import uuid4
 
-from listener import __version__
 from listener.adapters.host import HostReader
 from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
+from listener.announcement import Announcement
 from listener.contract import Generator
 from listener.engine.admission import Admission
 from listener.engine.attempt import AttemptRunner
@@ -39,15 +39,15 @@ from listener.http.probes import Probes
 from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
+from listener.partners import Partners, open_partners
 from listener.registry import load_generator, load_handlers
 from listener.settings import Settings
-from listener.surroundings import introduction, surroundings
+from listener.surroundings import introduction
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
 
 SETTLE_PATIENCE_S = 60.0
-READY_POLL_S = 0.1
 LAST_BEAT_S = 5.0
 ABANDON_S = 5.0
 STUCK = 1
@@ -73,11 +73,12 @@ class Daemon:
         self._metrics = Metrics()
         self._moderator = build_moderator(settings)
         self._wakeup = WakeUp()
-        self._slots = Slots(settings.worker_concurrency, self._wakeup.set)
+        self._slots = Slots(settings.worker_concurrency, self._slot_freed)
         self._health = Health()
         self._host = HostReader(places_of(settings), self._clock)
         self._drain = Drain(self._slots, self._stop_claiming, settings.drain_s, self._log)
         self._claim: ClaimLoop | None = None
+        self._partners: Partners | None = None
         self._wakers = Wakers(settings, self.worker, self._clock)
 
     def drain(self) -> None:
@@ -94,12 +95,9 @@ class Daemon:
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
                 outbound = await stack.enter_async_context(open_outbound(self._settings.fetch_policy()))
-                routes = [*Probes(self._health, self.ready.is_set).routes(), *self._wakers.routes()]
-                routes.append(metrics_route(self._metrics.registry))
-                count = self._metrics.request_answered
-                self.port = await stack.enter_async_context(
-                    serving(self._settings.http_host, self._settings.http_port, routes, count)
-                )
+                partners = open_partners(self._settings, self._handlers, self._clock)
+                self._partners = await stack.enter_async_context(partners)
+                self.port = await stack.enter_async_context(self._serving(self._partners))
                 self._host.start()
                 stack.callback(self._host.stop)
                 stack.push_async_callback(self._generator.close)
@@ -107,10 +105,19 @@ class Daemon:
                     stack.push_async_callback(self._moderator.close)
                 await self._generator.start()
                 async with asyncio.TaskGroup() as group:
-                    self._start(clients, outbound, group)
+                    self._start(clients, outbound, self._partners, group)
             self._log.info("worker_stopped")
 
-    def _start(self, clients: Clients, outbound: Outbound, group: asyncio.TaskGroup) -> None:
+    def _serving(self, partners: Partners) -> AbstractAsyncContextManager[int]:
+        """Everything that this worker answers over HTTP."""
+        settings, metrics = self._settings, self._metrics
+        metrics.registry.register(self._wakers.answers())
+        probes = Probes(self._health, self.ready.is_set)
+        routes = [*probes.routes(), *self._wakers.routes(), *partners.routes(), metrics_route(metrics.registry)]
+        count, origins = metrics.request_answered, settings.allowed_origins
+        return serving(settings.http_host, settings.http_port, routes, count, origins)
+
+    def _start(self, clients: Clients, outbound: Outbound, partners: Partners, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""
         slots, metrics, clock = self._slots, self._metrics, self._clock
         served = clients, self.worker, self._generator, self._moderator
@@ -141,14 +148,16 @@ class Daemon:
         self._wakers.tell(self._health)
         self._metrics.registry.register(states)
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
+        said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
-        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(self._announce(), name="announce")]
+        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(said.run(), name="announce")]
         ending += [group.create_task(guards.circuits.run(), name="circuits")]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")
-        for task in (*ending, claiming, beating):
+        delivering = partners.deliver(group, self.worker, outbound, metrics)
+        for task in (*ending, claiming, beating, delivering):
             task.add_done_callback(self._bring_down)
-        group.create_task(self._end(heartbeat, pool, claiming, beating, ending), name="end")
+        group.create_task(self._end(heartbeat, pool, claiming, beating, ending, delivering=delivering), name="end")
 
     def _bring_down(self, task: asyncio.Task[None]) -> None:
         """Make sure that a crash ends the process, also when an attempt ignores that it is cancelled."""
@@ -167,6 +176,11 @@ class Daemon:
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         return AttemptPool(group, runner, self._slots, admission)
 
+    def _slot_freed(self, reason: str) -> None:
+        self._wakeup.set(reason)
+        if self._partners is not None:
+            self._partners.wake()
+
     def _wake(self, reason: str) -> None:
         self._metrics.woken(reason)
         self._wakeup.set(reason)
@@ -178,9 +192,13 @@ class Daemon:
         claiming: asyncio.Task[None],
         beating: asyncio.Task[None],
         ending: list[asyncio.Task[None]],
+        *,
+        delivering: asyncio.Task[None],
     ) -> None:
         """When drained: end the tasks, and let a last heartbeat give back what a lost claim answer may have left."""
         await self._drain.run(claiming)
+        if self._partners is not None:
+            await self._partners.end(delivering)
         for task in ending:
             task.cancel()
         heartbeat.stop()
@@ -219,31 +237,4 @@ class Daemon:
             listeners=listeners,
             clock=self._clock,
             log=log.get("heartbeat"),
-        )
-
-    def _load_failures(self) -> dict[str, str]:
-        pipelines = self._generator.status().details.get("pipelines") or {}
-        return {kind: facts["failure"] for kind, facts in pipelines.items() if facts.get("failure")}
-
-    async def _announce(self) -> None:
-        """Say once that this worker can claim; everything after that is in the probes."""
-        self._log.info("worker_started", port=self.port, kinds=list(self._handlers), version=__version__)
-        told = False
-        while self._health.reasons():
-            if not told and (failures := self._load_failures()):
-                told = True
-                self._log.error("generator_not_loaded", failures=failures, surroundings=surroundings(self._settings))
-            await asyncio.sleep(READY_POLL_S)
-        self.ready.set()
-        settings = self._settings
-        self._log.info(
-            "worker_ready",
-            name=settings.worker_name,
-            kinds=list(self._handlers),
-            slots=settings.worker_concurrency,
-            device=settings.device,
-            model=settings.headshot_model,
-            generator=self._generator.status().reason,
-            port=self.port,
-            version=__version__,
         )

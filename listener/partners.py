@@ -36,7 +36,9 @@ END_S = TIMEOUT_S + 2.0
 class Partners:
     """The API's routes and the deliverer of one worker."""
 
-    def __init__(self, settings: Settings, clients: Clients, handlers: Mapping[str, Handler[Any]], clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, clients: Clients, handlers: Mapping[str, Handler[Any]], clock: Clock
+    ) -> None:
         self._settings = settings
         self._clients = clients
         self._handlers = handlers
@@ -54,8 +56,14 @@ class Partners:
     def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
         """Start to tell partners."""
         outbox = SupabaseOutbox(self._clients.calls, worker)
-        interval_s, said = self._settings.sweep_s, log.get("deliveries")
-        self._deliverer = Deliverer(outbox, poster, self._clock, interval_s, metrics.delivery_ended, said)
+        self._deliverer = Deliverer(
+            outbox,
+            poster,
+            self._clock,
+            interval_s=self._settings.sweep_s,
+            count=metrics.delivery_ended,
+            log=log.get("deliveries"),
+        )
         return group.create_task(self._deliverer.run(), name="deliveries")
 
     def wake(self) -> None:

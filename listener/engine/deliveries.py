@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from standardwebhooks import Webhook
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from listener.contract import Log
 from listener.engine.backoff import Backoff
 from listener.engine.wakeup import opened
-from listener.errors import StoreError
+from listener.errors import StoreError, StoreUnavailable
 from listener.ports import Clock, Delivered, Delivery, DeliveryOutcome, Outbox, Posted, Poster
 
 AT_ONCE = 16
@@ -36,6 +37,7 @@ class Deliverer:
         outbox: Outbox,
         poster: Poster,
         clock: Clock,
+        *,
         interval_s: float,
         count: Callable[[str], None],
         log: Log,
@@ -117,15 +119,21 @@ class Deliverer:
         say = self._log.info if end.outcome in ("delivered", "released") else self._log.warning
         facts = {"delivery": str(end.id), "attempt": end.attempt, "outcome": end.outcome, "status": end.status}
         say("delivery_ended", **facts, reason=end.error)
-        backoff = Backoff()
-        for last in (False,) * (SETTLE_TRIES - 1) + (True,):
-            try:
-                return await self._outbox.settle([end])
-            except StoreError as error:
-                if last:
-                    self._log.warning("delivery_not_settled", delivery=str(end.id), error=str(error))
-                    return None
-                await asyncio.sleep(backoff.next_s())
+        try:
+            async for attempt in _tries():
+                with attempt:
+                    await self._outbox.settle([end])
+        except StoreError as error:  # it is sent again, under the same id
+            self._log.warning("delivery_not_settled", delivery=str(end.id), error=str(error))
+
+
+def _tries() -> AsyncRetrying:
+    return AsyncRetrying(
+        stop=stop_after_attempt(SETTLE_TRIES),
+        wait=wait_random_exponential(multiplier=0.2, max=2.0),
+        retry=retry_if_exception_type(StoreUnavailable),
+        reraise=True,
+    )
 
 
 def _judged(delivery: Delivery, answer: Posted) -> Delivered:
