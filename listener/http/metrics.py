@@ -103,7 +103,7 @@ class States(Collector):
         yield _gauge("listener_model_loaded", "1 for each loaded pipeline.", loaded, ["kind", "model", "device"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WebhookAnswers(Collector):
     """What POST /hooks/supabase answered, by code: a few fixed words."""
 
