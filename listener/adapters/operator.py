@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from listener.adapters.failures import translated
+from listener.adapters.stores import Stores
 from listener.adapters.supabase_clients import open_clients
 from listener.errors import StoreRejected
 
@@ -147,6 +148,7 @@ class Operator:
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
+        self.stores = Stores(client)
 
     async def grant(self, owner: UUID, amount: int, key: str, reason: str) -> GrantAnswer:
         """Give an owner credits, once per key."""

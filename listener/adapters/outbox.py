@@ -20,12 +20,14 @@ class DeliveryAnswer(BaseModel):
     attempt: int
     url: str
     secrets: list[SecretStr]
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None
 
-    def waiting(self) -> Delivery:
-        """As the engine knows it."""
+    def waiting(self) -> list[Delivery]:
+        """As the engine knows it; nothing, when its session was pruned meanwhile: the next claim retires it."""
+        if self.payload is None:
+            return []
         secrets = tuple(secret.get_secret_value() for secret in self.secrets)
-        return Delivery(self.delivery, self.url, secrets, self.payload, self.attempt)
+        return [Delivery(self.delivery, self.url, secrets, self.payload, self.attempt)]
 
 
 CLAIMED = TypeAdapter(list[DeliveryAnswer])
@@ -43,7 +45,7 @@ class SupabaseOutbox:
         with translated("claim_deliveries"):
             arguments = {"p_worker": self._worker, "p_limit": limit}
             answer = (await self._client.rpc("claim_deliveries", arguments).execute()).data
-            return [one.waiting() for one in CLAIMED.validate_python(answer)]
+            return [delivery for one in CLAIMED.validate_python(answer) for delivery in one.waiting()]
 
     async def settle(self, ends: Sequence[Delivered]) -> None:
         """Say what came of them."""

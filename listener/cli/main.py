@@ -28,6 +28,11 @@ COMMANDS = {
     "grant": "Give an owner credits.",
     "bench-model": "Measure the configured model on this machine.",
     "ledger": "Show an owner's credits, entry by entry.",
+    "webhook": "Say where the database sends its wake-ups.",
+    "store": "Make stores, and list them.",
+    "keys": "Make, list and revoke the API keys of stores.",
+    "partner-webhook": "Say where a store hears of finished sessions.",
+    "deliveries": "Show what was sent to a store, and what came of it.",
 }
 
 

@@ -5,16 +5,13 @@ Knows how the statement is written; what is refused, and why, is the database's 
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import Any
 
 import click
 
-from listener.adapters.database import open_database
-from listener.cli.connecting import database_option, database_url
+from listener.cli.connecting import database_option
 from listener.cli.json_object import JsonObject
-from listener.cli.statuses import exit_statuses
+from listener.cli.statements import call_of, done_in_database
 
 
 @click.command()
@@ -46,34 +43,10 @@ def watch_table(relation: str, dry_run: bool, applies: bool, url: str | None, **
     if not (dry_run or applies or url):
         click.echo(f"{statement};")
         return
-    with exit_statuses("the database"):
-        answer = asyncio.run(_run(database_url(url), statement, kept=not dry_run))
+    answer = done_in_database(url, statement, kept=not dry_run)
     click.echo(f"{'would be ' if dry_run else ''}watched: {answer}")
 
 
 def statement_of(relation: str, options: dict[str, Any]) -> str:
     """The call of listener.watch with the options that were given."""
-    given = [f"{name} => {_literal(value)}" for name, value in options.items() if value is not None]
-    return f"select listener.watch({', '.join([_text(relation), *given])})"
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list):
-        return f"array[{', '.join(_text(word) for word in value)}]::text[]"
-    return _text(json.dumps(value) if isinstance(value, dict) else value)
-
-
-def _text(words: str) -> str:
-    # E'' reads the same whatever standard_conforming_strings says.
-    if "\\" in words:
-        return "E'" + words.replace("\\", "\\\\").replace("'", "''") + "'"
-    return "'" + words.replace("'", "''") + "'"
-
-
-async def _run(url: str, statement: str, *, kept: bool) -> str:
-    async with open_database(url) as database:
-        return str(await database.value(statement, kept=kept))
+    return call_of("listener.watch", relation, options)
