@@ -67,6 +67,7 @@ class GeneratorConfig:
     memory_budget_mib: int | None = None  # what pipelines may take together; None: nine tenths of a GPU
     recycle_after_runs: int = 0  # 0: never for its age
     recycle_growth_mib: int = 8192
+    standby: bool | None = None  # keep a spare process that only has to load; None: for a GPU
     hub_token: str | None = field(default=None, repr=False)
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)  # by the generator's name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, SecretStr
@@ -65,6 +66,11 @@ class ModelSettings(PipelineSettings, LaterSettings):
         ge=0,
         description="MiB of growth after which the child is replaced",
     )
+    standby: Literal["auto", "on", "off"] = Field(
+        "auto",
+        validation_alias="LISTENER_STANDBY",
+        description="A spare process that only has to load when the child ends: auto (for a GPU), on or off",
+    )
 
     def generator_config(self) -> GeneratorConfig:
         """What the generator is built from."""
@@ -80,6 +86,7 @@ class ModelSettings(PipelineSettings, LaterSettings):
             memory_budget_mib=self.memory_budget_mib,
             recycle_after_runs=self.recycle_after_runs,
             recycle_growth_mib=self.recycle_growth_mib,
+            standby={"auto": None, "on": True, "off": False}[self.standby],
             hub_token=self.hf_token.get_secret_value() if self.hf_token else None,
         )
 

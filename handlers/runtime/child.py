@@ -1,8 +1,8 @@
 """The child process: its two ends of the socket, and its life, which ends with the daemon's.
 
-Started as `python -m handlers.runtime.child SOCKET_FD PARENT_PID`. The main thread owns the device, one thread reads
-the socket, one writes it and copies pixels. Knows no session, no queue and no Supabase; imports torch only when the
-first order has come.
+Started as `python -m handlers.runtime.child SOCKET_FD PARENT_PID [spare CLASS...]`. The main thread owns the device,
+one thread reads the socket, one writes it and copies pixels. Knows no session, no queue and no Supabase; imports torch
+when the first order has come, a spare ahead of it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from handlers.runtime import lifeline
+from handlers.runtime.ahead import import_ahead
 from handlers.runtime.exits import EXIT_BAD_MESSAGE, EXIT_ORPHANED
 from handlers.runtime.messages import (
+    NO_RUN,
     Beat,
     Cancel,
     Failed,
@@ -94,6 +96,17 @@ class Link:
             os._exit(EXIT_ORPHANED)
 
 
+def _first_order(link: Link, spare: Sequence[str]) -> Load | Generate:
+    """Wait for the first order; a spare makes itself ready meanwhile."""
+    if not spare:
+        return link.next_order()
+    ahead = import_ahead(spare[1:], lambda took_s: link.answer(Beat(NO_RUN, 0, 0, f"imported in {took_s:.1f} s")))
+    order = link.next_order()
+    link.answer(Beat(order.run, 0, 0, "taken from standby"))
+    ahead.join()
+    return order
+
+
 def main() -> None:
     """Serve until the daemon closes the socket or dies."""
     descriptor, parent = int(sys.argv[1]), int(sys.argv[2])
@@ -102,7 +115,7 @@ def main() -> None:
     lifeline.end_with_any_thread()
     link = Link(socket.socket(fileno=descriptor))
     link.open()
-    order = link.next_order()
+    order = _first_order(link, sys.argv[3:])
     link.answer(Beat(order.run, 0, 0, "importing torch and diffusers"))
     started = time.monotonic()
     try:

@@ -29,6 +29,7 @@ class Execution:
         self._open = {run.number: run for run in group}
         self._step_timeout_s = step_timeout_s
         self.memory: dict[str, float] = {}
+        self.out_of_memory = 0
 
     def holds(self, run: Run) -> bool:
         """Tell whether a run is still going on here."""
@@ -48,7 +49,7 @@ class Execution:
             cause = f"no step for {self._step_timeout_s:g} s"
             words = await self._child.kill_and_wait()
             self._tell_died(words, cause)
-            raise ChildEndedError(words, cause) from error
+            raise ChildEndedError(words, cause, "step_timeout") from error
         except ChildEndedError as error:
             self._tell_died(str(error), error.cause or suspect(str(error)))
             raise
@@ -71,6 +72,7 @@ class Execution:
             run.events.put_nowait(message)
             return
         del self._open[run.number]
+        self.out_of_memory += int((message.facts if isinstance(message, Done) else message.details).get("ran_out", 0))
         session = str(run.request.session)
         if isinstance(message, Done):
             self.memory = message.facts.get("memory", {})

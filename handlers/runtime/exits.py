@@ -7,12 +7,14 @@ import signal
 EXIT_ORPHANED = 0
 EXIT_BAD_MESSAGE = 65
 EXIT_FATAL_DEVICE = 70
+EXIT_TOUCHED_DEVICE = 71
 
 _WORDS = {
     EXIT_ORPHANED: "ended when its socket was closed",
     1: "ended by an unhandled exception",
     EXIT_BAD_MESSAGE: "received a message that it could not read",
     EXIT_FATAL_DEVICE: "ended itself after a fatal device error",
+    EXIT_TOUCHED_DEVICE: "opened the device before its turn and ended itself",
 }
 
 
@@ -21,6 +23,13 @@ def suspect(words: str) -> str:
     if words.startswith("killed by SIGKILL"):
         return "not ended by the listener; the system kills so when the host's memory runs out"
     return ""
+
+
+def reason_of(returncode: int) -> str:
+    """Tell in one word of a short list what a return code means, for a metric's label."""
+    if returncode < 0:
+        return "killed"
+    return "fatal_device" if returncode == EXIT_FATAL_DEVICE else "ended"
 
 
 def describe_exit(returncode: int) -> str:

@@ -67,6 +67,7 @@ class Drawing:
     sizes: BatchSizes
     _members: list[_Member] = field(default_factory=list)
     _apart: bool = False
+    _ran_out: int = 0
 
     def complete(self) -> None:
         """Bring every order to its end. Raises: FatalDeviceError."""
@@ -174,6 +175,7 @@ class Drawing:
         free_memory()
         concerned = list({id(lane.member): lane.member for lane in lanes}.values())
         if ended.code == "out_of_memory":
+            self._ran_out += 1
             if len(lanes) > 1:
                 self.sizes.ran_out(self._shape(ladder), len(lanes))
                 return
@@ -184,8 +186,8 @@ class Drawing:
             self._apart = True
             return
         for member in concerned:
-            seeds = {"seeds": list(member.order.seeds)} if ended.details else {}
-            details = {**ended.details, **seeds}
+            more = {"seeds": list(member.order.seeds), **self._counted()} if ended.details else {}
+            details = {**ended.details, **more}
             self._leave(member, Failed(member.order.run, ended.code, ended.message, details, ended.trace))
 
     def _climb(self, ladder: Ladder) -> bool:
@@ -213,8 +215,14 @@ class Drawing:
                 "duration_s": round(time.monotonic() - started, 4),
                 "batch": member.widest,
                 "ladder": list(ladder.taken),
+                **self._counted(),
             }
             self._leave(member, Made(facts, tuple(pictures)))
+
+    def _counted(self) -> dict[str, int]:
+        """Tell how often memory ran out, once: of several members, the first one that ends tells it."""
+        counted, self._ran_out = self._ran_out, 0
+        return {"ran_out": counted} if counted else {}
 
 
 def _batched(loaded: Loaded, prompts: list[str], arguments: dict[str, Any]) -> dict[str, Any]:

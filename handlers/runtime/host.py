@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from handlers.runtime.keeper import Keeper
 from handlers.runtime.line import Loan
@@ -46,7 +47,9 @@ class LocalGenerator:
 
     def status(self) -> GeneratorStatus:
         """Tell what is loaded and whether the device can work, and if not, why in words."""
-        return self._keeper.readiness.status()
+        status = self._keeper.readiness.status()
+        more = {"standby": self._keeper.standby.facts(), "waiting": len(self._keeper.line)}
+        return replace(status, details={**status.details, **more})
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
         """Make the images of one request, after those that asked before.

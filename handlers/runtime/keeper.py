@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -21,6 +22,7 @@ from handlers.runtime.loading import Loading, LoadRefusedError
 from handlers.runtime.process import Child, ChildEndedError
 from handlers.runtime.readiness import Readiness
 from handlers.runtime.runs import Run, may_join
+from handlers.runtime.standby import Standby
 from listener.contract import GeneratorConfig
 from listener.errors import GenerationFailed
 
@@ -43,6 +45,8 @@ class Keeper:
         self._reload = Backoff()
         self._casualties = Casualties()
         self._had_worked = False
+        self.standby = Standby(self._spawn)
+        self._group: asyncio.TaskGroup | None = None
         self._runs = 0
         self._rss_first_mib = 0.0
 
@@ -56,14 +60,21 @@ class Keeper:
         self.line.refuse(reason, kind)
 
     async def keep(self, group: asyncio.TaskGroup) -> None:
-        """Have a child at work until cancelled."""
-        environment = child_environment(self._config)
+        """Have a child at work, and a spare where one is wanted, until cancelled."""
+        self._group = group
+        spares = group.create_task(self.standby.keep())
+        try:
+            await self._keep_one()
+        finally:
+            spares.cancel()
+
+    async def _keep_one(self) -> None:
         while True:
             if isinstance(loan := self.line.first(), Loan):
                 await self._lend(loan)
             delay_s, cause = 0.0, ""
             try:
-                child = await Child.spawn(environment, self._prompts, group)
+                child = await self.standby.take() or await self._spawn()
             except OSError as error:
                 cause = "the runtime process could not be started"
                 for kind in self._pipelines:
@@ -76,48 +87,56 @@ class Keeper:
             await asyncio.sleep(delay_s)
             self.readiness.quarantine = ""
 
+    async def _spawn(self, spare: Sequence[str] | None = None) -> Child:
+        if self._group is None:
+            raise OSError("the generator is not started")
+        return await Child.spawn(child_environment(self._config), self._prompts, self._group, spare)
+
     async def _live(self, child: Child) -> str:
         """See one child through its life; tell why it ended, or nothing when it was time to."""
         self._child, self._runs, self._rss_first_mib = child, 0, 0.0
         self.readiness.started(child.pid)
-        log.info("runtime_started", pid=child.pid)
-        cause = "nothing could be loaded"
+        log.info("runtime_started", pid=child.pid, from_standby=child.imported)
+        cause, reason = "nothing could be loaded", "nothing_loaded"
         try:
             if retired := await self._serve(child):
-                log.info("runtime_retired", pid=child.pid, cause=retired)
+                reason, words = retired
+                log.info("runtime_retired", pid=child.pid, cause=words)
                 cause = ""
         except ChildEndedError as error:
-            cause = error.cause or "it ended by itself"
+            cause, reason = error.cause or "it ended by itself", error.reason
             log.error("runtime_ended", pid=child.pid, exit=str(error), cause=cause, last_lines=child.last_lines)
         finally:
             self._child = None
             self._had_worked = self.readiness.any_loaded()
-            self.readiness.ended(await child.close())
+            self.readiness.ended(await child.close(), reason)
         return cause
 
-    async def _serve(self, child: Child) -> str:
-        """Feed a child while it can serve anything; tell why it is retired."""
+    async def _serve(self, child: Child) -> tuple[str, str] | None:
+        """Feed a child while it can serve anything; tell why it is retired, in one word and in a sentence."""
         loop = asyncio.get_running_loop()
         loading = Loading(child, self.readiness, self._config, self._numbers)
         reload_at = await self._load_missing(loading)
         while self.readiness.can_serve():
+            if (classes := self.readiness.standby_classes(self._config.standby)) is not None:
+                self.standby.want(classes)
             if reload_at is not None and loop.time() >= reload_at:
                 reload_at = await self._load_missing(loading)
                 continue
             match self.line.first():
                 case Loan(borrower=borrower):
-                    return f"the device is lent to {borrower}"
+                    return "lent", f"the device is lent to {borrower}"
                 case Run() as run:
                     await self._serve_first(child, loading, run)
                     if worn := self._worn():
-                        return worn
+                        return "recycled", worn
                     if reload_at is None and self.readiness.missing():
                         reload_at = loop.time() + self._reload.next_s(had_worked=False)
                 case None:
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(reload_at):
                             await child.receive()
-        return ""
+        return None
 
     async def _serve_first(self, child: Child, loading: Loading, run: Run) -> None:
         kind = run.request.kind
@@ -147,6 +166,7 @@ class Keeper:
         if not group:
             return
         self._recent.extend(group)
+        began_s = asyncio.get_running_loop().time()
         self.running = Execution(child, group, self._config.step_timeout_s)
         try:
             await self.running.complete(self._pipelines[group[0].request.kind])
@@ -156,6 +176,8 @@ class Keeper:
             raise
         finally:
             self.readiness.memory = self.running.memory or self.readiness.memory
+            self.readiness.tally.out_of_memory += self.running.out_of_memory
+            self.readiness.tally.busy_s += asyncio.get_running_loop().time() - began_s
             self.running = None
         self._runs += len(group)
         self._casualties.survived()

@@ -60,7 +60,7 @@ class Loading:
                             raise self._refused(kind, failed)
         except TimeoutError as error:
             cause = f"{kind} was not {phase} within {limit_s:g} s"
-            raise ChildEndedError(await self._child.kill_and_wait(), cause) from error
+            raise ChildEndedError(await self._child.kill_and_wait(), cause, "load_timeout") from error
 
     def _refused(self, kind: str, failed: Failed) -> LoadRefusedError:
         facts = {**failed.details, "kind": kind, "reason": failed.message, "trace": failed.trace or None}

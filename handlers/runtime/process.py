@@ -9,12 +9,12 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from handlers.runtime import messages
-from handlers.runtime.exits import describe_exit
-from handlers.runtime.messages import Message
+from handlers.runtime.exits import describe_exit, reason_of
+from handlers.runtime.messages import NO_RUN, Beat, Message
 from handlers.runtime.output import Output
 
 STREAM_BYTES_MAX = 8 << 20
@@ -22,15 +22,19 @@ CLOSE_GRACE_S = 2.0
 
 
 class ChildEndedError(Exception):
-    """The child process is gone. The text says how it ended, `cause` why it was ended, if the host knows."""
+    """The child process is gone. The text says how it ended, `cause` why it was ended, if the host knows.
 
-    def __init__(self, exit_words: str, cause: str = "") -> None:
+    `reason` is one word of a short list.
+    """
+
+    def __init__(self, exit_words: str, cause: str = "", reason: str = "ended") -> None:
         super().__init__(exit_words)
         self.cause = cause
+        self.reason = reason
 
 
 class Child:
-    """One child process. `nudge` wakes whoever waits in `receive` with None."""
+    """One child process. `nudge` wakes whoever waits in `receive` with None; `imported`: a spare is ready to load."""
 
     def __init__(
         self,
@@ -44,12 +48,20 @@ class Child:
         self._writer = writer
         self._output = output
         self._inbox: asyncio.Queue[Message | ChildEndedError | None] = asyncio.Queue()
+        self.imported = False
 
     @classmethod
     async def spawn(
-        cls, environment: Mapping[str, str], prompts: Callable[[], Iterable[str | None]], group: asyncio.TaskGroup
+        cls,
+        environment: Mapping[str, str],
+        prompts: Callable[[], Iterable[str | None]],
+        group: asyncio.TaskGroup,
+        spare: Sequence[str] | None = None,
     ) -> Child:
-        """Start a child. Raises: OSError when the system refuses."""
+        """Start a child; `spare` names pipeline classes that it imports before it is asked for anything.
+
+        Raises: OSError when the system refuses.
+        """
         ours, theirs = socket.socketpair()
         try:
             # -P: a file in the working directory must not pose as a library.
@@ -60,6 +72,7 @@ class Child:
                 "handlers.runtime.child",
                 str(theirs.fileno()),
                 str(os.getpid()),
+                *(() if spare is None else ("spare", *spare)),
                 env=dict(environment),
                 pass_fds=(theirs.fileno(),),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -82,6 +95,11 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and listens, as far as is known."""
+        return self._process.returncode is None and not self._reader.at_eof()
 
     @property
     def last_lines(self) -> list[str]:
@@ -133,7 +151,11 @@ class Child:
         cause = ""
         try:
             while True:
-                self._inbox.put_nowait(await self._read())
+                message = await self._read()
+                if isinstance(message, Beat) and message.run == NO_RUN:
+                    self.imported = True
+                else:
+                    self._inbox.put_nowait(message)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the end of the stream is how its end shows
         except messages.ProtocolError as error:
@@ -145,7 +167,8 @@ class Child:
                     await self._process.wait()
         self.kill()
         returncode = await self._process.wait()
-        self._inbox.put_nowait(ChildEndedError(describe_exit(returncode), cause))
+        reason = "protocol" if cause else reason_of(returncode)
+        self._inbox.put_nowait(ChildEndedError(describe_exit(returncode), cause, reason))
 
     async def _read(self) -> Message:
         prefix = await self._reader.readexactly(messages.HEADER_LENGTH.size)

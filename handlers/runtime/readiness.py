@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from handlers.runtime.tally import Tally
 from listener.contract import GeneratorConfig, GeneratorStatus
 
 
@@ -37,6 +38,7 @@ class Readiness:
     lent_to: str = ""
     quarantine: str = ""
     memory: Mapping[str, Any] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     @classmethod
     def of(cls, config: GeneratorConfig) -> Readiness:
@@ -50,9 +52,10 @@ class Readiness:
         self.pid, self.retry_in_s = pid, None
         self.starts += 1
 
-    def ended(self, words: str) -> None:
-        """The child is gone and everything it had loaded."""
+    def ended(self, words: str, reason: str) -> None:
+        """The child is gone and everything it had loaded; `reason` is one word of a short list."""
         self.pid, self.last_exit = None, words
+        self.tally.restarts[reason] += 1
         note = f"the runtime {words}; it is being restarted"
         for kind, state in self.kinds.items():
             self.kinds[kind] = KindState(wanted=state.wanted, failure=state.failure, note=note)
@@ -65,6 +68,7 @@ class Readiness:
         """A kind can be served at once; for its sake others may have left the device."""
         self.kinds[kind] = KindState(self.kinds[kind].wanted, facts, resident=True, note="loaded")
         self.memory = facts.get("memory", {})
+        self.tally.load_s[kind] = float(facts.get("total_s", 0.0))
         self.evicted(facts.get("evicted", ()), kind)
 
     def evicted(self, kinds: Iterable[str], favoured: str) -> None:
@@ -84,6 +88,14 @@ class Readiness:
     def missing(self) -> list[str]:
         """Name the kinds that are to be loaded from the start, and are not; a failed one counts whatever it is."""
         return [kind for kind, state in self.kinds.items() if state.facts is None and (state.wanted or state.failure)]
+
+    def standby_classes(self, standby: bool | None) -> list[str] | None:
+        """Name what a spare child is to know; None where there is to be none (None: one on a GPU)."""
+        loaded = [state.facts for state in self.kinds.values() if state.facts is not None]
+        on_gpu = any(str(facts["device"]).startswith("cuda") for facts in loaded)
+        if not loaded or not (on_gpu if standby is None else standby):
+            return None
+        return sorted({str(facts["pipeline_class"]) for facts in loaded})
 
     def any_loaded(self) -> bool:
         """Tell whether the child has loaded anything."""
@@ -136,6 +148,7 @@ class Readiness:
         return {
             "pid": self.pid,
             "restarts": max(0, self.starts - 1),
+            **self.tally.facts(),
             "last_exit": self.last_exit or None,
             "lent_to": self.lent_to or None,
             "memory": dict(self.memory),

@@ -175,9 +175,12 @@ from handlers.runtime.host import LocalGenerator
 from listener.contract import GenerationRequest, GeneratorConfig, PipelineConfig
 
 async def main():
-    generator = LocalGenerator(GeneratorConfig((PipelineConfig("klein", "embedded", device="cpu"),), sys.argv[1]))
+    pipelines = (PipelineConfig("klein", "embedded", device="cpu"),)
+    generator = LocalGenerator(GeneratorConfig(pipelines, sys.argv[1], standby=True))
     await generator.start()
-    tell = lambda done, total: print(json.dumps(generator.status().details["pid"]), flush=True)
+    def tell(done, total):
+        if spare := generator.status().details["standby"]:
+            print(json.dumps([generator.status().details["pid"], spare["pid"]]), flush=True)
     request = GenerationRequest("klein", uuid.uuid4(), "a portrait", (1,), width=512, height=512, steps=100)
     await generator.generate(request, tell)
 
@@ -191,10 +194,10 @@ async def test_a_killed_daemon_leaves_no_child(weights: Path) -> None:
     )
     assert daemon.stdout is not None
     async with asyncio.timeout(60):
-        while not (line := await daemon.stdout.readline()).strip().isdigit():
+        while not (line := await daemon.stdout.readline()).startswith(b"["):
             assert line
-    child = psutil.Process(json.loads(line))
+    children = [psutil.Process(pid) for pid in json.loads(line)]
     daemon.kill()
     await daemon.wait()
-    psutil.wait_procs([child], timeout=3)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    psutil.wait_procs(children, timeout=3)
+    assert not [one for one in children if one.is_running() and one.status() != psutil.STATUS_ZOMBIE], "nor a spare"
