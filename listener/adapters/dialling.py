@@ -49,15 +49,25 @@ class Resolver(AbstractResolver):
             raise Unusable("has no plain host name", PUBLIC) from None
         except socket.gaierror as error:
             if error.errno in UNKNOWN:
-                raise Unusable("names a host that does not exist", "check the address for typing mistakes") from None
+                raise _no_such_host() from None
             raise
+        if not addresses:
+            raise _no_such_host()
         if self._is_guarded and not all(is_public(address) for address in addresses):
-            raise Unusable("does not lead to the public internet", PUBLIC)
+            raise _elsewhere()
         return [_result(host, address, port) for address in addresses]
 
     async def close(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _no_such_host() -> Unusable:
+    return Unusable("names a host that does not exist", "check the address for typing mistakes")
+
+
+def _elsewhere() -> Unusable:
+    return Unusable("does not lead to the public internet", PUBLIC)
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:
@@ -72,7 +82,7 @@ class PublicSocket(socket.socket):
     def connect(self, address: Any, /) -> None:
         """Connect. Raises: Unusable."""
         if self.family not in (socket.AF_INET, socket.AF_INET6) or not is_public(str(address[0])):
-            raise Unusable("does not lead to the public internet", PUBLIC)
+            raise _elsewhere()
         super().connect(address)
 
 
@@ -80,5 +90,5 @@ def public_socket(addr_info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> sock
     """Make the socket for an address that was found. Raises: Unusable."""
     family, kind, protocol, _, address = addr_info
     if not is_public(str(address[0])):
-        raise Unusable("does not lead to the public internet", PUBLIC)
+        raise _elsewhere()
     return PublicSocket(family, kind, protocol)
