@@ -40,7 +40,8 @@ from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
 from listener.partners import Partners, open_partners
-from listener.registry import load_generator, load_handlers
+from listener.registry import load_handlers
+from listener.routes import build_generator
 from listener.settings import Settings
 from listener.surroundings import introduction
 from listener.telemetry import log
@@ -69,8 +70,8 @@ class Daemon:
         self._log = log.get("daemon")
         self._clock = SystemClock()
         self._handlers = load_handlers(settings.kinds)
-        self._generator: Generator = load_generator(settings.generator)(settings.generator_config())
         self._metrics = Metrics()
+        self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
         self._moderator = build_moderator(settings)
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._slot_freed)

@@ -90,7 +90,8 @@ class GenerationRequest:
     guidance_scale: float | None = None
     references: tuple[bytes, ...] = field(default=(), repr=False)
     generator: str | None = None  # which of the generators of its kind makes it; None: as configured
-    time_left_s: float | None = None  # set on the way to the generator
+    time_left_s: float | None = None  # this and the next are set on the way to the generator
+    session_kind: str | None = None  # `kind` names the pipeline, which a variant may change
 
 
 @dataclass(frozen=True, slots=True)

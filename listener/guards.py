@@ -6,7 +6,7 @@ Knows which dependencies there are and how each is probed; does not know what cl
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -15,19 +15,18 @@ from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients
 from listener.contract import Generator
-from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, Probe
-from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
+from listener.engine.gauge import Gauge
+from listener.engine.guarded import GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
+from listener.engine.permits import Permits
 from listener.engine.pressure import MIB, Floors
+from listener.engine.routing import RoutedGenerator
 from listener.engine.slots import Slots
 from listener.ports import Clock, Moderator
+from listener.routes import patience
 from listener.settings import Settings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
-
-# Its own restarts take seconds, and a model that kills it with every session needs a person.
-GENERATOR_DEATHS = 3
-GENERATOR_PAUSE = (5.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Guarded:
 
     store: GuardedStore
     artifacts: GuardedArtifacts
-    generator: GuardedGenerator
+    generator: Generator
     moderator: GuardedModerator | None
     circuits: Circuits
 
@@ -51,28 +50,32 @@ def guarded(
     metrics: Metrics,
     clock: Clock,
 ) -> Guarded:
-    """Make the circuits: database, storage, generator, and moderation where there is one."""
+    """Make the circuits: database, storage, generator, moderation; those of a route are made already."""
 
-    def gauge(name: str, probe: Probe | None = None, patience: Patience | None = None) -> Gauge:
-        return Gauge(Breaker(name, clock, log.get("circuit"), probe, patience), metrics, clock)
+    def gauge(name: str, probe: Probe | None = None, bears: Patience | None = None) -> Gauge:
+        return Gauge(Breaker(name, clock, log.get("circuit"), probe, bears), metrics, clock)
 
     rpc, objects = RpcSessionStore(clients.calls, worker), SupabaseArtifactStore(clients)
-    first_s, limit_s = GENERATOR_PAUSE
-    patience = Patience(GENERATOR_DEATHS, Backoff(first_s=first_s, limit_s=limit_s))
-    database, storage = gauge("database", rpc.ping), gauge("storage", objects.ping)
-    runtime = gauge("generator", patience=patience)
-    gauges = [database, storage, runtime]
+    gauges = [gauge("database", rpc.ping), gauge("storage", objects.ping)]
+    store, artifacts = GuardedStore(rpc, gauges[0], slots), GuardedArtifacts(objects, gauges[1])
     judge = None
     if moderator is not None:
         gauges.append(gauge("moderation"))
         judge = GuardedModerator(moderator, gauges[-1])
-    return Guarded(
-        GuardedStore(rpc, database, slots),
-        GuardedArtifacts(objects, storage),
-        GuardedGenerator(generator, runtime),
-        judge,
-        Circuits((one.breaker for one in gauges), lambda: len(slots.attempts())),
-    )
+    if isinstance(generator, RoutedGenerator):
+        store.serves_only(generator.servable)
+        generator.limited_by(Permits(store, clock, log.get("permits")))
+    else:
+        gauges.append(gauge("generator", bears=patience()))
+        generator = GuardedGenerator(generator, gauges[-1])
+    return Guarded(store, artifacts, generator, judge, _circuits(gauges, generator, slots))
+
+
+def _circuits(gauges: Sequence[Gauge], generator: Generator, slots: Slots) -> Circuits:
+    needed, busy = [gauge.breaker for gauge in gauges], lambda: len(slots.attempts())
+    if isinstance(generator, RoutedGenerator):
+        return Circuits(needed, busy, generator.breakers, generator.careful)
+    return Circuits(needed, busy)
 
 
 def floors_of(settings: Settings) -> Floors:

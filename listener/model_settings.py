@@ -30,7 +30,11 @@ class ModelSettings(PipelineSettings, LaterSettings):
     kinds: Words = Field(
         (), validation_alias="LISTENER_KINDS", description="Kinds to serve, with commas between; all when absent"
     )
-    generator: str = Field("local", validation_alias="LISTENER_GENERATOR", description="Which generator makes images")
+    generator: str = Field(
+        "local",
+        validation_alias="LISTENER_GENERATOR",
+        description="Which generator makes the images of kinds that name none of their own",
+    )
     devices: Words = Field(
         (), validation_alias="LISTENER_DEVICES", description="Several: cuda:0,cuda:1; each gets a process of its own"
     )

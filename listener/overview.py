@@ -35,7 +35,7 @@ class Overview:
         health.add("resources", self._resources)
         for breaker in self.states.circuits.breakers:
             if breaker.name not in health.names:
-                health.add(breaker.name, _circuit(breaker))
+                health.add(breaker.name, _circuit(breaker, needed=breaker in self.states.circuits.needed))
 
     def _worker(self) -> PartStatus:
         refusal = self.drain.refusal() or self.states.admission.held()
@@ -88,14 +88,14 @@ def conditions(
     }
 
 
-def _circuit(breaker: Breaker) -> Callable[[], PartStatus]:
+def _circuit(breaker: Breaker, *, needed: bool) -> Callable[[], PartStatus]:
     def probe() -> PartStatus:
         refusal = breaker.refusal()
-        # One failed call only degrades; an open circuit keeps the worker from claiming.
+        # One failed call only degrades; an open circuit keeps the worker from claiming where nothing can stand in.
         return PartStatus(
             breaker.last_error is None and refusal is None,
             refusal or breaker.last_error or "",
-            required=refusal is not None,
+            required=needed and refusal is not None,
             details={"circuit": breaker.state.value},
         )
 

@@ -83,6 +83,15 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
+class Permitted:
+    """How many requests to a provider may be sent now; `known` is false when the worker's lease has run out."""
+
+    known: bool
+    granted: int
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """How a worker introduces itself. Units: lease_s is seconds."""
 
@@ -139,6 +148,7 @@ class SessionStore(Protocol):
     async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome: ...
     async def release(self, attempt: Attempt) -> Outcome: ...
     async def sweep(self) -> Swept: ...
+    async def acquire_permits(self, kind: str, count: int) -> Permitted: ...
 
 
 class ArtifactStore(Protocol):

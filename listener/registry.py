@@ -31,12 +31,17 @@ def load_handlers(kinds: Sequence[str]) -> dict[str, Handler[Any]]:
     return handlers
 
 
-def load_generator(name: str) -> GeneratorFactory:
-    """The factory of a generator.
+def installed_kinds() -> tuple[str, ...]:
+    """Every kind that an installed handler serves, whether this worker does or not."""
+    return tuple(sorted(_entry_points(HANDLERS)))
+
+
+def load_generator(name: str, variable: str = "LISTENER_GENERATOR") -> GeneratorFactory:
+    """The factory of a generator that a variable names.
 
     Raises: ConfigError when it is not installed or cannot be imported.
     """
-    return cast(GeneratorFactory, _load(_named(_entry_points(GENERATORS), name, "LISTENER_GENERATOR")))
+    return cast(GeneratorFactory, _load(_named(_entry_points(GENERATORS), name, variable)))
 
 
 def _entry_points(group: str) -> dict[str, EntryPoint]:

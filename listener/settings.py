@@ -13,8 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
-from listener.model_settings import ModelSettings
-from listener.moderation.settings import ModerationSettings
+from listener.provider_settings import ProviderSettings, is_route, routes_in
 from listener.waking import WakingSettings
 
 PREFIX = "LISTENER_"
@@ -25,7 +24,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(WakingSettings, ModelSettings, ModerationSettings, FetchSettings):
+class Settings(WakingSettings, ProviderSettings, FetchSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
@@ -126,8 +125,9 @@ def load_settings(given: Mapping[str, str] | None = None) -> Settings:
 
     Raises: ConfigError naming every variable that is missing, wrong or unknown; it never shows a value.
     """
-    problems = _unknown([*os.environ, *dotenv_values(ENV_FILE)])  # noqa: TID251 - the one place
-    settings, values = None, cast(dict[str, Any], given or {})
+    environment = {**dotenv_values(ENV_FILE), **os.environ}  # noqa: TID251 - the one place
+    problems = _unknown(environment)
+    settings, values = None, cast(dict[str, Any], {**routes_in(environment), **(given or {})})
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -148,7 +148,8 @@ def _described(place: tuple[int | str, ...], kind: str, message: str) -> str:
 def _unknown(present: Iterable[str]) -> list[str]:
     """Our own variables that nobody reads: most often a typing mistake with a quiet effect."""
     known = {name for field in Settings.model_fields for name in names_of(field)} | OF_THE_STACK
-    unknown = sorted({name.upper() for name in present if name.upper().startswith(PREFIX)} - known)
+    ours = {name.upper() for name in present if name.upper().startswith(PREFIX) and not is_route(name)}
+    unknown = sorted(ours - known)
     return [f"{name} is unknown{_suggestion(name, known)}" for name in unknown]
 
 

@@ -41,7 +41,7 @@ def introduction(settings: Settings, worker: UUID, kinds: tuple[str, ...]) -> Re
         lease_s=settings.lease_s,
         devices={
             "device": settings.device,
-            "generator": settings.generator,
+            "generators": {kind: list(names) for kind, names in settings.routes_of(kinds).items()},
             "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
         },
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, TypeAdapter
 
 from listener.contract import Session
-from listener.ports import Attempt, Outcome, Pulse, Registered, Swept, WatchedTable
+from listener.ports import Attempt, Outcome, Permitted, Pulse, Registered, Swept, WatchedTable
 
 
 def _text(value: object) -> object:
@@ -108,6 +108,18 @@ class SweptAnswer(BaseModel):
     def swept(self) -> Swept:
         """As the engine knows it."""
         return Swept(self.rescued, self.failed, self.promoted)
+
+
+class PermittedAnswer(BaseModel):
+    """What acquire_permits answers."""
+
+    known: bool
+    granted: int
+    retry_after_s: float | None = None
+
+    def permitted(self) -> Permitted:
+        """As the engine knows it."""
+        return Permitted(self.known, self.granted, self.retry_after_s)
 
 
 CLAIMED = TypeAdapter(list[ClaimedAnswer])

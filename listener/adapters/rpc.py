@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 
 from supabase import AsyncClient
 
-from listener.adapters.answers import CLAIMED, OUTCOMES, PulseAnswer, RegisteredAnswer, SweptAnswer
+from listener.adapters.answers import CLAIMED, OUTCOMES, PermittedAnswer, PulseAnswer, RegisteredAnswer, SweptAnswer
 from listener.adapters.failures import translated
 from listener.contract import SavedArtifact, Session
 from listener.errors import StoreUnavailable
-from listener.ports import Attempt, Failure, Outcome, Pulse, Registered, Registration, Swept
+from listener.ports import Attempt, Failure, Outcome, Permitted, Pulse, Registered, Registration, Swept
 
 Item = dict[str, Any]
 
@@ -99,6 +99,12 @@ class RpcSessionStore:
         with translated("sweep_sessions"):
             answer = (await self._client.rpc("sweep_sessions", {}).execute()).data
             return SweptAnswer.model_validate(answer).swept()
+
+    async def acquire_permits(self, kind: str, count: int) -> Permitted:
+        """Ask for requests to the kind's providers."""
+        with translated("acquire_permits"):
+            answer = await self._call("acquire_permits", p_kind=kind, p_count=count)
+            return PermittedAnswer.model_validate(answer).permitted()
 
     async def _fenced(self, function: str, attempt: Attempt, fields: Mapping[str, Any]) -> Outcome:
         with translated(function):

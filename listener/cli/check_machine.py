@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from listener.adapters.host import read_figures
 from listener.cli.findings import Finding, found
+from listener.contract import RemoteGenerator
 from listener.engine.clock import SystemClock
 from listener.engine.pressure import MIB
 from listener.errors import ConfigError
 from listener.guards import floors_of, places_of
 from listener.moderation import build_moderator
-from listener.registry import load_generator, load_handlers
+from listener.registry import load_handlers
+from listener.routes import build_generators
 from listener.settings import Settings
 
 NVIDIA_SMI = "nvidia-smi"
@@ -26,31 +28,40 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def check_machine(settings: Settings) -> Iterator[Finding]:
     """Every finding, in order."""
     yield Finding("settings", "ok", f"{settings.supabase_url}, worker {settings.worker_name}")
-    yield _handlers(settings)
-    yield _generator(settings)
-    yield _device(settings)
+    try:
+        kinds = tuple(load_handlers(settings.kinds))
+    except ConfigError as error:
+        remedy = "correct LISTENER_KINDS, or install the package that serves it"
+        yield Finding("handlers", "failing", str(error), remedy)
+        kinds = settings.kinds
+    else:
+        yield Finding("handlers", "ok", ", ".join(kinds))
+    findings = list(_generators(settings, kinds))
+    yield from findings
+    yield _device(settings, is_needed=any(one.name == "generator" for one in findings))
     yield from _resources(settings)
     yield _webhooks(settings)
 
 
-def _handlers(settings: Settings) -> Finding:
+def _generators(settings: Settings, kinds: Sequence[str]) -> Iterator[Finding]:
+    """Who makes what; everything is built and nothing is loaded or asked."""
+    routes = settings.routes_of(kinds)
     try:
-        return Finding("handlers", "ok", ", ".join(load_handlers(settings.kinds)))
+        built = build_generators(settings, kinds)
     except ConfigError as error:
-        return Finding(
-            "handlers", "failing", str(error), "correct LISTENER_KINDS, or install the package that serves it"
-        )
+        yield Finding("generator", "failing", str(error), "correct LISTENER_GENERATOR, or install what it needs")
+        return
+    for name, generator in built.items():
+        served = ", ".join(kind for kind, names in routes.items() if name in names)
+        if isinstance(generator, RemoteGenerator):
+            yield Finding(name, "ok", f"{served}: {generator.status().reason}, with its key (not asked by this check)")
+        else:
+            yield Finding("generator", "ok", f"{served}: {name}, {settings.headshot_model} (not loaded by this check)")
 
 
-def _generator(settings: Settings) -> Finding:
-    try:
-        load_generator(settings.generator)
-    except ConfigError as error:
-        return Finding("generator", "failing", str(error), "correct LISTENER_GENERATOR, or install listener[gpu]")
-    return Finding("generator", "ok", f"{settings.generator}, {settings.headshot_model} (not loaded by this check)")
-
-
-def _device(settings: Settings) -> Finding:
+def _device(settings: Settings, *, is_needed: bool) -> Finding:
+    if not is_needed:
+        return Finding("device", "ok", "none is needed: every image is made elsewhere")
     if settings.device == "cpu":
         return Finding("device", "ok", "cpu, as LISTENER_DEVICE says")
     try:

@@ -91,11 +91,12 @@ class Breaker:
         self._patience.pause.reset()
         self._close()
 
-    def failed(self, error: Exception) -> None:
-        """Real work failed in a way that the dependency is to blame for."""
+    def failed(self, error: Exception, *, certain: bool = False) -> None:
+        """Real work failed in a way that the dependency is to blame for; `certain`: so would all that follows."""
         self.last_error = f"{error}"
         self._failures += 1
-        if self.state is State.HALF_OPEN or (self._state is State.CLOSED and self._failures >= self._patience.failures):
+        too_many = certain or self._failures >= self._patience.failures
+        if self.state is State.HALF_OPEN or (self._state is State.CLOSED and too_many):
             self._open()
 
     async def probe(self) -> None:
@@ -132,15 +133,26 @@ class Breaker:
 
 
 class Circuits:
-    """All circuits that generation needs. `busy` counts the attempts that run."""
+    """All circuits. What needs one of `needed` does not begin while it is open; others can stand in for `replaceable`.
 
-    def __init__(self, breakers: Iterable[Breaker], busy: Callable[[], int]) -> None:
-        self.breakers = tuple(breakers)
+    `busy` counts the attempts that run; `careful` tells when one session decides about one of the replaceable.
+    """
+
+    def __init__(
+        self,
+        needed: Iterable[Breaker],
+        busy: Callable[[], int],
+        replaceable: Iterable[Breaker] = (),
+        careful: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.needed = tuple(needed)
+        self.breakers = (*self.needed, *replaceable)
         self._busy = busy
+        self._careful = careful
 
     def refusal(self) -> str | None:
         """The first reason against claiming."""
-        for breaker in self.breakers:
+        for breaker in self.needed:
             if (reason := breaker.refusal()) is not None:
                 return reason
             if breaker.on_trial and self._busy():
@@ -149,7 +161,8 @@ class Circuits:
 
     def most(self, free: int) -> int:
         """How many sessions may be claimed at once: one while a circuit is on trial."""
-        return min(free, 1) if any(breaker.on_trial for breaker in self.breakers) else free
+        on_trial = any(breaker.on_trial for breaker in self.needed) or self._careful()
+        return min(free, 1) if on_trial else free
 
     async def run(self) -> None:
         """Probe what is half open, until cancelled."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -103,6 +103,7 @@ class AttemptContext:
         def on_step(done: int, total: int) -> None:
             self.writer.report(Report(done, total, "generating"))
 
+        request = replace(request, time_left_s=self.remaining_s(), session_kind=self._session.kind)
         return await self._outside.generator.generate(request, on_step)
 
     async def judge(self, texts: Mapping[str, str]) -> None:

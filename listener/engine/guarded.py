@@ -1,13 +1,11 @@
 """The ports with their circuit around them: every call is counted, timed, and told to the breaker.
 
-Knows which endings a dependency is to blame for; does not know what happens when a circuit is open.
+Knows which calls are not made while a circuit is open; does not know what a dependency is to blame for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -21,61 +19,25 @@ from listener.contract import (
     SavedArtifact,
     Session,
 )
-from listener.engine.breaker import Breaker
+from listener.engine.gauge import Gauge
 from listener.engine.slots import Slots
-from listener.errors import ListenerError, ModerationDown, ProviderDown, RuntimeDied, StoreRejected, StoreUnavailable
+from listener.errors import ListenerError, StoreRejected, StoreUnavailable
 from listener.ports import (
     Accepted,
     ArtifactStore,
     Attempt,
-    Clock,
     Failure,
     Moderator,
     Outcome,
+    Permitted,
     Pulse,
     Registered,
     Registration,
     SessionStore,
     Swept,
 )
-from listener.telemetry.metrics import Metrics
 
 T = TypeVar("T")
-BLAMED = (StoreUnavailable, RuntimeDied, ProviderDown, ModerationDown)
-"""What a dependency is to blame for; a 429 is not among them: it has a pace of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """Counts, times and judges the calls to one dependency."""
-
-    breaker: Breaker
-    metrics: Metrics
-    clock: Clock
-
-    @contextmanager
-    def around(self, call: str) -> Iterator[None]:
-        """Watch one call. A refusal is an answer: the dependency works."""
-        began = self.clock.monotonic()
-        result = "ok"
-        try:
-            yield
-        except BLAMED as error:
-            result = "unavailable"
-            self.breaker.failed(error)
-            raise
-        except ListenerError as error:
-            result = "rejected"
-            if isinstance(error, StoreRejected):
-                self.breaker.succeeded()
-            raise
-        except BaseException:
-            result = "interrupted"
-            raise
-        else:
-            self.breaker.succeeded()
-        finally:
-            self.metrics.called(self.breaker.name, call, result, self.clock.monotonic() - began)
 
 
 class GuardedStore:
@@ -88,7 +50,12 @@ class GuardedStore:
         self._store = store
         self._gauge = gauge
         self._slots = slots
+        self._servable: Callable[[Sequence[str]], Sequence[str]] = tuple
         self.claims_rejected: str | None = None
+
+    def serves_only(self, servable: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        """Claim only those of the kinds that this gives back."""
+        self._servable = servable
 
     async def register(self, registration: Registration) -> Registered:
         """Introduce this worker."""
@@ -99,8 +66,11 @@ class GuardedStore:
         return await self._call("heartbeat", self._store.heartbeat(running, open_claims))
 
     async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]:
-        """Take the next due sessions, and count how long they waited."""
+        """Take the next due sessions of the kinds that can be served now, and count how long they waited."""
         metrics = self._gauge.metrics
+        kinds = self._servable(kinds)
+        if not kinds:
+            return []
         try:
             sessions = await self._call("claim", self._store.claim(claim_id, kinds, limit))
         except ListenerError as error:
@@ -153,6 +123,10 @@ class GuardedStore:
         swept = await self._call("sweep", self._store.sweep())
         self._gauge.metrics.swept(rescued=swept.rescued, failed=swept.failed, promoted=swept.promoted)
         return swept
+
+    async def acquire_permits(self, kind: str, count: int) -> Permitted:
+        """Ask for requests to the kind's providers."""
+        return await self._call("acquire_permits", self._store.acquire_permits(kind, count))
 
     async def _call(self, name: str, call: Awaitable[T]) -> T:
         with self._gauge.around(name):

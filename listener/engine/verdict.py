@@ -98,6 +98,7 @@ RULES: Mapping[type[ListenerError], Row] = {
     errors.ModerationDown: Row(Rule.RETRY, Rule.FAIL),
     errors.DiskFull: Row(Rule.RETRY, Rule.FAIL),
     errors.ProviderRefused: Row(Rule.FAIL, Rule.FAIL),
+    errors.ProviderMisconfigured: Row(Rule.FAIL, Rule.FAIL),
     errors.StorageRefused: Row(Rule.FAIL, Rule.FAIL),
     # The runtime has been down its ladder (smaller batch, tiling, offload) before it raises this.
     errors.OutOfMemory: Row(Rule.FAIL, Rule.FAIL),

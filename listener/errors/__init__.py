@@ -13,7 +13,8 @@ ListenerError                    has: code (stable, stored in the row), public_m
 │  │  ├─ StorageDown             storage_down          the storage or the database stays away
 │  │  ├─ ModerationDown          moderation_down       nobody could judge the words
 │  │  └─ DiskFull                disk_full
-│  ├─ ProviderRefused            provider_refused      a provider refuses our key, our quota or our call
+│  ├─ ProviderRefused            provider_refused      a provider refuses our call
+│  │  └─ ProviderMisconfigured   provider_misconfigured    ... every one: our key, our quota, its model's name
 │  ├─ StorageRefused             storage_refused       the storage takes no such object
 │  ├─ OutOfMemory                out_of_memory
 │  ├─ TimeLimit                  time_limit
@@ -56,6 +57,7 @@ from listener.errors.attempt import (
     OutOfMemory,
     ProviderBusy,
     ProviderDown,
+    ProviderMisconfigured,
     ProviderRefused,
     RuntimeDied,
     StorageDown,
@@ -88,6 +90,7 @@ __all__ = [
     "OutOfMemory",
     "ProviderBusy",
     "ProviderDown",
+    "ProviderMisconfigured",
     "ProviderRefused",
     "RuntimeDied",
     "SchemaTooNew",

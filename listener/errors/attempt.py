@@ -119,6 +119,14 @@ class ProviderRefused(AttemptFailure):
     public_message = "The image service refused this request. We have been told."
 
 
+class ProviderMisconfigured(ProviderRefused):
+    """The provider refuses our key, our account, or the model we name."""
+
+    code = "provider_misconfigured"
+    public_message = "The image service is not available at the moment. We have been told."
+    remedy = "Insert a new row later; it is for the operator to mend."
+
+
 class StorageRefused(AttemptFailure):
     """The storage refused the object; giving it again will not help."""
 

@@ -13,7 +13,10 @@ class ModerationSettings(BaseSettings):
     """The part of the settings that says which words are refused, and by whom."""
 
     openai_api_key: SecretStr | None = Field(
-        None, validation_alias="OPENAI_API_KEY", min_length=8, description="Key of OpenAI, for its moderation"
+        None,
+        validation_alias="OPENAI_API_KEY",
+        min_length=8,
+        description="Key of OpenAI, for moderation and images",
     )
     openai_base_url: str | None = Field(
         None,
@@ -22,7 +25,11 @@ class ModerationSettings(BaseSettings):
         description="Where OpenAI is reached, when not at its own address",
     )
     openai_max_retries: int = Field(
-        3, validation_alias="OPENAI_MAX_RETRIES", ge=0, le=10, description="Further tries of its client, with backoff"
+        3,
+        validation_alias="OPENAI_MAX_RETRIES",
+        ge=0,
+        le=10,
+        description="Further tries after a 5xx, with growing delays; for every provider",
     )
     moderation: Literal["off", "rules", "openai"] = Field(
         "rules",

@@ -94,6 +94,12 @@ class Metrics:
         self._deliveries = Counter(
             "listener_deliveries", "Webhooks to partners, by what came of them.", ["outcome"], registry=registry
         )
+        self._generations = Counter(
+            "listener_generations", "Generations by who made them.", ["kind", "generator"], registry=registry
+        )
+        self._cost_usd = Counter(
+            "listener_generation_cost_usd", "What they cost, as far as known.", ["kind", "generator"], registry=registry
+        )
         self._requests = Counter(
             "listener_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
@@ -137,6 +143,11 @@ class Metrics:
     def delivery_ended(self, outcome: str) -> None:
         """A webhook to a partner was delivered, refused, given back, or has to be sent again."""
         self._deliveries.labels(outcome).inc()
+
+    def generated(self, kind: str, generator: str, cost_usd: float | None) -> None:
+        """A generator made what was asked."""
+        self._generations.labels(kind, generator).inc()
+        self._cost_usd.labels(kind, generator).inc(max(0.0, cost_usd or 0.0))
 
     def request_answered(self, route: str, method: str, status: int) -> None:
         """The HTTP server answered; `route` is its pattern, never the path."""

@@ -149,7 +149,7 @@ def test_further_pipelines_are_read_from_json_and_a_wrong_one_is_refused(complet
 
 
 def test_the_example_names_every_variable_once_with_its_description_and_nothing_else() -> None:
-    pairs = re.findall(r"^# (.+)\n#?\s?([A-Z0-9_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    pairs = re.findall(r"^# (.+)\n#?\s?([A-Z0-9_<>]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
     expected = {names_of(name)[0]: field.description for name, field in Settings.model_fields.items()}
     expected |= {str(field.validation_alias): field.description for field in DatabaseSettings.model_fields.values()}
     assert {name: comment for comment, name in pairs} == expected
@@ -157,7 +157,7 @@ def test_the_example_names_every_variable_once_with_its_description_and_nothing_
 
 
 def test_the_example_shows_the_real_defaults() -> None:
-    shown = dict(re.findall(r"^#?\s?([A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    shown = dict(re.findall(r"^#?\s?([A-Z0-9_<>]+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, (int, float, str)) and not isinstance(field.default, bool):
             assert shown[names_of(name)[0]] == str(field.default), name

@@ -10,7 +10,8 @@ import pytest
 
 from listener.contract import GenerationRequest
 from listener.engine.breaker import Breaker, State
-from listener.engine.guarded import Gauge, GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
+from listener.engine.gauge import Gauge
+from listener.engine.guarded import GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
 from listener.engine.slots import Running, Slots
 from listener.errors import (
     ContentRejected,

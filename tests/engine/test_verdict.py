@@ -69,6 +69,7 @@ def test_the_table_names_no_class_that_is_not_in_the_taxonomy() -> None:
         (errors.ContentRejected(), [Fail]),
         (errors.ProviderDown(), [Fail]),
         (errors.ProviderRefused(), [Fail]),
+        (errors.ProviderMisconfigured(), [Fail]),
         (errors.InputUnavailable(), [Fail]),
         (errors.StorageDown(), [Fail]),
         (errors.ModerationDown(), [Fail]),

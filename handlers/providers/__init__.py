@@ -1,0 +1,1 @@
+"""Generators elsewhere, each by its provider's official client: OpenAI, Replicate, fal, RunPod."""

@@ -1,0 +1,181 @@
+"""Several generators for one kind, in configured order: the first that can work makes it, the next when it cannot.
+
+Knows which endings let another one try; does not know what a generator is, or whose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, Log, OnStep, Permit
+from listener.engine.breaker import Breaker
+from listener.errors import AttemptFailure, ModelUnavailable, ProviderDown, ProviderMisconfigured
+from listener.ports import Clock
+from listener.telemetry.metrics import Metrics
+
+PASSED_ON = (ModelUnavailable, ProviderDown, ProviderMisconfigured)
+"""What lets the next one try: nothing was made, and it is not the request that is to blame."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One generator, its calls guarded by its circuit. `limit` takes the permits that one elsewhere has to wait for."""
+
+    name: str
+    generator: Generator
+    breaker: Breaker
+    limit: Callable[[Permit], None] | None = None
+    trials: int = field(default=0)
+
+    def refusal(self) -> str | None:
+        """Why it cannot work now, if so."""
+        status = self.generator.status()
+        return self.breaker.refusal() or (None if status.ready else status.reason)
+
+    @property
+    def waits_for_trial(self) -> bool:
+        """Whether one request decides at this moment whether its circuit closes."""
+        return self.breaker.on_trial and self.trials > 0
+
+    @contextmanager
+    def on_trial(self) -> Iterator[None]:
+        """Count what may be a trial."""
+        self.trials += 1
+        try:
+            yield
+        finally:
+            self.trials -= 1
+
+
+class RoutedGenerator:
+    """One generator out of several.
+
+    Whatever can work goes first, in configured order; then what is on trial with another request; then what may become
+    ready while the request waits. An open circuit is not asked.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, Member],
+        routes: Mapping[str, Sequence[str]],
+        metrics: Metrics,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._members = dict(members)
+        self._routes = dict(routes)
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        """The circuit of each."""
+        return tuple(member.breaker for member in self._members.values())
+
+    def limited_by(self, permit: Permit) -> None:
+        """Have the remote ones ask for permits."""
+        for member in self._members.values():
+            if member.limit is not None:
+                member.limit(permit)
+
+    async def start(self) -> None:
+        """Begin to load all."""
+        for member in self._members.values():
+            await member.generator.start()
+
+    async def close(self) -> None:
+        """Close all."""
+        for member in self._members.values():
+            await member.generator.close()
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
+        """Make the images with the first that can.
+
+        Raises: AttemptFailure: the last one's when none could, at once when another could do no better.
+        """
+        began, kind = self._clock.monotonic(), request.session_kind or request.kind
+        passed: list[str] = []
+        last: AttemptFailure | None = None
+        for member in self._candidates(kind, request.generator):
+            if member.breaker.refusal() is not None:
+                continue  # its circuit opened while another one was asked
+            try:
+                with member.on_trial():
+                    generation = await member.generator.generate(self._left(request, began), on_step)
+            except PASSED_ON as error:
+                last = error
+                passed.append(f"{member.name}: {error.code}")
+                self._tell(member, kind, error)
+                continue
+            self._metrics.generated(kind, member.name, generation.cost_usd)
+            notes = (f"made by {member.name} ({'; '.join(passed)})",) if passed else ()
+            return replace(generation, notes=(*generation.notes, *notes))
+        raise last or ModelUnavailable(f"no generator of {kind} can work now", details={"kind": kind})
+
+    def servable(self, kinds: Sequence[str]) -> tuple[str, ...]:
+        """Those of the kinds that somebody can make now."""
+        return tuple(kind for kind in kinds if self._refusal(kind) is None)
+
+    def careful(self) -> bool:
+        """Whether a kind can only be made by a generator whose circuit the next request decides about."""
+        return any(
+            able and all(member.breaker.on_trial for member in able)
+            for able in ([one for one in self._of(kind) if one.refusal() is None] for kind in self._routes)
+        )
+
+    def status(self) -> GeneratorStatus:
+        """Ready while there is a kind that somebody can make; the details of those on this machine stand at the top."""
+        refusals = {kind: self._refusal(kind) for kind in self._routes}
+        words = [f"{kind}: {refusal or 'by ' + self._first(kind)}" for kind, refusal in refusals.items()]
+        details: dict[str, Any] = {}
+        for member in self._members.values():
+            details |= {} if member.limit else member.generator.status().details
+        details["routes"] = {kind: list(names) for kind, names in self._routes.items()}
+        details["generators"] = {name: self._shown(member) for name, member in self._members.items()}
+        return GeneratorStatus(any(one is None for one in refusals.values()), "; ".join(words), details)
+
+    def _candidates(self, kind: str, preferred: str | None) -> list[Member]:
+        """Whom to ask, in order."""
+        members = self._of(kind)
+        if preferred is not None:
+            wanted = self._members.get(preferred)
+            if wanted is None:
+                self._log.warning("generator_unknown", generator=preferred, kind=kind)
+            else:
+                members = [wanted, *(member for member in members if member is not wanted)]
+        closed = [member for member in members if member.breaker.refusal() is None]
+        able = [member for member in closed if member.refusal() is None]
+        free = [member for member in able if not member.waits_for_trial]
+        return [*free, *(one for one in able if one not in free), *(one for one in closed if one not in able)]
+
+    def _of(self, kind: str) -> list[Member]:
+        return [self._members[name] for name in self._routes.get(kind, ())]
+
+    def _refusal(self, kind: str) -> str | None:
+        """Why nobody can make this kind now, if so; a kind without a route is none of our business."""
+        refusals = [(member.name, member.refusal()) for member in self._of(kind)]
+        if not refusals or any(words is None for _, words in refusals):
+            return None
+        return ", ".join(f"{name}: {words}" for name, words in refusals)
+
+    def _first(self, kind: str) -> str:
+        return next(member.name for member in self._of(kind) if member.refusal() is None)
+
+    def _left(self, request: GenerationRequest, began: float) -> GenerationRequest:
+        if request.time_left_s is None:
+            return request
+        return replace(request, time_left_s=max(0.0, request.time_left_s - (self._clock.monotonic() - began)))
+
+    def _tell(self, member: Member, kind: str, error: AttemptFailure) -> None:
+        level = self._log.error if isinstance(error, ProviderMisconfigured) else self._log.warning
+        level("generator_failed", generator=member.name, kind=kind, code=error.code, details=error.details)
+
+    def _shown(self, member: Member) -> dict[str, Any]:
+        status = member.generator.status()
+        model = {"model": status.details["model"]} if "model" in status.details else {}
+        shown = {"ready": status.ready, "reason": status.reason, "circuit": member.breaker.state.value}
+        return {**shown, "remote": member.limit is not None, **model}
