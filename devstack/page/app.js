@@ -1,19 +1,22 @@
 /**
  * The page: inserts a row, follows the visitor's rows, shows the balance.
- * Knows the table `headshot_sessions` and two functions; how a row is followed is in watch.js.
+ * Knows the tables and two functions; how a row is followed is in watch.js, what a try-on uploads in tryon.js.
  */
 
 import { Card } from './card.js'
+import { TRYON_TABLE, TryonForm } from './tryon.js'
 import { connect } from './visitor.js'
 import { artifactUrl, isTerminal, watchSession } from './watch.js'
 
-const TABLE = 'headshot_sessions'
+const HEADSHOT_TABLE = 'headshot_sessions'
+const TABLES = [HEADSHOT_TABLE, TRYON_TABLE]
 const SHOWN_AT_MOST = 24
 
 const $ = (id) => document.getElementById(id)
 const cards = new Map() // id -> Card
 const watches = new Map() // id -> watch, while the session is open
 let supabase
+let tryonForm
 
 function show(element, text) {
   element.textContent = text
@@ -57,13 +60,13 @@ function draw(row) {
   const card = cardOf(row)
   const before = card.row.status
   card.update(row)
-  if (before && before !== row.status) $('spoken').textContent = `${row.status}: ${row.prompt}`
+  if (before && before !== row.status) $('spoken').textContent = `${row.status}: ${card.title}`
   return card
 }
 
-function follow(row) {
+function follow(table, row) {
   const watch = watchSession(supabase, {
-    table: TABLE,
+    table,
     id: row.id,
     onChange: draw,
     onConnection: drawConnection,
@@ -78,36 +81,55 @@ function follow(row) {
   })
 }
 
-async function listSessions() {
-  const { data, error } = await supabase.from(TABLE).select('*').order('created_at', { ascending: false }).limit(SHOWN_AT_MOST)
+async function rowsOf(table) {
+  const { data, error } = await supabase.from(table).select('*').order('created_at', { ascending: false }).limit(SHOWN_AT_MOST)
   if (error) throw error
-  $('empty').hidden = data.length > 0
-  for (const row of data) {
+  return data.map((row) => ({ table, row }))
+}
+
+async function listSessions() {
+  const found = (await Promise.all(TABLES.map(rowsOf))).flat()
+  found.sort((one, other) => Date.parse(other.row.created_at) - Date.parse(one.row.created_at))
+  $('empty').hidden = found.length > 0
+  for (const { table, row } of found.slice(0, SHOWN_AT_MOST)) {
     $('sessions').append(draw(row).element)
-    if (!isTerminal(row)) follow(row)
+    if (!isTerminal(row)) follow(table, row)
   }
 }
 
-async function submit(event) {
+/** Inserts what `fieldsOf` gives and follows it; a problem is said beside the form. */
+async function insert(table, fieldsOf, button, problem) {
+  show(problem, '')
+  button.disabled = true
+  try {
+    const { data: row, error } = await supabase.from(table).insert(await fieldsOf()).select().single()
+    if (error) throw error
+    const card = draw(row)
+    $('sessions').prepend(card.element)
+    $('spoken').textContent = `queued: ${card.title}`
+    follow(table, row)
+    await drawCredits()
+    return true
+  } catch (error) {
+    show(problem, inWords(error))
+    return false
+  } finally {
+    button.disabled = false
+  }
+}
+
+async function submitPrompt(event) {
   event.preventDefault()
   const prompt = $('prompt').value.trim()
   show($('form-error'), prompt ? '' : 'Say what the picture should show.')
   if (!prompt) return $('prompt').focus()
-  $('generate').disabled = true
-  try {
-    const { data: row, error } = await supabase.from(TABLE).insert({ prompt }).select().single()
-    if (error) throw error
-    $('sessions').prepend(draw(row).element)
-    $('spoken').textContent = `queued: ${prompt}`
-    $('prompt').value = ''
-    follow(row)
-    await drawCredits()
-  } catch (error) {
-    show($('form-error'), inWords(error))
-  } finally {
-    $('generate').disabled = false
-    $('prompt').focus()
-  }
+  if (await insert(HEADSHOT_TABLE, () => ({ prompt }), $('generate'), $('form-error'))) $('prompt').value = ''
+  $('prompt').focus()
+}
+
+async function submitTryon(event) {
+  event.preventDefault()
+  await insert(TRYON_TABLE, () => tryonForm.row(), $('dress'), $('tryon-error'))
 }
 
 function tick() {
@@ -118,6 +140,7 @@ async function start() {
   try {
     const connected = await connect()
     supabase = connected.supabase
+    tryonForm = new TryonForm($('tryon'), supabase, connected.user)
     $('embedded').hidden = connected.config.embedded !== true
     await Promise.all([drawCredits(), listSessions()])
   } catch (error) {
@@ -127,13 +150,14 @@ async function start() {
     return
   }
   drawConnection()
-  $('form').addEventListener('submit', submit)
+  $('form').addEventListener('submit', submitPrompt)
+  $('tryon').addEventListener('submit', submitTryon)
   $('prompt').addEventListener('keydown', (key) => {
     if (key.key !== 'Enter' || key.shiftKey || key.isComposing) return
     key.preventDefault()
     $('form').requestSubmit()
   })
-  $('generate').disabled = false
+  $('generate').disabled = $('dress').disabled = false
   setInterval(tick, 500)
   addEventListener('online', drawConnection)
   addEventListener('offline', drawConnection)

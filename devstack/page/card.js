@@ -15,7 +15,8 @@ const SAID = {
 
 function reasonOf({ error_message: message, error_code: code, error_details: details }) {
   const fields = (details?.fields ?? []).map(({ field, message: rule }) => `${field}: ${rule.replace('Value error, ', '')}`)
-  return [message || code || 'It failed without a reason.', ...fields].join(' ')
+  const cause = details?.problem ? [`${details.field}: ${details.problem}; ${details.remedy}.`] : []
+  return [message || code || 'It failed without a reason.', ...fields, ...cause].join(' ')
 }
 
 export class Card {
@@ -39,16 +40,20 @@ export class Card {
     this.#parts.picture.addEventListener('error', () => this.#showPicture({ fresh: true }))
   }
 
+  /** What the session is about, in words. */
+  get title() {
+    return this.row.prompt ?? 'Try-on'
+  }
+
   update(row) {
     this.row = row
-    const { status, prompt, progress, message } = row
+    const { status, progress, message } = row
     const { element, ...parts } = { element: this.element, ...this.#parts }
     const finished = isTerminal(row)
     element.dataset.status = status
     element.dataset.id = row.id
     parts.status.textContent = STATUS[status] ?? status
-    parts.prompt.textContent = prompt
-    parts.prompt.title = prompt
+    parts.prompt.textContent = parts.prompt.title = this.title
     this.#drawProgress(status, progress ?? 0)
     parts.message.textContent = (finished ? '' : message) || SAID[status] || ''
     parts.message.hidden = parts.message.textContent === ''
@@ -75,7 +80,7 @@ export class Card {
   #drawProgress(status, percent) {
     const { progress, placeholder } = this.#parts
     progress.hidden = isTerminal(this.row)
-    progress.setAttribute('aria-label', `Progress of: ${this.row.prompt}`)
+    progress.setAttribute('aria-label', `Progress of: ${this.title}`)
     if (status === 'processing') progress.value = percent
     else progress.removeAttribute('value')
     placeholder.textContent = status === 'processing' ? `${percent} %` : { queued: '…', failed: '✕', cancelled: '–' }[status] ?? ''

@@ -20,7 +20,7 @@ PROMPT_MARK = "{prompt}"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Label = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", repr=False)]
+Label = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
 class Overrides(BaseModel):
@@ -28,7 +28,7 @@ class Overrides(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    prompt_template: Annotated[str, Field(max_length=4000, repr=False)] | None = None
+    prompt_template: Annotated[str, Field(max_length=4000)] | None = None
     pipeline: Name | None = None
     generator: Name | None = None
     steps: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -63,7 +63,7 @@ class TryonParams(BaseModel):
     session_id: UUID | None = None
     user_id: UUID | None = None
     store_id: UUID | None = Field(default=None, validate_default=True)
-    image_urls: Annotated[tuple[str, ...], Field(min_length=PICTURES_MIN, max_length=PICTURES_MAX, repr=False)]
+    image_urls: tuple[str, ...] = Field(min_length=PICTURES_MIN, max_length=PICTURES_MAX, repr=False)
     prompt: str | None = Field(default=None, repr=False)
     created_at: datetime | None = None
     variant: Variant | None = None

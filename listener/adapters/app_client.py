@@ -20,7 +20,9 @@ from storage3.exceptions import StorageApiError
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 from supabase_auth.errors import AuthError, AuthRetryableError
 
-TABLE = "headshot_sessions"
+HEADSHOTS = "headshot_sessions"
+TRYONS = "generation_sessions"
+UPLOADS = "uploads"
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 POLL_S = 2.0
 SUBSCRIBE_LIMIT_S = 10.0
@@ -72,18 +74,26 @@ class AppAccess:
 
 
 class App:
-    """A signed-in anonymous user of the app."""
+    """A signed-in anonymous user of the app, and the table of his sessions."""
 
-    def __init__(self, client: AsyncClient, http: httpx.AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, http: httpx.AsyncClient, user_id: str, table: str) -> None:
         self._client = client
         self._http = http
+        self._user_id = user_id
+        self._table = table
+
+    async def upload(self, data: bytes, content_type: str, suffix: str) -> str:
+        """Put a file into the user's own folder of the bucket `uploads`; returns its path. Raises: AppError."""
+        path = f"{self._user_id}/{uuid4()}{suffix}"
+        await self._client.storage.from_(UPLOADS).upload(path, data, {"content-type": content_type})
+        return path
 
     async def insert(self, fields: Mapping[str, Any]) -> Row:
         """Insert one session row and return it as the database stored it.
 
         Raises: NoCreditsError, AppError.
         """
-        answer = await self._client.table(TABLE).insert({"id": str(uuid4()), **fields}).execute()
+        answer = await self._client.table(self._table).insert({"id": str(uuid4()), **fields}).execute()
         return cast("Row", answer.data[0])
 
     async def follow(self, row_id: str, on_row: OnRow, within_s: float) -> Row:
@@ -118,7 +128,7 @@ class App:
         version = -1
         while True:
             changed.clear()  # before the read, else a change during it would be missed
-            found = await self._client.table(TABLE).select("*").eq("id", row_id).limit(1).execute()
+            found = await self._client.table(self._table).select("*").eq("id", row_id).limit(1).execute()
             if not found.data:
                 raise AppError("The row is gone: it was deleted.")
             row = cast("Row", found.data[0])
@@ -139,7 +149,7 @@ class App:
         channel.on_postgres_changes(
             RealtimePostgresChangesListenEvent.Update,
             lambda _: changed.set(),
-            table=TABLE,
+            table=self._table,
             schema="public",
             filter=f"id=eq.{row_id}",
         )
@@ -152,7 +162,7 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(access: AppAccess) -> AsyncIterator[App]:
+async def open_app(access: AppAccess, table: str = HEADSHOTS) -> AsyncIterator[App]:
     """Sign in as a new anonymous user; everything is closed at the end.
 
     Raises: AppError with words for the user, from the body too.
@@ -170,7 +180,7 @@ async def open_app(access: AppAccess) -> AsyncIterator[App]:
                     raise AppError("The project does not allow anonymous sign-in.")
                 # The client does this in the background too, which may be after the first join.
                 await client.realtime.set_auth(signed_in.session.access_token)
-                yield App(client, http)
+                yield App(client, http, signed_in.session.user.id, table)
             finally:
                 await client.remove_all_channels()
 

@@ -56,7 +56,8 @@ def _generators(settings: Settings, kinds: Sequence[str]) -> Iterator[Finding]:
         if isinstance(generator, RemoteGenerator):
             yield Finding(name, "ok", f"{served}: {generator.status().reason}, with its key (not asked by this check)")
         else:
-            yield Finding("generator", "ok", f"{served}: {name}, {settings.headshot_model} (not loaded by this check)")
+            models = ", ".join(sorted({pipeline.model for pipeline in settings.generator_config().pipelines}))
+            yield Finding("generator", "ok", f"{served}: {name}, {models} (not loaded by this check)")
 
 
 def _device(settings: Settings, *, is_needed: bool) -> Finding:

@@ -14,8 +14,11 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from listener.cli.submit import submit
+from tests.support.photographs import garment, person
 from tests.support.project import ROOT, Project, dev_environment, running_dev
 
 ENDED_WITHIN_S = 20.0
@@ -120,6 +123,31 @@ def test_the_note_for_other_terminals_is_private_and_holds_no_secret(dev: Projec
     assert dev.url in text
     assert dev.service_role_key not in text
     assert dev.jwt_secret not in text
+
+
+def test_submit_tries_a_garment_on(dev: Project, tmp_path: Path) -> None:
+    (tmp_path / "me.jpg").write_bytes(person())
+    (tmp_path / "suit.jpg").write_bytes(garment())
+    pictures = ["--person", "me.jpg", "--garment", "suit.jpg"]
+    done = run_listener(tmp_path, "submit", *pictures, "--watch", XDG_STATE_HOME=str(dev.state_home))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "completed" in done.stdout
+    with Image.open(tmp_path / done.stdout.splitlines()[-1].removeprefix("image: ")) as image:
+        assert (image.format, image.size) == ("JPEG", (96, 128))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "needs a PROMPT"),
+        (["--person", "dev.py"], "at least one --garment"),
+        (["--person", "dev.py", "--garment", "dev.py", "--seed", "5"], "a try-on has no seed"),
+    ],
+)
+def test_submit_says_what_a_try_on_lacks(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "dev.py").write_text("no picture")
+    asked = CliRunner().invoke(submit, [argument.replace("dev.py", str(tmp_path / "dev.py")) for argument in arguments])
+    assert (asked.exit_code, words in asked.output) == (2, True), asked.output
 
 
 def test_submit_finds_the_running_stack_and_saves_the_picture(dev: Project, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The page in headless Chromium against a running `listener dev`: what a visitor does and sees.
 
-PAGE_SCREENSHOT=FILE keeps a picture of the page.
+PAGE_SCREENSHOT=FILE keeps a picture of the page, TRYON_SCREENSHOT=FILE one of a try-on.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    FilePayload,
+    Page,
+    async_playwright,
+    expect,
+)
 
 from tests.support.chromium import ARGUMENTS, CHROMIUM
+from tests.support.photographs import garment, person
 from tests.support.project import Project
 
 PICTURE_WITHIN_MS = 45_000
@@ -196,3 +205,32 @@ async def test_the_prompt_can_be_sent_by_keyboard_alone(page: Page, dev: Project
         await page.get_by_role("button", name="Cancel").focus()
         await page.keyboard.press("Enter")
         await expect(page.locator(".card")).to_have_attribute("data-status", "cancelled")
+
+
+async def choose(page: Page, what: str, picture: bytes) -> None:
+    """Choose a photograph for the try-on form."""
+    file: FilePayload = {"name": f"{what}.jpg", "mimeType": "image/jpeg", "buffer": picture}
+    await page.get_by_label(f"A {what}").set_input_files(file)
+
+
+async def test_a_visitor_tries_a_garment_on(page: Page, dev: Project) -> None:
+    await choose(page, "person", person(512))
+    await page.get_by_role("button", name="Try it on").click()
+    await expect(page.locator("#tryon-error")).to_have_text("Choose a picture of a garment.")
+    await choose(page, "garment", garment(320))
+    await expect(page.locator(".picker img:visible")).to_have_count(2)
+    await page.get_by_role("button", name="Try it on").click()
+    card = page.locator(".card")
+    await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
+    await expect(card.locator(".prompt")).to_have_text("Try-on")
+    size = await card.locator(".picture").evaluate(
+        "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+    )
+    assert size == [96, 128], "the shape of the person"
+    shown = await page.evaluate("window.shown")
+    assert (shown[0], shown[-1]) == ("queued", "completed")
+    await expect(page.locator("#credits")).to_have_text("9")
+    if target := os.environ.get("TRYON_SCREENSHOT"):
+        await page.screenshot(path=target, full_page=True)
+    await page.reload()
+    await expect(page.locator(".card .prompt")).to_have_text("Try-on")

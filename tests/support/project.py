@@ -37,7 +37,8 @@ class Project:
 def dev_environment(state_home: Path, **settings: str) -> dict[str, str]:
     """The environment of `listener dev` and `listener submit` with a state folder of the test's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LISTENER_", "SUPABASE_"))}
-    small = {"LISTENER_HEADSHOT_WIDTH": "128", "LISTENER_HEADSHOT_HEIGHT": "128", "LISTENER_DEVICE": "cpu"}
+    sides = ("LISTENER_HEADSHOT_WIDTH", "LISTENER_HEADSHOT_HEIGHT", "LISTENER_TRYON_SIDE_PX")
+    small = {**dict.fromkeys(sides, "128"), "LISTENER_DEVICE": "cpu"}
     return kept | small | {"XDG_STATE_HOME": str(state_home)} | settings
 
 
