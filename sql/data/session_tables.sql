@@ -7,5 +7,5 @@ select listener.watch(
 );
 
 update listener.session_tables as registry
-set bucket = 'stores', folder = '{owner}/generated'
+set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;

@@ -1,7 +1,7 @@
 -- listener.prune_finished(limit) -> integer
 -- Removes what nobody needs any more: finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell
--- the expiry which objects to remove); events of kinds with keep_events_days; workers that expired a week ago. Visible rows and
--- the ledger stay. Answers how many sessions went.
+-- the expiry which objects to remove) and their partners told; events of kinds with keep_events_days; workers that
+-- expired a week ago; what prune_partners removes. Visible rows and the ledger stay. Answers how many sessions went.
 -- Security definer: nobody else may delete from these tables.
 -- Locks:  sessions, skip locked.
 create function listener.prune_finished(p_limit integer)
@@ -13,6 +13,7 @@ declare
   v_now timestamptz := listener.clock();
   v_pruned integer;
 begin
+  perform listener.prune_partners(p_limit);
   delete from listener.workers as worker where worker.expired_at < v_now - interval '7 days';
 
   delete from listener.events as event
@@ -39,6 +40,7 @@ begin
       where
         done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
         and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
+        and not exists (select from listener.deliveries as told where told.session = done.id and told.ended_at is null)
       order by done.finished_at
       limit p_limit
       for update skip locked

@@ -19,10 +19,7 @@ begin
       hint = 'create extension pg_net; or switch it on under Database, Extensions.';
   end if;
   if set_webhook.secret is null then
-    -- 48 bytes with 366 random bits, without pgcrypto.
-    set_webhook.secret := 'whsec_' || encode(
-      decode(replace(concat(gen_random_uuid(), gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex'), 'base64'
-    );
+    set_webhook.secret := listener.new_secret();
   end if;
   begin
     v_key := decode(substr(set_webhook.secret, 7), 'base64');

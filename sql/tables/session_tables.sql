@@ -4,6 +4,7 @@
 -- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
 -- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner.
+-- tells_partner: its owners are stores, whose webhooks hear of the end of its sessions.
 -- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
@@ -23,6 +24,7 @@ create table listener.session_tables (
   is_published_here boolean not null default false,
   bucket text,
   folder text not null default '{owner}',
+  tells_partner boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),

@@ -4,6 +4,7 @@
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
 -- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
@@ -42,6 +43,8 @@ create table listener.sessions (
   updated_at timestamptz not null default now(),
   refund_due integer,
   paid_by_app boolean not null default false,
+  tells_partner boolean not null default false,
+  variant text,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')

@@ -74,7 +74,30 @@ select
   session.id as subject
 from listener.sessions as session
 left join listener.workers as worker on session.worker = worker.id
-where session.status = 'processing' and worker.id is null;
+where session.status = 'processing' and worker.id is null
+union all
+select
+  'what_finished_after_its_webhook_was_active_has_a_delivery' as invariant,
+  session.id as subject
+from listener.sessions as session
+inner join listener.partner_webhooks as hook on session.owner = hook.store and session.finished_at > hook.active_at
+left join listener.deliveries as delivery on session.id = delivery.session
+where
+  session.tells_partner and hook.active and delivery.id is null
+  and session.finished_at > (select listener.clock()) - interval '30 days'
+union all
+select
+  'a_delivery_tells_how_its_session_ended' as invariant,
+  delivery.session as subject
+from listener.deliveries as delivery
+inner join listener.sessions as session on delivery.session = session.id
+where delivery.event <> 'session.' || session.status or delivery.store <> session.owner
+union all
+select
+  'a_session_shows_the_variant_that_its_worker_was_given' as invariant,
+  session.id as subject
+from listener.sessions as session
+where session.variant is distinct from session.params -> 'variant' ->> 'name';
 
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;

@@ -140,6 +140,7 @@ grant select, update on table listener.kinds to service_role;
 -- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
 -- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner.
+-- tells_partner: its owners are stores, whose webhooks hear of the end of its sessions.
 -- Units: credits is what one row costs; with on_refund, what the app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
@@ -159,6 +160,7 @@ create table listener.session_tables (
   is_published_here boolean not null default false,
   bucket text,
   folder text not null default '{owner}',
+  tells_partner boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
@@ -269,6 +271,7 @@ grant select (id, beats) on table listener.workers to service_role;
 -- `worker` stays after a settlement, so that the same call again is known as already done; it is null when the database
 -- took the session away. No foreign keys to the hot rows of kinds, session_tables and workers: each would lock them per row.
 -- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
+-- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
@@ -307,6 +310,8 @@ create table listener.sessions (
   updated_at timestamptz not null default now(),
   refund_due integer,
   paid_by_app boolean not null default false,
+  tells_partner boolean not null default false,
+  variant text,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -344,6 +349,85 @@ create index sessions_by_owner on listener.sessions (owner, created_at);
 alter table listener.sessions enable row level security;
 revoke all on table listener.sessions from public, anon, authenticated, service_role;
 grant select, update on table listener.sessions to service_role;
+
+-- listener.api_keys
+-- Keys by which a store's servers use the HTTP API. Only the SHA-256 of a key is here; `prefix` is what its owner knows it by.
+-- Units: per_minute is requests in any 60 seconds.
+create table listener.api_keys (
+  key uuid primary key default gen_random_uuid(),
+  store uuid not null references public.stores (id) on delete cascade,
+  name text not null,
+  hash text not null,
+  prefix text not null,
+  per_minute integer not null,
+  created_at timestamptz not null,
+  last_used_at timestamptz,
+  revoked_at timestamptz,
+  constraint api_keys_once_per_hash unique (hash),
+  constraint api_keys_hash_is_a_sha256 check (hash ~ '^[0-9a-f]{64}$'),
+  constraint api_keys_name_is_bounded check (char_length(name) between 1 and 100),
+  constraint api_keys_prefix_is_bounded check (prefix ~ '^[\x21-\x7e]{1,32}$'),
+  constraint api_keys_per_minute_is_sane check (per_minute between 1 and 100000)
+) with (fillfactor = 50);
+
+create index api_keys_by_store on listener.api_keys (store, created_at);
+
+alter table listener.api_keys enable row level security;
+revoke all on table listener.api_keys from public, anon, authenticated, service_role;
+grant select, insert on table listener.api_keys to service_role;
+grant update (last_used_at, revoked_at) on table listener.api_keys to service_role;
+
+-- listener.partner_webhooks
+-- Where a store wants to hear of its finished sessions, and the secrets that sign it: several while one replaces another, each
+-- signs. `active_at`: sessions that finish later are told. `changed_at`: what an older address answered does not concern it.
+create table listener.partner_webhooks (
+  store uuid primary key references public.stores (id) on delete cascade,
+  url text not null,
+  secrets text[] not null,
+  active boolean not null,
+  active_at timestamptz not null,
+  changed_at timestamptz not null,
+  constraint partner_webhooks_go_over_http check (url ~ '^https?://[^\s/?#@]+(/[^\s#]*)?$' and char_length(url) <= 2048),
+  constraint partner_webhooks_have_one_to_three_secrets check (
+    array_ndims(secrets) = 1 and cardinality(secrets) between 1 and 3
+  ),
+  constraint partner_webhooks_secrets_are_standard check (
+    array_to_string(secrets, ' ', '') ~ '^whsec_[A-Za-z0-9+/]{32,86}={0,2}( whsec_[A-Za-z0-9+/]{32,86}={0,2})*$'
+  )
+);
+
+alter table listener.partner_webhooks enable row level security;
+revoke all on table listener.partner_webhooks from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.partner_webhooks to service_role;
+
+-- listener.api_key_days
+-- How often a key was used on a day (UTC): accepted requests, and those beyond its limit. Kept for 400 days.
+create table listener.api_key_days (
+  key uuid not null references listener.api_keys (key) on delete cascade,
+  day date not null,
+  requests bigint not null default 0,
+  refused bigint not null default 0,
+  primary key (key, day)
+) with (fillfactor = 50);
+
+create index api_key_days_by_day on listener.api_key_days (day);
+
+alter table listener.api_key_days enable row level security;
+revoke all on table listener.api_key_days from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.api_key_days to service_role;
+
+-- listener.api_key_windows
+-- Accepted requests of a key in pieces of 5 seconds: what its rate limit counts. Older pieces go with the key's next request.
+create table listener.api_key_windows (
+  key uuid not null references listener.api_keys (key) on delete cascade,
+  starts_at timestamptz not null,
+  requests integer not null,
+  primary key (key, starts_at)
+) with (fillfactor = 50);
+
+alter table listener.api_key_windows enable row level security;
+revoke all on table listener.api_key_windows from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table listener.api_key_windows to service_role;
 
 -- listener.app_refunds
 -- What an app with a credit system of its own has to give back, once per session; its function is called by the settling
@@ -395,6 +479,43 @@ create table listener.artifacts (
 alter table listener.artifacts enable row level security;
 revoke all on table listener.artifacts from public, anon, authenticated, service_role;
 grant select, insert, update on table listener.artifacts to service_role;
+
+-- listener.deliveries
+-- What partners are told: one row for each finished session of a store with an active webhook, written by the settling
+-- transaction. `id` is the message's, the same at every attempt. `attempt` only grows and is the fence of settle_deliveries;
+-- `failures` counts what limits it. Kept for 30 days after its end; `session` is no foreign key, it outlives pruned sessions.
+-- Units: next_at is when a waiting one is due, and when a sending one is taken from its worker.
+create table listener.deliveries (
+  id uuid primary key default gen_random_uuid(),
+  session uuid not null,
+  store uuid not null references listener.partner_webhooks (store) on delete cascade,
+  event text not null,
+  status text not null default 'waiting',
+  attempt integer not null default 0,
+  failures integer not null default 0,
+  next_at timestamptz not null,
+  worker uuid,
+  claimed_at timestamptz,
+  last_status integer,
+  last_error text,
+  created_at timestamptz not null,
+  ended_at timestamptz,
+  constraint deliveries_once_per_session unique (session),
+  constraint deliveries_event_is_known check (event in ('session.completed', 'session.failed', 'session.cancelled')),
+  constraint deliveries_status_is_known check (status in ('waiting', 'sending', 'delivered', 'dead')),
+  constraint deliveries_ended_iff_over check ((ended_at is not null) = (status in ('delivered', 'dead'))),
+  constraint deliveries_sending_by_a_worker check (status <> 'sending' or (worker is not null and claimed_at is not null)),
+  constraint deliveries_last_error_is_bounded check (char_length(last_error) <= 500)
+) with (fillfactor = 70);
+
+create index deliveries_due on listener.deliveries (store, next_at) where status = 'waiting';
+create index deliveries_sending on listener.deliveries (store) where status = 'sending';
+create index deliveries_by_store on listener.deliveries (store, created_at);
+create index deliveries_ended on listener.deliveries (ended_at) where ended_at is not null;
+
+alter table listener.deliveries enable row level security;
+revoke all on table listener.deliveries from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.deliveries to service_role;
 
 -- listener.events
 -- What product analytics counts, written by the transactions that it tells of. The key makes each event happen once:
@@ -607,6 +728,25 @@ revoke all on table public.store_members from public, anon, authenticated, servi
 grant select, insert, update, delete on table public.store_members to service_role;
 grant select on table public.store_members to authenticated;
 
+-- listener.variants
+-- Tests of prompts and models: a session of the kind gets one of its active variants, drawn by its id, in proportion to the shares.
+-- The handler reads overrides from the key `variant` of the params. Changed with plain SQL; holds from the next insert on.
+create table listener.variants (
+  kind text not null references listener.kinds (kind),
+  name text not null,
+  share numeric not null default 1,
+  overrides jsonb not null default '{}',
+  active boolean not null default true,
+  primary key (kind, name),
+  constraint variants_name_is_a_label check (name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$'),
+  constraint variants_share_is_positive check (share > 0 and share <= 1000000),
+  constraint variants_overrides_are_an_object check (jsonb_typeof(overrides) = 'object')
+);
+
+alter table listener.variants enable row level security;
+revoke all on table listener.variants from public, anon, authenticated, service_role;
+grant select on table listener.variants to service_role;
+
 -- listener.webhooks
 -- Where a wake-up goes when sessions arrive: workers that are reachable over HTTP. kinds null stands for all of them.
 -- The two keys are those of HMAC-SHA256 with its paddings, so that a signature is two hashes. They are worth what the secret is
@@ -625,6 +765,27 @@ create table listener.webhooks (
 
 alter table listener.webhooks enable row level security;
 revoke all on table listener.webhooks from public, anon, authenticated, service_role;
+
+-- listener.clock() -> timestamptz
+-- The only time of the state machine: the database's. A superuser's own connection may set listener.fake_now (tests);
+-- in any other session the setting is ignored, since every role may set it.
+create function listener.clock()
+returns timestamptz
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if coalesce(current_setting('listener.fake_now', true), '') = '' then
+    return clock_timestamp();
+  elsif exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper) then
+    return current_setting('listener.fake_now', true)::timestamptz;
+  end if;
+  return clock_timestamp();
+end
+$$;
+
+revoke all on function listener.clock() from public, anon, authenticated;
+grant execute on function listener.clock() to service_role;
 
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
@@ -785,10 +946,78 @@ select
   session.id as subject
 from listener.sessions as session
 left join listener.workers as worker on session.worker = worker.id
-where session.status = 'processing' and worker.id is null;
+where session.status = 'processing' and worker.id is null
+union all
+select
+  'what_finished_after_its_webhook_was_active_has_a_delivery' as invariant,
+  session.id as subject
+from listener.sessions as session
+inner join listener.partner_webhooks as hook on session.owner = hook.store and session.finished_at > hook.active_at
+left join listener.deliveries as delivery on session.id = delivery.session
+where
+  session.tells_partner and hook.active and delivery.id is null
+  and session.finished_at > (select listener.clock()) - interval '30 days'
+union all
+select
+  'a_delivery_tells_how_its_session_ended' as invariant,
+  delivery.session as subject
+from listener.deliveries as delivery
+inner join listener.sessions as session on delivery.session = session.id
+where delivery.event <> 'session.' || session.status or delivery.store <> session.owner
+union all
+select
+  'a_session_shows_the_variant_that_its_worker_was_given' as invariant,
+  session.id as subject
+from listener.sessions as session
+where session.variant is distinct from session.params -> 'variant' ->> 'name';
 
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;
+
+-- listener.variant_results
+-- How the variants of a kind do against each other: how many of their sessions succeeded, how long those took, what they cost.
+-- A null variant is the sessions from before the test. cost_usd is what handlers said in their results, where they said it.
+-- Units: duration_s is seconds of the attempt that completed; credits_kept is credits.
+create view listener.variant_results
+with (security_invoker = true) as
+with measured as (
+  select
+    session.kind,
+    session.variant,
+    session.status,
+    case when session.status = 'completed' then extract(epoch from session.finished_at - session.started_at) end as duration_s,
+    case
+      when session.status in ('failed', 'cancelled') then session.cost - coalesce(session.refund_due, session.cost)
+      when session.status = 'completed' then session.cost - coalesce(session.refund_due, 0)
+    end as credits,
+    case
+      when jsonb_typeof(session.result -> 'cost_usd') = 'number' then (session.result ->> 'cost_usd')::numeric
+    end as cost_usd
+  from listener.sessions as session
+  where session.kind in (select known.kind from listener.variants as known)
+)
+
+select
+  measured.kind,
+  measured.variant,
+  count(*) as sessions,
+  count(*) filter (where measured.status = 'completed') as completed,
+  count(*) filter (where measured.status = 'failed') as failed,
+  count(*) filter (where measured.status = 'cancelled') as cancelled,
+  round(
+    count(*) filter (where measured.status = 'completed')::numeric
+    / nullif(count(*) filter (where measured.status in ('completed', 'failed')), 0), 4
+  ) as success,
+  percentile_cont(0.5) within group (order by measured.duration_s) as duration_s_p50,
+  percentile_cont(0.95) within group (order by measured.duration_s) as duration_s_p95,
+  sum(measured.credits) as credits_kept,
+  sum(measured.cost_usd) as cost_usd,
+  avg(measured.cost_usd) as cost_usd_mean
+from measured
+group by measured.kind, measured.variant;
+
+revoke all on table listener.variant_results from public, anon, authenticated, service_role;
+grant select on table listener.variant_results to service_role;
 
 -- listener.visible_states
 -- What each session's visible row shows: the source of listener.project, under our own column names.
@@ -821,27 +1050,6 @@ left join lateral (
 
 revoke all on table listener.visible_states from public, anon, authenticated, service_role;
 grant select on table listener.visible_states to service_role;
-
--- listener.clock() -> timestamptz
--- The only time of the state machine: the database's. A superuser's own connection may set listener.fake_now (tests);
--- in any other session the setting is ignored, since every role may set it.
-create function listener.clock()
-returns timestamptz
-language plpgsql volatile security invoker
-set search_path = ''
-as $$
-begin
-  if coalesce(current_setting('listener.fake_now', true), '') = '' then
-    return clock_timestamp();
-  elsif exists (select from pg_catalog.pg_roles as role where role.rolname = session_user and role.rolsuper) then
-    return current_setting('listener.fake_now', true)::timestamptz;
-  end if;
-  return clock_timestamp();
-end
-$$;
-
-revoke all on function listener.clock() from public, anon, authenticated;
-grant execute on function listener.clock() to service_role;
 
 -- listener.state_columns() -> (name, definition, starts_as)
 -- The columns by which a visible row tells its state: the definition that watch gives to a missing one, and the value that an
@@ -1006,6 +1214,27 @@ $$;
 revoke all on function public.acquire_permits(uuid, text, integer) from public, anon, authenticated;
 grant execute on function public.acquire_permits(uuid, text, integer) to service_role;
 
+-- listener.active_variants(kind) -> (name, overrides, low, high)
+-- The active variants of a kind, each with the part of [0, 1) that draws it.
+create function listener.active_variants(p_kind text)
+returns table (name text, overrides jsonb, low numeric, high numeric)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    variant.name, variant.overrides,
+    (sum(variant.share) over up_to_here - variant.share) / sum(variant.share) over (),
+    case
+      when lead(variant.name) over by_name is null then 1
+      else sum(variant.share) over up_to_here / sum(variant.share) over ()
+    end
+  from listener.variants as variant
+  where variant.kind = p_kind and variant.active
+  window by_name as (order by variant.name), up_to_here as (order by variant.name rows unbounded preceding)
+$$;
+
+revoke all on function listener.active_variants(text) from public, anon, authenticated, service_role;
+
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
 -- Items: [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type",
@@ -1158,6 +1387,59 @@ $$;
 
 revoke all on function listener.applied(listener.attempt_outcome[]) from public, anon, authenticated;
 grant execute on function listener.applied(listener.attempt_outcome[]) to service_role;
+
+-- public.authenticate_api_key(hash) -> jsonb
+-- Whose key has this SHA-256, and whether it may be used now; an accepted request is counted. Answers {"outcome": "accepted",
+-- "key", "store", "per_minute", "remaining", "reset_s", "retry_after_s": null}; limited has the same with retry_after_s;
+-- unknown and revoked name no store.
+-- The limit holds for any 60 seconds: it counts pieces of 5 s as long as any part of them lies in the window, so it can only
+-- be undercut.
+-- Units: seconds; reset_s is when the oldest counted requests are forgotten.
+-- Locks:  the key, before counting.
+create function public.authenticate_api_key(p_hash text)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_key record;
+  v_now timestamptz;
+  v_used integer;
+  v_oldest timestamptz;
+  v_reset_s numeric;
+  v_answer jsonb;
+begin
+  select given.key, given.store, given.per_minute, given.revoked_at is not null as is_revoked into v_key
+  from listener.api_keys as given
+  where given.hash = p_hash
+  for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  elsif v_key.is_revoked then
+    return jsonb_build_object('outcome', 'revoked', 'key', v_key.key);
+  end if;
+
+  v_now := listener.clock();
+  delete from listener.api_key_windows as piece where piece.key = v_key.key and piece.starts_at <= v_now - interval '65 s';
+  select coalesce(sum(piece.requests), 0), min(piece.starts_at) into v_used, v_oldest
+  from listener.api_key_windows as piece
+  where piece.key = v_key.key;
+  v_reset_s := round(extract(epoch from coalesce(v_oldest, date_bin('5 s', v_now, 'epoch')) + interval '65 s' - v_now), 3);
+  v_answer := jsonb_build_object(
+    'key', v_key.key, 'store', v_key.store, 'per_minute', v_key.per_minute, 'reset_s', v_reset_s
+  );
+  perform listener.count_api_request(v_key.key, v_used < v_key.per_minute, v_now);
+  if v_used >= v_key.per_minute then
+    return v_answer || jsonb_build_object('outcome', 'limited', 'remaining', 0, 'retry_after_s', v_reset_s);
+  end if;
+  return v_answer || jsonb_build_object(
+    'outcome', 'accepted', 'remaining', v_key.per_minute - v_used - 1, 'retry_after_s', null
+  );
+end
+$$;
+
+revoke all on function public.authenticate_api_key(text) from public, anon, authenticated;
+grant execute on function public.authenticate_api_key(text) to service_role;
 
 -- listener.backfill_rows(table) -> integer
 -- Makes the rows that stand at queued already sessions, in the order of their ids, and charges their owners; returns how many.
@@ -1579,6 +1861,58 @@ $$;
 
 revoke all on function listener.check_rates(uuid[]) from public, anon, authenticated;
 
+-- public.claim_deliveries(worker, limit) -> (delivery, attempt, store, url, secrets, payload)
+-- Takes due deliveries for 60 seconds: nobody else gets them meanwhile, and whoever is lost with them loses them. At most 8 of one
+-- store at a time, so that a partner who does not answer holds nobody else up.
+-- Locks:  an advisory lock of all claims of deliveries, then the deliveries.
+create function public.claim_deliveries(p_worker uuid, p_limit integer)
+returns table (delivery uuid, attempt integer, store uuid, url text, secrets text[], payload jsonb)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform pg_advisory_xact_lock(hashtext('listener.deliveries'), 0);
+  v_now := listener.clock();
+  perform listener.retire_deliveries(v_now);
+  return query
+  with due as (
+    select waiting.id, hook.url, hook.secrets
+    from listener.partner_webhooks as hook
+    cross join lateral (
+      select count(*) as n
+      from listener.deliveries as sent
+      where sent.store = hook.store and sent.status = 'sending'
+    ) as under_way
+    cross join lateral (
+      select one.id, one.next_at
+      from listener.deliveries as one
+      where one.store = hook.store and one.status = 'waiting' and one.next_at <= v_now
+      order by one.next_at
+      limit greatest(8 - under_way.n, 0)
+    ) as waiting
+    where hook.active
+    order by waiting.next_at
+    limit least(greatest(p_limit, 0), 100)
+  ),
+  taken as (
+    update listener.deliveries as one
+    set
+      status = 'sending', attempt = one.attempt + 1, worker = p_worker, claimed_at = v_now, next_at = v_now + interval '60 s'
+    from due
+    where one.id = due.id
+    returning one.id, one.attempt, one.session, one.event, one.store
+  )
+  select taken.id, taken.attempt, taken.store, due.url, due.secrets, listener.delivery_payload(taken.session, taken.event)
+  from taken
+  inner join due on taken.id = due.id;
+end
+$$;
+
+revoke all on function public.claim_deliveries(uuid, integer) from public, anon, authenticated;
+grant execute on function public.claim_deliveries(uuid, integer) to service_role;
+
 -- public.claim_sessions(worker, claim_id, kinds, limit) -> (session, attempt, kind, owner, row_id, params, ...)
 -- Starts attempts of up to `limit` due sessions of these kinds, in fair order. The same claim_id again gives the same rows, so a
 -- call whose answer was lost can be repeated. Empty when nothing is due, or the worker is unknown or its lease has run out.
@@ -1827,6 +2161,30 @@ $$;
 
 revoke all on function listener.count_ahead(text, double precision, bigint) from public, anon, authenticated, service_role;
 
+-- listener.count_api_request(key, is_accepted, now)
+-- Writes a request of a key down: for its limit when it was accepted, and for the day in either case.
+-- Locks:  none; the caller has locked the key.
+create function listener.count_api_request(p_key uuid, p_is_accepted boolean, p_now timestamptz)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if p_is_accepted then
+    insert into listener.api_key_windows as piece (key, starts_at, requests)
+    values (p_key, date_bin('5 s', p_now, 'epoch'), 1)
+    on conflict (key, starts_at) do update set requests = piece.requests + 1;
+    update listener.api_keys as given set last_used_at = p_now where given.key = p_key;
+  end if;
+  insert into listener.api_key_days as used (key, day, requests, refused)
+  values (p_key, (p_now at time zone 'utc')::date, p_is_accepted::integer, (not p_is_accepted)::integer)
+  on conflict (key, day) do update set requests = used.requests + excluded.requests, refused = used.refused + excluded.refused;
+end
+$$;
+
+revoke all on function listener.count_api_request(uuid, boolean, timestamptz) from public, anon, authenticated;
+grant execute on function listener.count_api_request(uuid, boolean, timestamptz) to service_role;
+
 -- listener.count_running(also) -> (owner, kind, sessions)
 -- How many sessions of each owner and kind run, those in p_also counted as running.
 create function listener.count_running(p_also uuid[])
@@ -1847,6 +2205,27 @@ $$;
 revoke all on function listener.count_running(uuid[]) from public, anon, authenticated;
 grant execute on function listener.count_running(uuid[]) to service_role;
 
+-- public.create_api_key(store, name, hash, prefix, per_minute) -> jsonb
+-- Gives a store a key, known by its SHA-256 (64 hex digits) alone: whoever makes the key shows it once. Answers {"key", "store",
+-- "name", "prefix", "per_minute", "created_at"}.
+-- Units: per_minute is requests in any 60 seconds.
+-- Raises: 23503 for a store that is not there; 23505 for a hash that is; 23514 for what is out of bounds.
+create function public.create_api_key(p_store uuid, p_name text, p_hash text, p_prefix text, p_per_minute integer default 60)
+returns jsonb
+language sql volatile security invoker
+set search_path = ''
+as $$
+  insert into listener.api_keys as given (store, name, hash, prefix, per_minute, created_at)
+  values (p_store, p_name, p_hash, p_prefix, p_per_minute, listener.clock())
+  returning jsonb_build_object(
+    'key', given.key, 'store', given.store, 'name', given.name, 'prefix', given.prefix, 'per_minute', given.per_minute,
+    'created_at', given.created_at
+  )
+$$;
+
+revoke all on function public.create_api_key(uuid, text, text, text, integer) from public, anon, authenticated;
+grant execute on function public.create_api_key(uuid, text, text, text, integer) to service_role;
+
 -- public.credit_balance() -> integer
 -- A signed-in user's door to listener.own_balance.
 create function public.credit_balance()
@@ -1861,6 +2240,47 @@ $$;
 
 revoke all on function public.credit_balance() from public, anon, authenticated, service_role;
 grant execute on function public.credit_balance() to authenticated;
+
+-- listener.delivery_delay(failures) -> interval
+-- How long a delivery waits after so many failures: 5 s, 30 s, 2 min, 10 min, 30 min, 2 h, 5 h, 10 h, 14 h, each give or take a
+-- fifth by chance, so that a partner who comes back is not met by everything at once.
+create function listener.delivery_delay(p_failures integer)
+returns interval
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select make_interval(
+    secs => (array[5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400])[least(greatest(p_failures, 1), 9)] * (0.8 + 0.4 * random())
+  )
+$$;
+
+revoke all on function listener.delivery_delay(integer) from public, anon, authenticated;
+grant execute on function listener.delivery_delay(integer) to service_role;
+
+-- listener.delivery_payload(session, event) -> jsonb
+-- What a partner is told of a finished session: {"type", "timestamp", "data"}. The state is the one that the visible row shows.
+create function listener.delivery_payload(p_session uuid, p_event text)
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'type', p_event,
+    'timestamp', session.finished_at,
+    'data', jsonb_build_object(
+      'session_id', session.row_id, 'store_id', session.owner, 'kind', session.kind,
+      'task_id', session.params -> 'task_id', 'request_id', session.request_id, 'status', state.status,
+      'result', state.result, 'error_code', state.error_code, 'error_message', state.error_message,
+      'created_at', session.created_at, 'started_at', state.started_at, 'finished_at', session.finished_at
+    )
+  )
+  from listener.sessions as session
+  inner join listener.visible_states as state on session.id = state.session
+  where session.id = p_session
+$$;
+
+revoke all on function listener.delivery_payload(uuid, text) from public, anon, authenticated;
+grant execute on function listener.delivery_payload(uuid, text) to service_role;
 
 -- listener.distinct_attempts(items) -> jsonb
 -- The (session, attempt) pairs of items, each once: several artifacts of one attempt share one fence.
@@ -2122,6 +2542,48 @@ $$;
 revoke all on function listener.due_within_limits(text[], integer) from public, anon, authenticated;
 grant execute on function listener.due_within_limits(text[], integer) to service_role;
 
+-- listener.end_deliveries(items, now) -> uuid[]
+-- Writes what came of deliveries that are being sent, if the attempt is their last, and returns those: see settle_deliveries.
+-- Locks:  deliveries, which the caller has locked.
+create function listener.end_deliveries(p_items jsonb, p_now timestamptz)
+returns uuid[]
+language sql volatile security invoker
+set search_path = ''
+as $$
+  with told as (
+    select distinct on (item.delivery)
+      item.*,
+      greatest(
+        listener.delivery_delay(one.failures + 1),
+        make_interval(secs => least(greatest(item.retry_after_s, 0), 86400))
+      ) as delay,
+      item.outcome in ('delivered', 'refused', 'gone') or (item.outcome = 'retry' and one.failures >= 9) as is_over
+    from jsonb_to_recordset(p_items) as item (
+      delivery uuid, attempt integer, outcome text, status integer, error text, retry_after_s double precision
+    )
+    inner join listener.deliveries as one on item.delivery = one.id and item.attempt = one.attempt and one.status = 'sending'
+    order by item.delivery
+  ),
+  settled as (
+    update listener.deliveries as one
+    set
+      status = case when told.outcome = 'delivered' then 'delivered' when told.is_over then 'dead' else 'waiting' end,
+      ended_at = case when told.is_over then p_now end,
+      failures = one.failures + (told.outcome not in ('delivered', 'released'))::integer,
+      next_at = case told.outcome when 'retry' then p_now + told.delay else p_now end,
+      worker = null,
+      last_status = told.status,
+      last_error = left(told.error, 500)
+    from told
+    where one.id = told.delivery
+    returning one.id
+  )
+  select coalesce(array_agg(settled.id), '{}') from settled
+$$;
+
+revoke all on function listener.end_deliveries(jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function listener.end_deliveries(jsonb, timestamptz) to service_role;
+
 -- listener.enlist_worker(worker, name, kinds, slots, devices, version, lease_s) -> integer
 -- Writes a worker's row and starts its lease; returns the lease, bounded to 2..300 s.
 -- Security definer: see tables/workers.sql.
@@ -2155,6 +2617,56 @@ $$;
 revoke all on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer)
 from public, anon, authenticated;
 grant execute on function listener.enlist_worker(uuid, text, text[], integer, jsonb, text, integer) to service_role;
+
+-- listener.enter_sessions(table, rows, owners) -> uuid[]
+-- Writes the sessions of arriving rows, in their order, each with the variant that its id draws; params is the row without its
+-- state. `variant` is a reserved key: what a row has under that name is dropped, so that nobody chooses his own overrides.
+-- Locks:  none; the caller has locked the owners' accounts.
+create function listener.enter_sessions(p_table listener.session_tables, p_rows jsonb[], p_owners uuid[])
+returns uuid[]
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[];
+  v_hidden text[] := array(select pair.value from jsonb_each_text(p_table.columns) as pair) || array['variant'];
+  v_request_id text := listener.request_header('x-request-id');
+begin
+  with arriving as (
+    select given.fields, given.ordinal, gen_random_uuid() as session
+    from unnest(p_rows) with ordinality as given (fields, ordinal)
+  ),
+  registered as (
+    insert into listener.sessions as session (
+      id, table_id, row_id, kind, owner, params, variant, cost, paid_by_app, tells_partner, work, start_tag, fair_tag,
+      max_attempts, time_limit_s, request_id, traceparent, created_at, updated_at
+    )
+    select
+      arriving.session, p_table.id, (arriving.fields ->> p_table.id_column)::uuid, kind.kind,
+      (arriving.fields ->> p_table.owner_column)::uuid,
+      arriving.fields - v_hidden || case
+        when drawn.name is null then '{}'
+        else jsonb_build_object('variant', jsonb_build_object('name', drawn.name, 'overrides', drawn.overrides))
+      end,
+      drawn.name, p_table.credits, p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
+      turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
+      listener.request_header('traceparent'), stamp.clock, stamp.clock
+    from arriving
+    inner join listener.take_turns(p_table.kind, p_owners) as turn on arriving.ordinal = turn.ordinal
+    inner join listener.kinds as kind on kind.kind = p_table.kind
+    cross join listener.clock() as stamp (clock)
+    left join listener.active_variants(p_table.kind) as drawn
+      on listener.lot(arriving.session) >= drawn.low and listener.lot(arriving.session) < drawn.high
+    order by arriving.ordinal
+    returning session.id
+  )
+  select array_agg(registered.id) into v_sessions from registered;
+  return v_sessions;
+end
+$$;
+
+revoke all on function listener.enter_sessions(listener.session_tables, jsonb[], uuid[]) from public, anon, authenticated, service_role;
 
 -- listener.enter_table(table) -> integer
 -- Writes a table into the registry and returns its id.
@@ -2944,6 +3456,29 @@ $$;
 revoke all on function listener.limited_demand() from public, anon, authenticated;
 grant execute on function listener.limited_demand() to service_role;
 
+-- public.list_api_keys(store) -> (key, name, prefix, per_minute, created_at, last_used_at, revoked_at, requests_today, refused_today)
+-- A store's keys, the newest first; never their hashes. The days are UTC.
+create function public.list_api_keys(p_store uuid)
+returns table (
+  key uuid, name text, prefix text, per_minute integer, created_at timestamptz, last_used_at timestamptz,
+  revoked_at timestamptz, requests_today bigint, refused_today bigint
+)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    given.key, given.name, given.prefix, given.per_minute, given.created_at, given.last_used_at, given.revoked_at,
+    coalesce(used.requests, 0), coalesce(used.refused, 0)
+  from listener.api_keys as given
+  left join listener.api_key_days as used
+    on given.key = used.key and used.day = ((select listener.clock()) at time zone 'utc')::date
+  where given.store = p_store
+  order by given.created_at desc, given.key
+$$;
+
+revoke all on function public.list_api_keys(uuid) from public, anon, authenticated;
+grant execute on function public.list_api_keys(uuid) to service_role;
+
 -- listener.live_slots(kind) -> numeric
 -- The slots that live workers have for a kind: a worker of several kinds shares its slots among those that have a backlog.
 create function listener.live_slots(p_kind text)
@@ -3106,6 +3641,18 @@ $$;
 
 revoke all on function listener.loosen_table(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.lot(id) -> numeric
+-- A number from 0 up to 1 that is always the same for an id and spread evenly over ids.
+create function listener.lot(p_id uuid)
+returns numeric
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select ('x' || encode(substr(sha256(uuid_send(p_id)), 1, 4), 'hex'))::bit(32)::bigint / 4294967296.0
+$$;
+
+revoke all on function listener.lot(uuid) from public, anon, authenticated, service_role;
+
 -- listener.map_columns(columns) -> jsonb
 -- Our names of the state columns with the table's own: as given, else the same; what is given as null is left out.
 create function listener.map_columns(p_columns jsonb)
@@ -3217,6 +3764,21 @@ end
 $$;
 
 revoke all on function listener.narrow_updates(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.new_secret() -> text
+-- A secret as Standard Webhooks has it: whsec_ and the base64 of 48 bytes with 366 random bits, without pgcrypto.
+create function listener.new_secret()
+returns text
+language sql volatile security invoker
+set search_path = ''
+as $$
+  select 'whsec_' || encode(
+    decode(replace(concat(gen_random_uuid(), gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex'), 'base64'
+  )
+$$;
+
+revoke all on function listener.new_secret() from public, anon, authenticated;
+grant execute on function listener.new_secret() to service_role;
 
 -- listener.oldest_worker() -> integer
 -- The oldest workers that this schema still serves, by the schema version that they were built for. Follows schema_version
@@ -3611,8 +4173,8 @@ grant execute on function listener.promote_delayed(integer) to service_role;
 
 -- listener.prune_finished(limit) -> integer
 -- Removes what nobody needs any more: finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell
--- the expiry which objects to remove); events of kinds with keep_events_days; workers that expired a week ago. Visible rows and
--- the ledger stay. Answers how many sessions went.
+-- the expiry which objects to remove) and their partners told; events of kinds with keep_events_days; workers that
+-- expired a week ago; what prune_partners removes. Visible rows and the ledger stay. Answers how many sessions went.
 -- Security definer: nobody else may delete from these tables.
 -- Locks:  sessions, skip locked.
 create function listener.prune_finished(p_limit integer)
@@ -3624,6 +4186,7 @@ declare
   v_now timestamptz := listener.clock();
   v_pruned integer;
 begin
+  perform listener.prune_partners(p_limit);
   delete from listener.workers as worker where worker.expired_at < v_now - interval '7 days';
 
   delete from listener.events as event
@@ -3650,6 +4213,7 @@ begin
       where
         done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
         and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
+        and not exists (select from listener.deliveries as told where told.session = done.id and told.ended_at is null)
       order by done.finished_at
       limit p_limit
       for update skip locked
@@ -3663,6 +4227,34 @@ $$;
 
 revoke all on function listener.prune_finished(integer) from public, anon, authenticated;
 grant execute on function listener.prune_finished(integer) to service_role;
+
+-- listener.prune_partners(limit)
+-- Forgets deliveries that ended 30 days ago and the daily use of keys after 400 days.
+-- Security definer: nobody else may delete from these tables.
+-- Locks:  deliveries, skip locked.
+create function listener.prune_partners(p_limit integer)
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+begin
+  delete from listener.deliveries as delivery
+  where delivery.id = any(array(
+    select old.id
+    from listener.deliveries as old
+    where old.ended_at < v_now - interval '30 days'
+    order by old.ended_at
+    limit p_limit
+    for update skip locked
+  ));
+  delete from listener.api_key_days as used where used.day < (v_now at time zone 'utc')::date - 400;
+end
+$$;
+
+revoke all on function listener.prune_partners(integer) from public, anon, authenticated;
+grant execute on function listener.prune_partners(integer) to service_role;
 
 -- listener.publish_table(table)
 -- Puts a table into Realtime's publication, unless it is there; after the grants: see schemas/listener.sql.
@@ -3859,6 +4451,30 @@ $$;
 
 revoke all on function public.recent_failures(double precision, integer) from public, anon, authenticated;
 grant execute on function public.recent_failures(double precision, integer) to service_role;
+
+-- listener.record_delivery() trigger, after update, for each row
+-- Writes the delivery of a session that finished, in the transaction that settled it, if its store has an active webhook.
+-- Locks:  shared, against set_partner_webhook: a session that finishes after a webhook became active is told, however they overlap.
+create function listener.record_delivery()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+begin
+  perform pg_advisory_xact_lock_shared(hashtext('listener.partner_webhooks'), hashtext(new.owner::text));
+  v_now := listener.clock();
+  insert into listener.deliveries (session, store, event, next_at, created_at)
+  select new.id, hook.store, 'session.' || new.status, v_now, v_now
+  from listener.partner_webhooks as hook
+  where hook.store = new.owner and hook.active;
+  return null;
+end
+$$;
+
+revoke all on function listener.record_delivery() from public, anon, authenticated;
+grant execute on function listener.record_delivery() to service_role;
 
 -- listener.record_events(sessions, event)
 -- Writes an event of each session: generation_queued, generation_failed of those that failed, pack_completed of packs.
@@ -4181,24 +4797,19 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_table record;
+  v_table listener.session_tables;
   v_rows jsonb[];
   v_owners uuid[];
   v_sessions uuid[];
-  v_request_id text := listener.request_header('x-request-id');
 begin
-  select
-    registry.id, registry.kind, registry.credits, registry.id_column, registry.owner_column,
-    registry.on_refund is not null as paid_by_app,
-    registry.columns ->> 'status' as status_column,
-    array(select pair.value from jsonb_each_text(registry.columns) as pair) as state_columns
+  select registry.*
   into strict v_table
   from listener.session_tables as registry
   where registry.relation = p_relation;
   v_rows := array(
     select arriving.fields
     from unnest(p_rows) with ordinality as arriving (fields, ordinal)
-    where arriving.fields ->> v_table.status_column = 'queued'
+    where arriving.fields ->> (v_table.columns ->> 'status') = 'queued'
     order by arriving.ordinal
   );
   if cardinality(v_rows) = 0 then
@@ -4213,29 +4824,11 @@ begin
   if p_is_limited then
     perform listener.check_rates(v_owners);
   end if;
-  if v_table.credits > 0 and not v_table.paid_by_app then
+  if v_table.credits > 0 and v_table.on_refund is null then
     perform listener.welcome_accounts(v_owners);
   end if;
 
-  with registered as (
-    insert into listener.sessions as session (
-      table_id, row_id, kind, owner, params, cost, paid_by_app, work, start_tag, fair_tag, max_attempts, time_limit_s,
-      request_id, traceparent, created_at, updated_at
-    )
-    select
-      v_table.id, (arriving.fields ->> v_table.id_column)::uuid, kind.kind,
-      (arriving.fields ->> v_table.owner_column)::uuid, arriving.fields - v_table.state_columns, v_table.credits,
-      v_table.paid_by_app, kind.work, turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
-      coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
-      listener.request_header('traceparent'), stamp.clock, stamp.clock
-    from unnest(v_rows) with ordinality as arriving (fields, ordinal)
-    inner join listener.take_turns(v_table.kind, v_owners) as turn on arriving.ordinal = turn.ordinal
-    inner join listener.kinds as kind on kind.kind = v_table.kind
-    cross join listener.clock() as stamp (clock)
-    order by arriving.ordinal
-    returning session.id
-  )
-  select array_agg(registered.id) into v_sessions from registered;
+  v_sessions := listener.enter_sessions(v_table, v_rows, v_owners);
   perform listener.charge(v_sessions);
   perform listener.record_events(v_sessions, 'generation_queued');
   return cardinality(v_sessions);
@@ -4563,6 +5156,33 @@ $$;
 
 revoke all on function listener.reset_state() from public, anon, authenticated;
 
+-- listener.retire_deliveries(now)
+-- Before deliveries are claimed: takes those back whose worker did not settle them in time, and ends for good what has failed
+-- ten times or has no active webhook any more.
+-- Locks:  deliveries, which the caller lets nobody else claim.
+create function listener.retire_deliveries(p_now timestamptz)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  update listener.deliveries as delivery
+  set
+    status = case when delivery.failures >= 9 then 'dead' else 'waiting' end,
+    ended_at = case when delivery.failures >= 9 then p_now end,
+    failures = delivery.failures + 1, worker = null, last_status = null, last_error = 'The worker was lost while sending.'
+  where delivery.status = 'sending' and delivery.next_at <= p_now;
+
+  update listener.deliveries as delivery
+  set status = 'dead', ended_at = p_now, last_status = null, last_error = 'The webhook is not active.'
+  from listener.partner_webhooks as hook
+  where delivery.store = hook.store and not hook.active and delivery.status = 'waiting';
+end
+$$;
+
+revoke all on function listener.retire_deliveries(timestamptz) from public, anon, authenticated;
+grant execute on function listener.retire_deliveries(timestamptz) to service_role;
+
 -- public.retry_sessions(worker, items) -> setof attempt_outcome
 -- Ends attempts that failed in a way that may pass, and queues their sessions again after delay_s; the failure counts. At
 -- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}].
@@ -4593,6 +5213,29 @@ $$;
 
 revoke all on function public.retry_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.retry_sessions(uuid, jsonb) to service_role;
+
+-- public.revoke_api_key(key) -> jsonb
+-- Makes a key worthless from now on; what it was used for stays known. Answers {"outcome": applied | already | unknown}.
+create function public.revoke_api_key(p_key uuid)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  update listener.api_keys as given
+  set revoked_at = listener.clock()
+  where given.key = p_key and given.revoked_at is null;
+  if found then
+    return jsonb_build_object('outcome', 'applied');
+  elsif exists (select from listener.api_keys as given where given.key = p_key) then
+    return jsonb_build_object('outcome', 'already');
+  end if;
+  return jsonb_build_object('outcome', 'unknown');
+end
+$$;
+
+revoke all on function public.revoke_api_key(uuid) from public, anon, authenticated;
+grant execute on function public.revoke_api_key(uuid) to service_role;
 
 -- listener.save_artifacts(outcomes, items)
 -- Writes the artifacts of those attempts that the fence let through; of one name given twice, the last counts.
@@ -4806,6 +5449,41 @@ $$;
 
 revoke all on function listener.set_kind(text, integer, integer, text) from public, anon, authenticated, service_role;
 
+-- public.set_partner_webhook(store, url, secrets, active) -> jsonb
+-- Tells a store's address of every session that finishes from now on; called again it changes the entry, and secrets left out
+-- stay. Answers {"store", "url", "active", "secret"}: the secret when one had to be made, else null.
+-- Locks:  against sessions of the store that finish now: see record_delivery.
+-- Raises: 23503 for a store that is not there; 23514 for a URL or secrets that are out of bounds.
+create function public.set_partner_webhook(
+  p_store uuid, p_url text, p_secrets text[] default null, p_active boolean default true
+)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_secrets text[];
+  v_secret text;
+  v_now timestamptz;
+begin
+  perform pg_advisory_xact_lock(hashtext('listener.partner_webhooks'), hashtext(p_store::text));
+  v_now := listener.clock();
+  select hook.secrets into v_secrets from listener.partner_webhooks as hook where hook.store = p_store;
+  if p_secrets is null and v_secrets is null then
+    v_secret := listener.new_secret();
+  end if;
+  insert into listener.partner_webhooks as hook (store, url, secrets, active, active_at, changed_at)
+  values (p_store, p_url, coalesce(p_secrets, v_secrets, array[v_secret]), p_active, v_now, v_now)
+  on conflict (store) do update set
+    url = excluded.url, secrets = excluded.secrets, active = excluded.active, changed_at = excluded.changed_at,
+    active_at = case when hook.active then hook.active_at else excluded.active_at end;
+  return jsonb_build_object('store', p_store, 'url', p_url, 'active', p_active, 'secret', v_secret);
+end
+$$;
+
+revoke all on function public.set_partner_webhook(uuid, text, text[], boolean) from public, anon, authenticated;
+grant execute on function public.set_partner_webhook(uuid, text, text[], boolean) to service_role;
+
 -- public.set_plan(owner, plan) -> jsonb
 -- Puts an account on a plan: what the app calls when somebody subscribes or leaves. Sessions that wait keep their place. Answers
 -- {"plan", "outcome"}.
@@ -4855,10 +5533,7 @@ begin
       hint = 'create extension pg_net; or switch it on under Database, Extensions.';
   end if;
   if set_webhook.secret is null then
-    -- 48 bytes with 366 random bits, without pgcrypto.
-    set_webhook.secret := 'whsec_' || encode(
-      decode(replace(concat(gen_random_uuid(), gen_random_uuid(), gen_random_uuid()), '-', ''), 'hex'), 'base64'
-    );
+    set_webhook.secret := listener.new_secret();
   end if;
   begin
     v_key := decode(substr(set_webhook.secret, 7), 'base64');
@@ -4881,6 +5556,52 @@ end
 $$;
 
 revoke all on function listener.set_webhook(text, text, text[], integer) from public, anon, authenticated, service_role;
+
+-- public.settle_deliveries(items) -> (delivery, attempt, outcome, status, next_at)
+-- What came of deliveries; items are [{"delivery", "attempt", "outcome", "status", "error", "retry_after_s"}], outcome being
+-- delivered; retry: tried again later, ten times in all; refused: never again; gone: nor anything else to that address;
+-- released: not sent, due at once. Answers applied | already | refused: an attempt that is not the delivery's last says nothing.
+-- Units: status is the HTTP status of the partner's answer; retry_after_s is seconds, what the partner asked, up to a day.
+-- Locks:  deliveries ascending, then the webhooks of those that are gone.
+-- Raises: 22023 for an outcome that does not exist.
+create function public.settle_deliveries(p_items jsonb)
+returns table (delivery uuid, attempt integer, outcome text, status text, next_at timestamptz)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+  v_settled uuid[];
+begin
+  if exists (
+    select from jsonb_to_recordset(p_items) as item (outcome text)
+    where item.outcome is null or item.outcome not in ('delivered', 'retry', 'refused', 'gone', 'released')
+  ) then
+    raise exception 'there is no such outcome of a delivery' using errcode = '22023';
+  end if;
+  perform from listener.deliveries as one
+  where one.id in (select item.delivery from jsonb_to_recordset(p_items) as item (delivery uuid))
+  order by one.id
+  for no key update;
+  v_now := listener.clock();
+  v_settled := listener.end_deliveries(p_items, v_now);
+  update listener.partner_webhooks as hook
+  set active = false, changed_at = v_now
+  from listener.deliveries as one
+  inner join jsonb_to_recordset(p_items) as item (delivery uuid, outcome text) on one.id = item.delivery
+  where one.id = any(v_settled) and item.outcome = 'gone' and hook.store = one.store and hook.changed_at <= one.claimed_at;
+  return query
+  select
+    item.delivery, item.attempt,
+    case when item.delivery = any(v_settled) then 'applied' when one.attempt = item.attempt then 'already' else 'refused' end,
+    one.status, one.next_at
+  from jsonb_to_recordset(p_items) as item (delivery uuid, attempt integer)
+  left join listener.deliveries as one on item.delivery = one.id;
+end
+$$;
+
+revoke all on function public.settle_deliveries(jsonb) from public, anon, authenticated;
+grant execute on function public.settle_deliveries(jsonb) to service_role;
 
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
@@ -5818,10 +6539,15 @@ when (
   (old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
   or new.attempt < old.attempt
   or new.failures < old.failures
-  or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost)
-  is distinct from (old.id, old.table_id, old.row_id, old.kind, old.owner, old.cost)
+  or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost, new.tells_partner, new.variant)
+  is distinct from (old.id, old.table_id, old.row_id, old.kind, old.owner, old.cost, old.tells_partner, old.variant)
 )
 execute function listener.guard_session();
+
+create trigger sessions_tell_partner after update on listener.sessions
+for each row
+when (new.tells_partner and old.finished_at is null and new.finished_at is not null)
+execute function listener.record_delivery();
 
 -- policies of public.generation_sessions
 -- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
@@ -5936,7 +6662,7 @@ select listener.watch(
 );
 
 update listener.session_tables as registry
-set bucket = 'stores', folder = '{owner}/generated'
+set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;
 
 -- publication supabase_realtime

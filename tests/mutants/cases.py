@@ -465,7 +465,7 @@ ROWS = (
     case(
         "imported rows are charged",
         "functions/register_rows",
-        "    where arriving.fields ->> v_table.status_column = 'queued'\n",
+        "    where arriving.fields ->> (v_table.columns ->> 'status') = 'queued'\n",
         "",
         "register_sessions",
     ),
@@ -478,9 +478,9 @@ ROWS = (
     ),
     case(
         "the state travels in the params",
-        "functions/register_rows",
-        "arriving.fields - v_table.state_columns,",
-        "arriving.fields,",
+        "functions/enter_sessions",
+        "array(select pair.value from jsonb_each_text(p_table.columns) as pair) || array['variant']",
+        "array['variant']",
         "register_sessions",
     ),
     case(

@@ -13,6 +13,13 @@ OURS = "('listener', 'public')"
 WORKER_RPCS = {
     "acquire_permits",
     "account_ledger",
+    "authenticate_api_key",
+    "claim_deliveries",
+    "create_api_key",
+    "list_api_keys",
+    "revoke_api_key",
+    "set_partner_webhook",
+    "settle_deliveries",
     "add_artifacts",
     "cancel_owner_session",
     "cancel_sessions",
@@ -143,6 +150,10 @@ async def test_service_role_cannot_rewrite_history(project: Project) -> None:
         ("ledger", "delete"),
         ("sessions", "delete"),
         ("accounts", "delete"),
+        ("deliveries", "delete"),
+        ("api_keys", "delete"),
+        ("api_key_days", "delete"),
+        ("variants", "update"),
     ):
         allowed = await project.value(f"select has_table_privilege('service_role', 'listener.{table}', '{privilege}')")
         assert allowed is False
@@ -177,7 +188,26 @@ async def test_a_user_cannot_change_or_delete_rows(project: Project, owner: UUID
             await connection.execute(change)
 
 
-@pytest.mark.parametrize("table", ["sessions", "accounts", "ledger", "workers", "kinds", "plans", "turns", "artifacts"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "sessions",
+        "accounts",
+        "ledger",
+        "workers",
+        "kinds",
+        "plans",
+        "turns",
+        "artifacts",
+        "api_keys",
+        "api_key_days",
+        "api_key_windows",
+        "partner_webhooks",
+        "deliveries",
+        "variants",
+        "variant_results",
+    ],
+)
 async def test_the_private_schema_is_closed_to_users(project: Project, owner: UUID, table: str) -> None:
     for role in ("anon", "authenticated"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
