@@ -13,12 +13,14 @@ import sys
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, MpoImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 BROKEN, ANIMATED, TOO_LARGE, NO_MEMORY = 10, 11, 12, 13
 FORMATS = ("PNG", "JPEG", "WEBP")
 STRIP_PIXELS = 500_000
 ORIENTATION = 0x0112
+LOADED = (MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""Pillow loads them when it meets the first such picture, and then no file can be opened any more."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,6 +34,7 @@ TURNS = {
 
 def main(side_max_px: int, pixels_max: int, memory_bytes: int, cpu_s: int) -> int:
     """Decode standard input. Units: memory_bytes is what may come on top of what this process has now."""
+    Image.preinit()
     _limit(memory_bytes, cpu_s)
     data = sys.stdin.buffer.read()
     warnings.simplefilter("ignore")
@@ -70,6 +73,8 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # No file and no connection besides standard input, output and error: what takes over a decoder stays alone with it.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 
 
 def _orientation(image: Image.Image) -> int:

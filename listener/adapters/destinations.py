@@ -54,11 +54,19 @@ def destination_of(url: str, policy: Policy) -> Destination:
     is_named = bool(policy.allow_hosts & {host, f"{host}:{port}"})
     if not is_named:
         _require_public_form(scheme, host.strip("[]"), port, policy)
-    parsed = URL(url, encoded=True)
-    # Whoever connects reads the URL once more; both readings have to be the same.
-    if (parsed.scheme, parsed.raw_host, parsed.port, parsed.raw_user) != (scheme, host.strip("[]"), port, None):
+    return Destination(_read_again(url, (scheme, host.strip("[]"), port, None)), host.strip("[]"), port, is_named)
+
+
+def _read_again(url: str, expected: tuple[str, str, int, None]) -> URL:
+    """Whoever connects reads the URL once more; both readings have to be the same."""
+    try:
+        parsed = URL(url, encoded=True)
+        found = parsed.scheme, parsed.raw_host, parsed.port, parsed.raw_user
+    except ValueError:
+        found = None
+    if found != expected:
         raise Unusable("is a URL that can be read in two ways", PUBLIC)
-    return Destination(parsed, host.strip("[]"), port, is_named)
+    return parsed
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from listener.errors import Unusable
 
 Lookup = Callable[[str, int], Sequence[str]]
 """Blocks; (name, port) -> numeric addresses. Raises: OSError."""
-LOOKUPS = 4
+LOOKUPS = 16
 UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 

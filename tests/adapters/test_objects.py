@@ -9,7 +9,10 @@ import pytest
 
 from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.supabase_clients import Clients, open_clients
-from listener.errors import StoreRejected, StoreUnavailable
+from listener.contract import Fetched
+from listener.engine.inputs import PICTURES
+from listener.errors import InputUnavailable, StoreRejected, StoreUnavailable
+from listener.ports import Accepted
 from tests.support.target import Target
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300_000)
@@ -53,6 +56,40 @@ async def test_a_missing_bucket_is_rejected_and_shown_until_something_works(obje
 async def test_a_path_that_climbs_is_refused_before_any_request(objects: SupabaseArtifactStore) -> None:
     with pytest.raises(StoreRejected, match="ValueError"):
         await objects.put("headshots", "../other/x.png", b"", "image/png")
+
+
+async def test_an_upload_is_read_back_with_its_type(objects: SupabaseArtifactStore) -> None:
+    path = f"{uuid4()}/me (1) @2x.png"
+    await objects.put("uploads", path, PNG, "image/png")
+    assert await objects.get("uploads", path, PICTURES) == Fetched(PNG, "image/png")
+    assert objects.last_error is None
+
+
+async def test_an_upload_that_cannot_be_used_says_why(objects: SupabaseArtifactStore) -> None:
+    folder = str(uuid4())
+    await objects.put("uploads", f"{folder}/large.png", PNG, "image/png")
+    await objects.put("uploads", f"{folder}/voice.wav", b"RIFF", "audio/wav")
+    await objects.put("uploads", f"{folder}/empty.png", b"", "image/png")
+    small = Accepted(len(PNG) - 1, PICTURES.content_types)
+    for name, problem in [
+        ("missing.png", "is not there"),
+        ("large.png", "is larger than"),
+        ("voice.wav", "is not of a type"),
+        ("empty.png", "is empty"),
+    ]:
+        with pytest.raises(InputUnavailable) as refused:
+            await objects.get("uploads", f"{folder}/{name}", small)
+        assert refused.value.details["problem"].startswith(problem)
+        assert refused.value.details["remedy"]
+    assert objects.last_error is None, "nothing of it is the storage's fault"
+
+
+async def test_what_is_no_fault_of_an_upload_is_not_blamed_on_it(objects: SupabaseArtifactStore) -> None:
+    with pytest.raises(StoreRejected, match="Bucket not found"):
+        await objects.get("nowhere", f"{uuid4()}/a.png", PICTURES)
+    async with open_clients("http://127.0.0.1:1", "key", 1) as nowhere:
+        with pytest.raises(StoreUnavailable, match="ConnectError"):
+            await SupabaseArtifactStore(nowhere).get("uploads", "a/x.png", PICTURES)
 
 
 async def test_every_upload_has_a_connection_of_its_own(objects: SupabaseArtifactStore, clients: Clients) -> None:

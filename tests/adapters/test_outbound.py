@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from listener.adapters.destinations import URL_CHARS_MAX, Policy
+from listener.adapters.outbound import TOTAL_S as TOTAL_DEFAULT_S
 from listener.adapters.outbound import Outbound, open_outbound
 from listener.contract import Fetched
 from listener.engine.inputs import PICTURES
@@ -23,6 +25,8 @@ from tests.adapters.internet import ADDRESS, PNG, Internet, head, internet, pict
 URL = "http://pictures.example.com/a.png?token=CANARY"
 TOTAL_S = 0.4
 BOMB = gzip.compress(bytes(20_000_000), 1)
+TRUST = ssl.create_default_context()
+"""Read once: it takes longer than a test."""
 SMALL = Accepted(100_000, PICTURES.content_types)
 
 
@@ -34,7 +38,7 @@ async def net(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Internet]:
 
 @pytest.fixture
 async def outbound(net: Internet) -> AsyncIterator[Outbound]:
-    async with open_outbound(Policy(allow_http=True), total_s=TOTAL_S, lookup=net.lookup) as opened:
+    async with open_outbound(Policy(allow_http=True), total_s=TOTAL_S, lookup=net.lookup, trust=TRUST) as opened:
         yield opened
 
 
@@ -67,6 +71,11 @@ async def test_a_public_picture_is_fetched_with_one_lookup_and_one_connection(
         "Connection",
     }
     assert "Accept-Encoding: identity" in lines
+
+
+def test_the_limits_are_those_that_were_asked_for() -> None:
+    assert (TOTAL_DEFAULT_S, PICTURES.size_max_bytes) == (30.0, 10 * 2**20)
+    assert PICTURES.content_types == {"image/png", "image/jpeg", "image/webp"}
 
 
 def test_there_are_enough_hostile_urls() -> None:
@@ -308,6 +317,7 @@ async def test_a_host_that_the_operator_names_may_be_private(named: str, net: In
         dialled = list(net.dialled)
         for other in ("http://127.0.0.2/", "http://other.internal/", f"http://{host}.example.com:{net.port}/"):
             await refused(outbound, other)
+        await refused(outbound, f"http://{host}:99999/a.png")
         if ":" in named:
             await refused(outbound, f"http://{host}:{net.port + 1}/a.png")
         net.answer = head("302 Found", Location="http://127.0.0.2/", Content_Length=0)

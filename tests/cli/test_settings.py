@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from listener.access import DatabaseSettings
+from listener.adapters.destinations import Policy
 from listener.errors import ConfigError
 from listener.settings import Settings, load_settings, names_of
 from tests.cli.conftest import set_all
@@ -163,6 +164,13 @@ def test_the_example_shows_the_real_defaults() -> None:
             assert shown[names_of(name)[0]] == str(field.default), name
 
 
+def test_hosts_that_may_be_private_are_named_one_by_one(complete: pytest.MonkeyPatch) -> None:
+    assert load_settings().fetch_policy() == Policy(frozenset(), allow_http=False)
+    complete.setenv("LISTENER_FETCH_ALLOW_HOSTS", "Minio.internal:9000, [::1]")
+    complete.setenv("LISTENER_FETCH_ALLOW_HTTP", "true")
+    assert load_settings().fetch_policy() == Policy(frozenset({"minio.internal:9000", "[::1]"}), allow_http=True)
+
+
 USERS_NAMES = {
     "SUPABASE_URL": ("supabase_url", "https://abcd.supabase.co"),
     "SUPABASE_SERVICE_ROLE_KEY": ("supabase_service_role_key", "sb_secret_0123456789abcdef"),
@@ -210,6 +218,8 @@ def test_every_name_the_users_chose_is_accepted_and_read(environment: pytest.Mon
         ("ALLOWED_ORIGINS", "*"),
         ("VIDEO_RETENTION_HOURS", "0"),
         ("LOG_LEVEL", "LOUD"),
+        ("LISTENER_FETCH_ALLOW_HOSTS", "https://minio.internal"),
+        ("LISTENER_FETCH_ALLOW_HOSTS", "minio.internal,*"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_its_name(
