@@ -16,6 +16,7 @@ from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.announcement import Announcement
 from listener.contract import Generator
+from listener.endpoints import Endpoints
 from listener.engine.admission import Admission
 from listener.engine.attempt import AttemptRunner
 from listener.engine.claim import ClaimLoop
@@ -70,6 +71,7 @@ class Daemon:
         self._log = log.get("daemon")
         self._clock = SystemClock()
         self._handlers = load_handlers(settings.kinds)
+        self._endpoints = Endpoints(settings)
         self._metrics = Metrics()
         self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
         self._moderator = build_moderator(settings)
@@ -98,10 +100,11 @@ class Daemon:
                 outbound = await stack.enter_async_context(open_outbound(self._settings.fetch_policy()))
                 partners = open_partners(self._settings, self._handlers, self._clock)
                 self._partners = await stack.enter_async_context(partners)
-                self.port = await stack.enter_async_context(self._serving(self._partners))
+                self.port = await stack.enter_async_context(self._serving(outbound, self._partners))
                 self._host.start()
                 stack.callback(self._host.stop)
                 stack.push_async_callback(self._generator.close)
+                stack.push_async_callback(self._endpoints.close)
                 if self._moderator is not None:
                     stack.push_async_callback(self._moderator.close)
                 await self._generator.start()
@@ -109,12 +112,13 @@ class Daemon:
                     self._start(clients, outbound, self._partners, group)
             self._log.info("worker_stopped")
 
-    def _serving(self, partners: Partners) -> AbstractAsyncContextManager[int]:
+    def _serving(self, outbound: Outbound, partners: Partners) -> AbstractAsyncContextManager[int]:
         """Everything that this worker answers over HTTP."""
         settings, metrics = self._settings, self._metrics
         metrics.registry.register(self._wakers.answers())
         probes = Probes(self._health, self.ready.is_set)
         routes = [*probes.routes(), *self._wakers.routes(), *partners.routes(), metrics_route(metrics.registry)]
+        routes += self._endpoints.routes(outbound, partners.callers())
         count, origins = metrics.request_answered, settings.allowed_origins
         return serving(settings.http_host, settings.http_port, routes, count, origins)
 
@@ -147,6 +151,7 @@ class Daemon:
         states = States(self._slots, admission, heartbeat, guards.circuits, pressure, self._generator, sources)
         Overview(states, self._drain, guards.store).fill(self._health)
         self._wakers.tell(self._health)
+        self._endpoints.tell(self._health)
         self._metrics.registry.register(states)
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)

@@ -32,6 +32,12 @@ from listener.generators import (
 __all__ = [
     "Artifact",
     "Context",
+    "Endpoint",
+    "EndpointConfig",
+    "EndpointFactory",
+    "EndpointLimits",
+    "EndpointStatus",
+    "Fetch",
     "Fetched",
     "GeneratedImage",
     "Generation",
@@ -173,3 +179,60 @@ class Handler(Protocol[P]):
 
     async def run(self, session: Session, params: P, context: Context) -> None:
         """Do the work of one attempt; return normally when it is complete."""
+
+
+class Fetch(Protocol):
+    """An endpoint's only way to the outside: one picture of a public https address."""
+
+    async def __call__(self, source: str, field: str = "") -> Fetched:
+        """Get it; `field` names the parameter at fault. Raises: InputUnavailable, InputUnreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """What an endpoint is built from: files by its own names, such as `size_table`, and a folder for its cache."""
+
+    cache_dir: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """What an endpoint bears: requests at work, requests that may wait for them. Units: seconds, the wait included."""
+
+    at_once: int = 4
+    waiting: int = 16
+    within_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """Whether it can answer now, and if not, why in words."""
+
+    ready: bool
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Endpoint(Protocol[P]):
+    """Answers POST requests at one path with JSON, beside the sessions. Found by `listener.endpoints`."""
+
+    path: ClassVar[str]
+    part: ClassVar[str]  # its name in GET /health
+    limits: ClassVar[EndpointLimits]
+    Params: type[P]
+
+    async def run(self, params: P, fetch: Fetch) -> Mapping[str, Any]:
+        """Answer one request. Raises: AttemptFailure, which says to the caller what is wrong."""
+
+    def status(self) -> EndpointStatus:
+        """Tell whether it can answer now."""
+
+    async def close(self) -> None:
+        """Stop and leave no process behind."""
+
+
+class EndpointFactory(Protocol):
+    """What an entry point of the group `listener.endpoints` must be. Raises: ConfigError where it cannot work."""
+
+    def __call__(self, config: EndpointConfig) -> Endpoint[Any]: ...

@@ -47,9 +47,6 @@ JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(read_object)]
 class LaterSettings(BaseSettings):
     """The part of the settings that nothing reads yet."""
 
-    api_key: SecretStr | None = Field(
-        None, validation_alias="API_KEY", min_length=16, description="Key of the HTTP endpoints (not used yet)"
-    )
     allowed_origins: Origins = Field(
         (), validation_alias="ALLOWED_ORIGINS", description="CORS origins, with commas between (not used yet)"
     )

@@ -45,13 +45,16 @@ class Partners:
         self._clock = clock
         self._deliverer: Deliverer | None = None
 
+    def callers(self) -> Callers:
+        """Who may call: the stores, by their keys."""
+        return Callers(SupabaseKeyRing(self._clients.calls))
+
     def routes(self) -> list[web.AbstractRouteDef]:
         """The routes to add to the application."""
-        callers = Callers(SupabaseKeyRing(self._clients.calls))
         artifacts = SupabaseArtifactStore(self._clients)
         showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
         params = {kind: handler.Params for kind, handler in self._handlers.items()}
-        return SessionsApi(callers, SupabaseDesk(self._clients.calls, self._clock), showing, params).routes()
+        return SessionsApi(self.callers(), SupabaseDesk(self._clients.calls, self._clock), showing, params).routes()
 
     def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
         """Start to tell partners."""

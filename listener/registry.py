@@ -1,4 +1,4 @@
-"""Finds handlers and generators by name, through entry points; imports only those that are used."""
+"""Finds handlers, generators and endpoints by name, through entry points; imports only those that are used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from listener.contract import GeneratorFactory, Handler
+from listener.contract import Endpoint, EndpointConfig, EndpointFactory, GeneratorFactory, Handler
 from listener.errors import ConfigError
+from listener.telemetry import log
 
 HANDLERS = "listener.handlers"
 GENERATORS = "listener.generators"
+ENDPOINTS = "listener.endpoints"
+NONE = "none"
 
 
 def load_handlers(kinds: Sequence[str]) -> dict[str, Handler[Any]]:
@@ -42,6 +45,26 @@ def load_generator(name: str, variable: str = "LISTENER_GENERATOR") -> Generator
     Raises: ConfigError when it is not installed or cannot be imported.
     """
     return cast(GeneratorFactory, _load(_named(_entry_points(GENERATORS), name, variable)))
+
+
+def load_endpoints(names: Sequence[str], config: EndpointConfig) -> dict[str, Endpoint[Any]]:
+    """The endpoints of these names; when none is named every one that works here; the name `none` for none at all.
+
+    Raises: ConfigError for one that is named and not installed, or cannot work.
+    """
+    found = _entry_points(ENDPOINTS)
+    endpoints: dict[str, Endpoint[Any]] = {}
+    if tuple(names) == (NONE,):
+        return endpoints
+    for name in names or sorted(found):
+        try:
+            factory = cast(EndpointFactory, _load(_named(found, name, "LISTENER_ENDPOINTS")))
+            endpoints[name] = factory(config)
+        except ConfigError as error:
+            if names:
+                raise
+            log.get("endpoints").info("endpoint_off", name=name, reason=str(error))
+    return endpoints
 
 
 def _entry_points(group: str) -> dict[str, EntryPoint]:

@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from listener.endpoint_settings import EndpointSettings
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
 from listener.provider_settings import ProviderSettings, is_route, routes_in
@@ -24,7 +25,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(WakingSettings, ProviderSettings, FetchSettings):
+class Settings(WakingSettings, ProviderSettings, FetchSettings, EndpointSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)

@@ -1,0 +1,1 @@
+"""POST /estimate-body: from one photograph and a height to measures and a size."""

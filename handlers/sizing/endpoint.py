@@ -1,0 +1,74 @@
+"""POST /estimate-body: fetch, find the person, measure, recommend. Knows the order; the steps know the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from handlers.inputs.pictures import read_picture
+from handlers.sizing.full_body import confidence_of, require_full_body
+from handlers.sizing.measures import measures_of
+from handlers.sizing.pose import PoseProcess
+from handlers.sizing.scale import Scale
+from handlers.sizing.sizes import OURS, Table, body_type_of, load_table, recommended, sizes_of
+from listener.contract import EndpointConfig, EndpointLimits, EndpointStatus, Fetch
+from listener.errors import ConfigError
+
+PICTURE = "image_url"
+SIDE_MAX_PX = 768
+"""MediaPipe looks at 256 pixels of a body; more only makes the outline finer."""
+
+
+class EstimateParams(BaseModel):
+    """One photograph of one person, and how tall he is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_url: str = Field(min_length=1, max_length=2000)
+    height_cm: float = Field(ge=100, le=250, allow_inf_nan=False, strict=True)
+
+
+class EstimateBody:
+    """Answers POST /estimate-body. Raises: from the constructor, ConfigError."""
+
+    path: ClassVar[str] = "/estimate-body"
+    part: ClassVar[str] = "pose"
+    limits: ClassVar[EndpointLimits] = EndpointLimits(at_once=4, waiting=16, within_s=40)
+    Params: type[EstimateParams] = EstimateParams
+
+    def __init__(self, config: EndpointConfig) -> None:
+        if find_spec("mediapipe") is None:
+            raise ConfigError("mediapipe is not installed: it comes with the extra `sizing`, not for Linux on ARM")
+        self._table: Table = load_table(Path(config.files.get("size_table", OURS)))
+        self._pose = PoseProcess(config.cache_dir)
+
+    async def run(self, params: EstimateParams, fetch: Fetch) -> Mapping[str, Any]:
+        """Answer one request. Raises: NoFullBody, InputUnavailable and other AttemptFailures."""
+        fetched = await fetch(params.image_url, PICTURE)
+        picture = await read_picture(fetched.data, SIDE_MAX_PX, PICTURE)
+        person = require_full_body(await self._pose.find(picture.png))
+        scale = Scale.of(person, params.height_cm)
+        measures = measures_of(person, scale, params.height_cm)
+        confidence = confidence_of(person, scale)
+        sizes = sizes_of(measures, self._table)
+        return {
+            "recommended_size": recommended(sizes),
+            "sizes": sizes,
+            "measurements": measures.shown(),
+            "body_type": body_type_of(measures),
+            "confidence": confidence.value,
+            "is_reliable": confidence.is_reliable,
+            "advice": list(confidence.advice),
+        }
+
+    def status(self) -> EndpointStatus:
+        """Tell whether poses can be found."""
+        return self._pose.status()
+
+    async def close(self) -> None:
+        """End the pose process."""
+        await self._pose.close()

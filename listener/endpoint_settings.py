@@ -1,0 +1,29 @@
+"""The settings of the HTTP endpoints that packages bring. Knows their variables; does not know what they do."""
+
+from __future__ import annotations
+
+from pydantic import Field, FilePath, SecretStr
+from pydantic_settings import BaseSettings
+
+from listener.later import Words
+
+
+class EndpointSettings(BaseSettings):
+    """The part of the settings that says which endpoints there are, and who may call them."""
+
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias="API_KEY",
+        min_length=16,
+        description="What callers of POST /estimate-body send as Authorization: Bearer; open to all when absent",
+    )
+    endpoints: Words = Field(
+        (),
+        validation_alias="LISTENER_ENDPOINTS",
+        description="Endpoints of packages to serve, with commas between, or none; all that work here when absent",
+    )
+    size_table: FilePath | None = Field(
+        None,
+        validation_alias="LISTENER_SIZE_TABLE",
+        description="TOML file with the sizes that POST /estimate-body recommends; those of docs/sizing.md when absent",
+    )

@@ -1,0 +1,76 @@
+"""The HTTP endpoints that packages bring, as this worker serves them. Knows the settings; not what an endpoint does."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from listener.contract import Endpoint, EndpointConfig, Fetched
+from listener.engine.health import Health, PartStatus
+from listener.engine.inputs import PICTURES
+from listener.errors import InputUnavailable, InputUnreachable
+from listener.http.callers import CHALLENGE, KEY, Callers
+from listener.http.endpoints import EndpointDoor
+from listener.http.refusal import Refused
+from listener.http.store_refusals import worded
+from listener.ports import Fetcher
+from listener.registry import load_endpoints
+from listener.settings import Settings
+
+
+class Endpoints:
+    """All of them. Raises: from the constructor, ConfigError."""
+
+    def __init__(self, settings: Settings) -> None:
+        files = {"size_table": str(settings.size_table)} if settings.size_table else {}
+        self._endpoints: Sequence[Endpoint[Any]] = tuple(
+            load_endpoints(settings.endpoints, EndpointConfig(str(settings.cache_dir), files)).values()
+        )
+        self._key = settings.api_key.get_secret_value().encode() if settings.api_key else None
+
+    def routes(self, fetcher: Fetcher, callers: Callers) -> list[web.AbstractRouteDef]:
+        """What they answer over HTTP."""
+
+        async def fetch(source: str, field: str = "") -> Fetched:
+            try:
+                return await fetcher.fetch(source, PICTURES)
+            except (InputUnavailable, InputUnreachable) as error:
+                error.details = ({"field": field} if field else {}) | error.details
+                raise
+
+        async def authorize(request: web.Request) -> None:
+            await self._authorize(request, callers)
+
+        return [EndpointDoor(endpoint, fetch, authorize).route() for endpoint in self._endpoints]
+
+    def tell(self, health: Health) -> None:
+        """Report to the probes; none of them keeps the worker from its sessions."""
+        for endpoint in self._endpoints:
+            health.add(endpoint.part, partial(_part, endpoint))
+
+    async def close(self) -> None:
+        """Stop all of them."""
+        for endpoint in self._endpoints:
+            await endpoint.close()
+
+    async def _authorize(self, request: web.Request, callers: Callers) -> None:
+        """Where an API_KEY is set, ask for it or for a store's key. Raises: Refused."""
+        if self._key is None:
+            return
+        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        offered = token.strip()
+        if scheme.lower() == "bearer" and offered and not KEY.fullmatch(offered):
+            if hmac.compare_digest(offered.encode("utf-8", "surrogateescape"), self._key):
+                return
+            raise Refused(401, "API_KEY_INVALID", "This API key is not known.", CHALLENGE)
+        with worded():
+            await callers.of(request)
+
+
+def _part(endpoint: Endpoint[Any]) -> PartStatus:
+    status = endpoint.status()
+    return PartStatus(status.ready, status.reason, required=False, details=status.details)

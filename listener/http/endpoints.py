@@ -1,0 +1,113 @@
+"""POST at the paths that packages bring: who may call, how much at once, for how long, and what an error looks like.
+
+Knows requests and the contract's errors; does not know what an endpoint does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ValidationError
+
+from listener.contract import Endpoint, Fetch
+from listener.engine.validation import problems_of
+from listener.errors import (
+    AttemptFailure,
+    ContentRejected,
+    InputUnavailable,
+    InputUnreachable,
+    InvalidParams,
+    ModelUnavailable,
+    RuntimeDied,
+    TimeLimit,
+    Transient,
+)
+from listener.http.body import parsed_json, read_body, require_json
+from listener.http.refusal import Refused
+
+BODY_BYTES = 16 * 1024
+RETRY_AFTER_S = 2
+STATUSES: tuple[tuple[type[AttemptFailure], int], ...] = (
+    (InvalidParams, 422),
+    (InputUnavailable, 422),
+    (ContentRejected, 422),
+    (InputUnreachable, 502),
+    (Transient, 503),
+    (ModelUnavailable, 503),
+    (RuntimeDied, 503),
+    (TimeLimit, 503),
+    (AttemptFailure, 500),
+)
+"""The first class that fits gives the status."""
+TRIED_AGAIN = frozenset({502, 503})
+
+Authorize = Callable[[web.Request], Awaitable[None]]
+"""Lets a request pass, or raises Refused."""
+
+
+class EndpointDoor:
+    """One endpoint as requests meet it."""
+
+    def __init__(self, endpoint: Endpoint[Any], fetch: Fetch, authorize: Authorize) -> None:
+        self._endpoint = endpoint
+        self._fetch = fetch
+        self._authorize = authorize
+        self._working = asyncio.Semaphore(endpoint.limits.at_once)
+        self._inside = 0
+
+    def route(self) -> web.AbstractRouteDef:
+        """The route to add to the application."""
+        return web.post(self._endpoint.path, self.answer)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one request, or say what is wrong with it."""
+        await self._authorize(request)
+        require_json(request, "The request")
+        params = self._params(parsed_json(await read_body(request, BODY_BYTES)))
+        try:
+            async with asyncio.timeout(self._endpoint.limits.within_s), self._turn():
+                answer = await self._endpoint.run(params, self._fetch)
+        except TimeoutError:
+            message = "This took too long. The same request may be sent again."
+            raise Refused(503, "TIMEOUT", message, _retry_after()) from None
+        except AttemptFailure as failure:
+            raise _refusal(failure) from failure
+        return web.json_response(answer)
+
+    def _params(self, body: object) -> BaseModel:
+        try:
+            params: BaseModel = self._endpoint.Params.model_validate(body)
+        except ValidationError as error:
+            message = "The request has a field that cannot be used."
+            raise Refused(422, "INVALID_PARAMS", message, None, fields=problems_of(error)) from None
+        return params
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait in a line that has an end: who would wait longer than is of use is told so at once."""
+        limits = self._endpoint.limits
+        if self._inside >= limits.at_once + limits.waiting:
+            raise Refused(503, "BUSY", "Too many requests are being answered. Please try again.", _retry_after())
+        self._inside += 1
+        try:
+            async with self._working:
+                yield
+        finally:
+            self._inside -= 1
+
+
+def _refusal(failure: AttemptFailure) -> Refused:
+    """The answer that tells of a failure, in the taxonomy's own words: never those of the exception."""
+    status = next(status for kind, status in STATUSES if isinstance(failure, kind))
+    headers = _retry_after(failure.retry_after_s) if status in TRIED_AGAIN else {}
+    refused = Refused(status, failure.code.upper(), failure.public_message, headers)
+    refused.details = dict(failure.details)
+    return refused
+
+
+def _retry_after(seconds: float | None = None) -> dict[str, str]:
+    return {hdrs.RETRY_AFTER: str(max(1, round(seconds or RETRY_AFTER_S)))}
