@@ -115,7 +115,6 @@ class Deliverer:
         }
 
     async def _settle(self, end: Delivered) -> None:
-        self._count(end.outcome)
         say = self._log.info if end.outcome in ("delivered", "released") else self._log.warning
         facts = {"delivery": str(end.id), "attempt": end.attempt, "outcome": end.outcome, "status": end.status}
         say("delivery_ended", **facts, reason=end.error)
@@ -125,6 +124,7 @@ class Deliverer:
                     await self._outbox.settle([end])
         except StoreError as error:  # it is sent again, under the same id
             self._log.warning("delivery_not_settled", delivery=str(end.id), error=str(error))
+        self._count(end.outcome)
 
 
 def _tries() -> AsyncRetrying:

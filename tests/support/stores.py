@@ -1,9 +1,9 @@
-"""Stores that call the HTTP API, and partners that are told: made by the operators' own calls, met over real sockets."""
+"""Stores that call the HTTP API, and partners that are told: made by the operators' own calls, on real sockets."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,7 @@ class Answer:
 
     status: int
     body: Any
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
     @property
     def data(self) -> Any:
@@ -60,7 +60,7 @@ class StoreCaller:
         """One request with the store's key."""
         given = {"Authorization": f"Bearer {self.key}"} | (headers or {})
         async with self.http.request(method, path, headers=given, **options) as answer:
-            return Answer(answer.status, await answer.json(), dict(answer.headers))
+            return Answer(answer.status, await answer.json(), answer.headers.copy())
 
     async def submit(self, payload: Any = COAT, key: str | None = None, path: str = TRYON) -> Answer:
         """POST one session, or an array."""
@@ -100,15 +100,18 @@ async def street_on(place: Place, url: str = "", origins: tuple[str, ...] = ()) 
     """Serve the API; with a `url`, the API reaches the project there."""
     target = target_of(place)
     clock = SystemClock()
-    async with open_clients(target.url, target.service_role_key, 4) as plain, open_clients(
-        url or target.url, target.service_role_key, 4
-    ) as clients:
+    async with (
+        open_clients(target.url, target.service_role_key, 4) as plain,
+        open_clients(url or target.url, target.service_role_key, 4) as clients,
+    ):
         callers = Callers(SupabaseKeyRing(clients.calls))
         showing = Showing(SupabaseArtifactStore(clients), clock, 3600)
         api = SessionsApi(callers, SupabaseDesk(clients.calls, clock), showing, {})
-        async with serving("127.0.0.1", 0, api.routes(), origins=origins) as port:
-            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
-                yield Street(f"http://127.0.0.1:{port}", Operator(plain.calls), plain.calls, http)
+        async with (
+            serving("127.0.0.1", 0, api.routes(), origins=origins) as port,
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        ):
+            yield Street(f"http://127.0.0.1:{port}", Operator(plain.calls), plain.calls, http)
 
 
 @asynccontextmanager
