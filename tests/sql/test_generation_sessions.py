@@ -236,3 +236,25 @@ async def test_a_store_with_sessions_cannot_be_deleted(project: Project) -> None
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         async with project.acting("service_role") as connection:
             await connection.execute("delete from public.stores where id = $1", store.id)
+
+
+async def test_an_app_whose_own_table_bears_our_name_keeps_it(project: Project, owner: UUID) -> None:
+    """The way of docs/stores-and-keys.md, from the migration on."""
+    await project.connection.execute(
+        """
+        create table public.own (id uuid primary key default gen_random_uuid(), user_id uuid not null, outfit text);
+        alter table public.own enable row level security;
+        create policy own_inserts on public.own for insert to authenticated with check (auth.uid() = user_id);
+        create policy own_reads on public.own for select to authenticated using (auth.uid() = user_id);
+        insert into public.own (user_id) values (gen_random_uuid());
+        select listener.unwatch('public.generation_sessions');
+        drop table public.generation_sessions;
+        alter table public.own rename to generation_sessions;
+        select listener.watch('public.generation_sessions', kind => 'tryon');
+        """
+    )
+    async with project.acting("authenticated", owner) as connection:
+        await connection.execute("insert into public.generation_sessions (user_id, outfit) values ($1, 'coat')", owner)
+    (held,) = await take(project)
+    assert (await project.session(held))["params"]["outfit"] == "coat"
+    assert await project.value("select count(*) from listener.sessions") == 1, "rows that were there are left alone"
