@@ -83,4 +83,4 @@ async def test_a_partner_that_does_not_answer_is_left_when_the_time_is_up(outbou
     posted = await outbound.post(URL, b"{}", {}, 0.3)
     assert (posted.status, posted.is_final) == (None, False)
     assert posted.problem == "its server took longer than 0.3 s, or stopped sending"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
