@@ -47,9 +47,6 @@ JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(read_object)]
 class LaterSettings(BaseSettings):
     """The part of the settings that nothing reads yet."""
 
-    allowed_origins: Origins = Field(
-        (), validation_alias="ALLOWED_ORIGINS", description="CORS origins, with commas between (not used yet)"
-    )
     r2_account_id: str | None = Field(
         None, validation_alias="R2_ACCOUNT_ID", description="Cloudflare R2 account (not used yet)"
     )

@@ -49,6 +49,11 @@ class Settings(WakingSettings, ProviderSettings, FetchSettings, EndpointSettings
     http_port: int = Field(
         8000, validation_alias="LISTENER_HTTP_PORT", ge=0, le=65535, description="Their port; 0 takes a free one"
     )
+    allowed_origins: Origins = Field(
+        (),
+        validation_alias="ALLOWED_ORIGINS",
+        description="Origins of web pages that may call the HTTP API, with commas between",
+    )
     worker_name: str = Field(
         default_factory=lambda: os.uname().nodename,
         validation_alias="LISTENER_WORKER_NAME",

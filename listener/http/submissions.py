@@ -26,6 +26,8 @@ ACCEPTED_UNUSED = frozenset({"session_id", "created_at", "user_id"})
 NOT_COMPARED = frozenset({"request_id"})
 """A repeated request is a new request, and may say so."""
 KEY = re.compile(r"[\x20-\x7e]{1,255}")
+CHANNELS = {"store_id": "b2b", "user_id": "b2c"}
+"""Which channel a table of such owners is; the tables' own defaults say the same."""
 FOREIGN_NAMES = {"version": "payload_version"}
 """Their name of a field -> ours, where the row's own state has that name."""
 
@@ -69,7 +71,7 @@ def submission(
     row_id = session_id(caller, name) if name is not None else uuid4()
     row = {**given, table.id_column: str(row_id), table.owner_column: str(caller.owner)}
     if params is not None:
-        _validate(params, row)
+        _validate(params, {"channel": CHANNELS.get(table.owner_column), **row})
     return Submission(row, given)
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 from supabase import AsyncClient
 
+from handlers.tryon.params import TryonParams
 from listener.adapters.desk import SupabaseDesk
 from listener.adapters.key_ring import SupabaseKeyRing
 from listener.adapters.objects import SupabaseArtifactStore
@@ -106,7 +107,7 @@ async def street_on(place: Place, url: str = "", origins: tuple[str, ...] = ()) 
     ):
         callers = Callers(SupabaseKeyRing(clients.calls))
         showing = Showing(SupabaseArtifactStore(clients), clock, 3600)
-        api = SessionsApi(callers, SupabaseDesk(clients.calls, clock), showing, {})
+        api = SessionsApi(callers, SupabaseDesk(clients.calls, clock), showing, {"tryon": TryonParams})
         async with (
             serving("127.0.0.1", 0, api.routes(), origins=origins) as port,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
