@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from listener.endpoint_settings import EndpointSettings
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
+from listener.later import Origins
 from listener.provider_settings import ProviderSettings, is_route, routes_in
 from listener.waking import WakingSettings
 
