@@ -16,7 +16,7 @@ create table listener.kinds (
   virtual_time double precision not null default 0,
   records_events boolean not null default true,
   running_at_once integer,
-  requests_per_minute integer,
+  requests_per_minute integer default 300,
   cancel_refund text not null default 'all',
   claimed_at timestamptz,
   keep_days integer,

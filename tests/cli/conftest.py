@@ -10,12 +10,14 @@ import pytest
 
 COMPLETE = {"SUPABASE_URL": "https://abcd.supabase.co", "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_0123456789abcdef"}
 
+PREFIXES = ("LISTENER_", "SUPABASE_", "HF_", "R2_", "OPENAI_", "REPLICATE_", "FAL_", "RUNPOD_")
+
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """No variable of ours is set, and no .env lies in the folder."""
     for name in os.environ:
-        if name.upper().startswith(("LISTENER_", "SUPABASE_", "HF_", "R2_", "OPENAI_")):
+        if name.upper().startswith(PREFIXES):
             monkeypatch.delenv(name)
     for name in ("WORKER_CONCURRENCY", "LOG_LEVEL", "API_KEY", "ALLOWED_ORIGINS", "MODEL_STORAGE_PATH"):
         monkeypatch.delenv(name, raising=False)

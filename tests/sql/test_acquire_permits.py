@@ -54,6 +54,7 @@ async def test_no_window_of_sixty_seconds_holds_more_than_the_limit(project: Pro
 
 
 async def test_without_a_limit_everything_is_granted_and_nothing_written(project: Project) -> None:
+    await limit(project, None)
     worker = await project.worker()
     assert await acquire(project, worker, 1000) == {"known": True, "granted": 1000, "retry_after_s": None}
     assert await project.value("select count(*) from listener.permits") == 0
