@@ -1,10 +1,15 @@
-"""What many tests stand on: one throwaway cluster a run, one fresh database a test, and the stack on it."""
+"""What many tests stand on: one throwaway cluster a run, one fresh database a test, and the stack on it.
+
+Where memory can hold them, clusters lie there: a database for each test is 500 files, and a disk that others use takes
+seconds for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +32,12 @@ from tests.support.target import Target, target_of
 TEMPLATE = "prepared"
 APPLIED = Path(os.environ.get("LISTENER_TEST_MIGRATIONS", MIGRATIONS))
 """Other migrations than ours, to see the tests fail: tests/mutants."""
+MEMORY = Path("/dev/shm")
+MEMORY_MIN_BYTES = 2 * 1024**3
 _numbers = itertools.count(1)
+
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_MIN_BYTES:
+    os.environ.setdefault("LISTENER_STACK_DIR", str(MEMORY))
 
 
 @pytest.fixture(scope="session")

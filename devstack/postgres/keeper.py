@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from devstack.environment import clusters_folder
 from devstack.postgres.binaries import PostgresUnavailableError, find_binaries
 from devstack.postgres.server import Server
 
@@ -37,7 +38,7 @@ def main() -> None:
     for order in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(order, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = Path(tempfile.mkdtemp(prefix="listener-devstack-"))
+    folder = Path(tempfile.mkdtemp(prefix="listener-devstack-", dir=clusters_folder()))
     server: Server | None = None
     undertaker = subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", UNDERTAKER, folder],

@@ -21,7 +21,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"kind": "lost_answer"},
     "token expired": {"kind": "expired_token"},
 }
-SLOW = {"answered 503": pytest.mark.slow, "token expired": pytest.mark.slow}
+SLOW = {name: pytest.mark.slow for name in ("answered 503", "answered 429", "reset", "token expired")}
 MOST_CALLS = 60
 FEWEST_CALLS = 6
 """A worker that did a session has made more than these."""
