@@ -115,6 +115,7 @@ def _result(
         "num_inference_steps": generation.steps,
         "guidance_scale": generation.guidance_scale,
         "notes": list(generation.notes),
+        "cost_usd": generation.cost_usd,
         "processing_time_s": round(processing_time_s, 3),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from tests.support.worker import Worker, running_worker
 
 VISIBLE_WITHIN_S = 2.0
 SIX_HOURS = timedelta(hours=6)
+QUICK = {"prompt_template": "Wear {garments}. {prompt}", "steps": 2}
 
 
 @asynccontextmanager
@@ -243,10 +245,17 @@ async def test_what_cannot_be_tried_on_fails_at_once_in_words_and_is_refunded(
             await user.order(path, path, payload_version=2)
         assert "quokka" not in str(worker.lines)
         assert await user.balance() == before, "every credit is back"
+        await connection.execute(
+            "insert into listener.variants (kind, name, overrides) values ('tryon', 'quick', $1)", json.dumps(QUICK)
+        )
         after = await user.ended(await user.order(path, shop.url("suit.jpg")))
         assert after["status"] == "completed", "the worker lives"
+        assert (after["result"]["variant"], after["result"]["num_inference_steps"]) == ("quick", 2)
     assert "/moved.jpg" in shop.asked
     assert "/suit.jpg" in shop.asked
     failed = "select max(attempt) from listener.sessions where status = 'failed'"
     assert await connection.fetchval(failed) == 1, "the strict policy: nothing of it was tried twice"
+    compared = await connection.fetchrow("select * from listener.variant_results where variant = 'quick'")
+    assert (compared["sessions"], compared["completed"], compared["success"]) == (1, 1, 1)
+    assert compared["duration_s_p50"] > 0
     assert await connection.fetch("select * from listener.invariants") == []
