@@ -9,18 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.support.node import NODE, ROOT
+from tests.support.photographs import garment, person
 from tests.support.target import Target
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.parametrize(("program", "script"), [(sys.executable, "portrait.py"), (str(NODE), "portrait.mjs")])
-def test_an_example_ends_with_a_picture(project: Target, tmp_path: Path, program: str, script: str) -> None:
+def run(project: Target, folder: Path, *command: str) -> Path:
+    """Run an example to its end; the picture that it names last."""
     done = subprocess.run(
-        [program, str(ROOT / "examples" / script), "a calm portrait"],
-        cwd=tmp_path,
+        command,
+        cwd=folder,
         env=os.environ | {"SUPABASE_URL": project.url, "SUPABASE_ANON_KEY": project.anon_key},
         capture_output=True,
         text=True,
@@ -30,7 +32,22 @@ def test_an_example_ends_with_a_picture(project: Target, tmp_path: Path, program
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     assert last.startswith("image: ")
-    assert (tmp_path / last.removeprefix("image: ")).read_bytes().startswith(PNG)
+    return folder / last.removeprefix("image: ")
+
+
+@pytest.mark.parametrize(("program", "script"), [(sys.executable, "portrait.py"), (str(NODE), "portrait.mjs")])
+def test_an_example_ends_with_a_picture(project: Target, tmp_path: Path, program: str, script: str) -> None:
+    picture = run(project, tmp_path, program, str(ROOT / "examples" / script), "a calm portrait")
+    assert picture.read_bytes().startswith(PNG)
+
+
+def test_the_example_of_a_try_on_dresses_a_person(project: Target, tmp_path: Path) -> None:
+    (tmp_path / "me.jpg").write_bytes(person())
+    (tmp_path / "suit.jpg").write_bytes(garment())
+    with Image.open(
+        run(project, tmp_path, str(NODE), str(ROOT / "examples" / "tryon.mjs"), "me.jpg", "suit.jpg")
+    ) as made:
+        assert (made.format, made.size) == ("JPEG", (96, 128))
 
 
 def test_the_examples_page_names_files_that_exist() -> None:
