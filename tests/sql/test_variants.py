@@ -113,10 +113,8 @@ async def test_the_results_of_variants_stand_side_by_side(project: Project, owne
     assert (row["credits_kept"], float(row["cost_usd"]), float(row["cost_usd_mean"])) == (2, 0.04, 0.04)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["name = 'a b'", "share = 0", "share = -1", "share = 'nan'", "overrides = '[]'", "kind = 'nothing'"]
-)
-async def test_a_variant_that_cannot_be_meant_is_refused(project: Project, wrong: str) -> None:
+async def test_a_variant_that_cannot_be_meant_is_refused(project: Project) -> None:
     await variant(project, "usual")
-    with pytest.raises((asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError)):
-        await project.connection.execute(f"update listener.variants set {wrong}")
+    for wrong in ("name = 'a b'", "share = 0", "share = -1", "share = 'nan'", "overrides = '[]'", "kind = 'nothing'"):
+        with pytest.raises((asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError)):
+            await project.connection.execute(f"update listener.variants set {wrong}")
