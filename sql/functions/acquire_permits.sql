@@ -23,7 +23,7 @@ begin
   select kind.requests_per_minute into v_limit from listener.kinds as kind where kind.kind = p_kind;
   if not found then
     raise exception 'there is no such kind' using errcode = '22023';
-  elsif (listener.live_worker(p_worker)).beat is null then
+  elsif not listener.live_worker(p_worker) then
     return jsonb_build_object('known', false, 'granted', 0, 'retry_after_s', null);
   elsif v_limit is null then
     return jsonb_build_object('known', true, 'granted', p_count, 'retry_after_s', null);

@@ -3,7 +3,7 @@
 -- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
 --   hold_visible(table, rows, skip_locked) -> (held, gone)  locks rows by id, for no key update as their update needs;
 --                                                           gone is null when all were there
---   take_visible(table, rows, now) -> uuid[]                shows the free ones as processing; their ids
+--   take_visible(table, due, now) -> uuid[]                 shows the free ones as processing; their sessions
 --   write_visible(table, states) -> uuid[]                  shows states, version + 1 each; the ids of the rows it reached
 -- Locks:  the registry, against a second run.
 create function listener.bind_tables()
@@ -41,7 +41,7 @@ begin
     end
     $body$;
 
-    create or replace function listener.take_visible(p_table_id integer, p_rows uuid[], p_now timestamptz)
+    create or replace function listener.take_visible(p_table_id integer, p_due listener.due_session[], p_now timestamptz)
     returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
     declare v_shown uuid[];
     begin
@@ -65,8 +65,8 @@ begin
   );
   revoke all on function listener.hold_visible(integer, uuid[], boolean) from public, anon, authenticated;
   grant execute on function listener.hold_visible(integer, uuid[], boolean) to service_role;
-  revoke all on function listener.take_visible(integer, uuid[], timestamptz) from public, anon, authenticated;
-  grant execute on function listener.take_visible(integer, uuid[], timestamptz) to service_role;
+  revoke all on function listener.take_visible(integer, listener.due_session[], timestamptz) from public, anon, authenticated;
+  grant execute on function listener.take_visible(integer, listener.due_session[], timestamptz) to service_role;
   revoke all on function listener.write_visible(integer, listener.visible_state[]) from public, anon, authenticated;
   grant execute on function listener.write_visible(integer, listener.visible_state[]) to service_role;
 end

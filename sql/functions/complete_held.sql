@@ -3,6 +3,7 @@
 -- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
 -- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
+-- Read by the primary key alone: as conditions of the join, worker and status would lead through an index full of settled ones.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
 returns listener.attempt_outcome[]
@@ -16,7 +17,11 @@ declare
   v_done integer;
 begin
   select
-    count(*) as count, bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    count(*) filter (
+      where held.attempt = item.attempt and held.worker = p_worker and held.status = 'processing' and registry.broken_at is null
+    ) as count,
+    bool_or(item.refund > 0) as has_refund,
+    min(held.table_id) as table_id, max(held.table_id) as last_table_id,
     array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
@@ -25,7 +30,10 @@ begin
     array_agg(
       row(
         held.row_id, 'completed', 100, null, null, null, null,
-        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]')),
+        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce((
+          select list.artifacts from listener.artifact_lists as list
+          where list.session = held.id and list.attempt = held.attempt
+        ), '[]')),
         held.started_at, v_now, v_now
       )::listener.visible_state
     ) as states
@@ -33,18 +41,10 @@ begin
   from rows from (
     jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
   ) with ordinality as item (session, attempt, result, refund, ordinal)
-  inner join listener.sessions as held
-    on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
-  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
-  left join lateral (
-    select list.artifacts
-    from listener.artifact_lists as list
-    where list.session = held.id and list.attempt = held.attempt
-  ) as saved on true;
-  if
-    v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id
-    or (select broken_at is not null from listener.session_tables as registry where registry.id = v_held.table_id)
-  then
+  inner join listener.sessions as held on item.session = held.id
+  inner join listener.session_tables as registry on held.table_id = registry.id
+  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given;
+  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
     return null;
   end if;
 

@@ -8,14 +8,16 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
+  v_outcome listener.attempt_outcome;
   v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
 begin
   if v_outcomes is null then
     v_outcomes := listener.fence(p_worker, p_items, '{completed}');
     perform listener.complete_applied(listener.applied(v_outcomes), p_items);
   end if;
-  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
-  from unnest(v_outcomes) as item;
+  foreach v_outcome in array v_outcomes loop
+    return next v_outcome;
+  end loop;
 end
 $$;
 

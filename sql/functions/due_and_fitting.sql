@@ -49,11 +49,12 @@ begin
   ),
   fitting as (
     select
-      owned.id, owned.rank, owned.ord, policy.running_at_once, policy.claimed_at,
+      owned.id, owned.rank, owned.ord, policy.running_at_once, stood.claimed_at,
       coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
       + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
     from owned
     inner join listener.kinds as policy on owned.kind = policy.kind
+    inner join listener.virtual_times as stood on owned.kind = stood.kind
     where owned.running_at_once is null or owned.nth_of_owner <= owned.running_at_once
   )
   select fitting.id

@@ -17,8 +17,8 @@ begin
     from unnest(p_kinds) with ordinality as wanted (kind, ord)
     cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
       with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
-    left join listener.kinds as policy on wanted.kind = policy.kind
-    order by due.rank, policy.claimed_at nulls first, wanted.ord
+    left join listener.virtual_times as stood on wanted.kind = stood.kind
+    order by due.rank, stood.claimed_at nulls first, wanted.ord
     limit p_limit
   );
 end

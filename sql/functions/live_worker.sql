@@ -1,16 +1,16 @@
--- listener.live_worker(worker) -> (beat, models)
--- Of a worker whose lease holds: the number of its heartbeats, and the models it registered by kind; else nulls.
+-- listener.live_worker(worker) -> boolean
+-- Whether a worker is known and its lease holds.
 -- Security definer: service_role may read only (id, beats) of the published table.
-create function listener.live_worker(p_worker uuid, out beat bigint, out models jsonb)
+create function listener.live_worker(p_worker uuid)
+returns boolean
 language plpgsql volatile security definer
 set search_path = ''
 as $$
-declare
-  v_now timestamptz := listener.clock();
 begin
-  select worker.beats, worker.devices -> 'models' into beat, models
-  from listener.workers as worker
-  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > v_now;
+  return exists (
+    select from listener.workers as worker
+    where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+  );
 end
 $$;
 

@@ -1,6 +1,6 @@
 -- listener.record_events(sessions, event)
 -- Writes an event of each session: generation_queued, generation_failed of those that failed, pack_completed of packs.
--- generation_started and generation_completed are written by take_due and write_completed in the statements that they tell of.
+-- generation_started and generation_completed are written by claim_sessions and write_completed in the statements that they tell of.
 -- Called where a session is registered, fails and is settled, by that transaction: a second time would break the key. One call
 -- for all sessions, not a trigger: those cost half as much again for a statement, and twice as much for a row.
 create function listener.record_events(p_sessions uuid[], p_event text)

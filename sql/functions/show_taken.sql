@@ -1,6 +1,6 @@
 -- listener.show_taken(due, now) -> uuid[]
 -- Shows sessions as processing on those of their visible rows that are there and free, and returns those sessions.
--- An error that lies in a table marks it broken.
+-- An error that lies in a table marks it broken. Who has shown them all knows that there is no further table, and does not ask.
 -- Locks:  visible rows by table, skip locked; never waits.
 create function listener.show_taken(p_due listener.due_session[], p_now timestamptz)
 returns uuid[]
@@ -8,36 +8,25 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_table record;
-  v_shown uuid[];
-  v_all uuid[] := '{}'::uuid[];
+  v_table_id integer := p_due[1].table_id;
+  v_tables integer[] := '{}'::integer[];
+  v_shown uuid[] := '{}'::uuid[];
 begin
-  for v_table in
-    select due.table_id, array_agg(due.session) as sessions, array_agg(due.row_id) as row_ids
-    from unnest(p_due) as due
-    group by due.table_id
-    order by due.table_id
   loop
     begin
-      v_shown := listener.take_visible(v_table.table_id, v_table.row_ids, p_now);
+      v_shown := v_shown || listener.take_visible(v_table_id, p_due, p_now);
     exception when others then
       if listener.is_transient(sqlstate) then
         raise;
       end if;
-      perform listener.mark_broken(v_table.table_id, sqlstate || ' ' || sqlerrm);
-      continue;
+      perform listener.mark_broken(v_table_id, sqlstate || ' ' || sqlerrm);
     end;
-    if cardinality(v_shown) = cardinality(v_table.row_ids) then
-      v_all := v_all || v_table.sessions;
-    else
-      v_all := v_all || array(
-        select pair.session
-        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
-        where pair.row_id = any(v_shown)
-      );
-    end if;
+    exit when cardinality(v_shown) = cardinality(p_due);
+    v_tables := v_tables || v_table_id;
+    v_table_id := (select min(due.table_id) from unnest(p_due) as due where due.table_id <> all(v_tables));
+    exit when v_table_id is null;
   end loop;
-  return v_all;
+  return v_shown;
 end
 $$;
 

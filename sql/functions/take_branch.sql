@@ -8,15 +8,21 @@ as $$
   select format(
     $branch$
     when %1$s then
-      with shown as (
+      with free as (
+        select visible.%3$I as id, due.session
+        from unnest(p_due) as due
+        inner join %2$s as visible on due.row_id = visible.%3$I
+        where due.table_id = %1$s
+        for no key update of visible skip locked
+      ),
+      shown as (
         update %2$s as visible
         set %4$s, %5$I = visible.%5$I + 1
-        where visible.%3$I = any(array(
-          select free.%3$I from %2$s as free where free.%3$I = any(p_rows) for no key update skip locked
-        ))
-        returning visible.%3$I as id
+        from free
+        where visible.%3$I = free.id
+        returning free.session
       )
-      select array_agg(shown.id) into v_shown from shown;
+      select array_agg(shown.session) into v_shown from shown;
     $branch$,
     p_table_id, p_relation, p_id_column,
     (

@@ -19,7 +19,7 @@ begin
   place as (
     select
       account.owner,
-      greatest(kind.virtual_time, turn.last_tag) as first_tag,
+      greatest(stood.virtual_time, turn.last_tag) as first_tag,
       kind.work / plan.weight as step,
       plan.head_start,
       burst.arrivals
@@ -27,6 +27,7 @@ begin
     inner join listener.accounts as account on burst.owner = account.owner
     inner join listener.plans as plan on account.plan = plan.plan
     inner join listener.kinds as kind on kind.kind = p_kind
+    inner join listener.virtual_times as stood on stood.kind = p_kind
     left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
   ),
   advanced as (

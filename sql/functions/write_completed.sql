@@ -19,9 +19,10 @@ begin
       status = 'completed', progress = 100, note = null, finished_at = p_now, updated_at = p_now, result = given.result,
       error_code = null, error_message = null, error_details = null,
       refund_due = nullif(least(greatest(given.refund, 0), session.cost), 0)
-    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund)
-    where session.id = given.id and session.xmin = coalesce(given.version, session.xmin)
-    returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at
+    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund), listener.kinds as policy
+    where session.id = given.id and session.kind = policy.kind and session.xmin = coalesce(given.version, session.xmin)
+    returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at,
+      policy.records_events
   ),
   told as (
     insert into listener.events (session, event, kind, owner, properties, at)
@@ -33,7 +34,7 @@ begin
       ),
       p_now
     from settled
-    where settled.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+    where settled.records_events
   )
   select count(*), array_agg(settled.id) filter (where settled.kind = 'pack') into v_count, v_packs from settled;
   if v_packs is not null then

@@ -11,18 +11,13 @@
 --   pack_completed        character_id, image_count, total_duration_ms      images delivered; from the insert on
 create table listener.events (
   session uuid not null,
-  event text not null,
+  event listener.event_name not null,
   occurrence text not null default '',
   kind text not null,
   owner uuid not null,
   properties jsonb not null,
   at timestamptz not null,
-  primary key (session, event, occurrence),
-  constraint events_event_is_known check (
-    event in (
-      'generation_queued', 'generation_started', 'generation_completed', 'generation_failed', 'image_stored', 'pack_completed'
-    )
-  )
+  primary key (session, event, occurrence)
 );
 
 create index events_by_time on listener.events using brin (at);

@@ -1,8 +1,7 @@
 -- listener.kinds
--- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers; null is no
--- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
--- sessions of it were last claimed; a worker of several kinds takes them in turn.
+-- What a session of a kind may cost the machines: time, attempts, place of its artifacts. running_at_once and requests_per_minute
+-- hold over all workers; null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what
+-- is undelivered.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        keep_days, keep_events_days: how long after their end finished sessions are kept, and events; null is for ever.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
@@ -13,12 +12,10 @@ create table listener.kinds (
   grace_s integer not null default 60,
   max_attempts integer not null default 3,
   bucket text not null,
-  virtual_time double precision not null default 0,
   records_events boolean not null default true,
   running_at_once integer,
   requests_per_minute integer default 300,
   cancel_refund text not null default 'all',
-  claimed_at timestamptz,
   keep_days integer,
   keep_events_days integer,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),

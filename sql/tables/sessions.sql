@@ -6,9 +6,17 @@
 -- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
 -- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
+-- id is a UUID of version 7, in the order of arrival: what is claimed together lies together in every index that begins with it.
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default encode(
+    set_bit(set_bit(
+      overlay(
+        uuid_send(gen_random_uuid()) placing substring(int8send(floor(1000 * extract(epoch from clock_timestamp()))::bigint) from 3)
+        from 1 for 6
+      ), 52, 1
+    ), 53, 1), 'hex'
+  )::uuid,
   table_id integer not null,
   row_id uuid not null,
   kind text not null,

@@ -31,6 +31,15 @@ create type listener.due_session as (
   seq bigint
 );
 
+-- listener.event_name
+-- What an event may be called. A domain, since a check of the table would be read from the catalog by every insert.
+create domain listener.event_name as text collate "C"
+constraint event_name_is_known check (
+  value in (
+    'generation_queued', 'generation_started', 'generation_completed', 'generation_failed', 'image_stored', 'pack_completed'
+  )
+);
+
 -- listener.misfit
 -- Why a table cannot be watched: a name, what was found, what to do about it.
 create type listener.misfit as (
@@ -96,10 +105,9 @@ revoke all on table listener.plans from public, anon, authenticated, service_rol
 grant select on table listener.plans to service_role;
 
 -- listener.kinds
--- What a session of a kind may cost the machines: time, attempts, place of its artifacts; and the kind's virtual time,
--- which the claim advances (start-time fair queueing). running_at_once and requests_per_minute hold over all workers; null is no
--- limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what is undelivered. claimed_at: when
--- sessions of it were last claimed; a worker of several kinds takes them in turn.
+-- What a session of a kind may cost the machines: time, attempts, place of its artifacts. running_at_once and requests_per_minute
+-- hold over all workers; null is no limit. cancel_refund: what a user gets back who cancels a running session: all, none, or what
+-- is undelivered.
 -- Units: time_limit_s, grace_s are seconds; work is in units of an ordinary session, not in credits.
 --        keep_days, keep_events_days: how long after their end finished sessions are kept, and events; null is for ever.
 --        grace_s: how long after the time limit the sweep leaves the worker to say so itself.
@@ -110,12 +118,10 @@ create table listener.kinds (
   grace_s integer not null default 60,
   max_attempts integer not null default 3,
   bucket text not null,
-  virtual_time double precision not null default 0,
   records_events boolean not null default true,
   running_at_once integer,
   requests_per_minute integer default 300,
   cancel_refund text not null default 'all',
-  claimed_at timestamptz,
   keep_days integer,
   keep_events_days integer,
   constraint kinds_kind_is_a_word check (kind ~ '^[a-z][a-z0-9_]{0,62}$'),
@@ -273,9 +279,17 @@ grant select (id, beats) on table listener.workers to service_role;
 -- refund_due is what settling gives back when that is neither nothing (completed) nor all (failed, cancelled).
 -- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
+-- id is a UUID of version 7, in the order of arrival: what is claimed together lies together in every index that begins with it.
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default encode(
+    set_bit(set_bit(
+      overlay(
+        uuid_send(gen_random_uuid()) placing substring(int8send(floor(1000 * extract(epoch from clock_timestamp()))::bigint) from 3)
+        from 1 for 6
+      ), 52, 1
+    ), 53, 1), 'hex'
+  )::uuid,
   table_id integer not null,
   row_id uuid not null,
   kind text not null,
@@ -530,18 +544,13 @@ grant select, insert, update on table listener.deliveries to service_role;
 --   pack_completed        character_id, image_count, total_duration_ms      images delivered; from the insert on
 create table listener.events (
   session uuid not null,
-  event text not null,
+  event listener.event_name not null,
   occurrence text not null default '',
   kind text not null,
   owner uuid not null,
   properties jsonb not null,
   at timestamptz not null,
-  primary key (session, event, occurrence),
-  constraint events_event_is_known check (
-    event in (
-      'generation_queued', 'generation_started', 'generation_completed', 'generation_failed', 'image_stored', 'pack_completed'
-    )
-  )
+  primary key (session, event, occurrence)
 );
 
 create index events_by_time on listener.events using brin (at);
@@ -746,6 +755,20 @@ create table listener.variants (
 alter table listener.variants enable row level security;
 revoke all on table listener.variants from public, anon, authenticated, service_role;
 grant select on table listener.variants to service_role;
+
+-- listener.virtual_times
+-- The virtual time of each kind, which the claim advances (start-time fair queueing), and when sessions of it were last claimed:
+-- a worker of several kinds takes them in turn. Apart from listener.kinds, because every claim writes it: an update of the policy
+-- would have all its constraints read from the catalog each time.
+create table listener.virtual_times (
+  kind text primary key references listener.kinds (kind) on delete cascade,
+  virtual_time double precision not null default 0,
+  claimed_at timestamptz
+) with (fillfactor = 50);
+
+alter table listener.virtual_times enable row level security;
+revoke all on table listener.virtual_times from public, anon, authenticated, service_role;
+grant select, update on table listener.virtual_times to service_role;
 
 -- listener.webhooks
 -- Where a wake-up goes when sessions arrive: workers that are reachable over HTTP. kinds null stands for all of them.
@@ -1185,7 +1208,7 @@ begin
   select kind.requests_per_minute into v_limit from listener.kinds as kind where kind.kind = p_kind;
   if not found then
     raise exception 'there is no such kind' using errcode = '22023';
-  elsif (listener.live_worker(p_worker)).beat is null then
+  elsif not listener.live_worker(p_worker) then
     return jsonb_build_object('known', false, 'granted', 0, 'retry_after_s', null);
   elsif v_limit is null then
     return jsonb_build_object('known', true, 'granted', p_count, 'retry_after_s', null);
@@ -1340,38 +1363,42 @@ $$;
 
 revoke all on function listener.add_triggers(listener.session_tables) from public, anon, authenticated, service_role;
 
--- listener.advance_virtual_time(claimed)
+-- listener.advance_virtual_time(claimed, kinds) -> integer
 -- Moves the virtual time of those kinds of which sessions were just claimed: to the furthest start tag, and by a small drift in
 -- any case, without which an owner who alone inserts at the front would hold it still for everybody else (measured: drift 0.05).
 -- claimed_at says whose turn it is among kinds; not by listener.clock(), since it only orders claims and must never stand still.
 -- Last statement of the claim, because it makes claims of the same kind wait for each other until they commit.
--- Locks:  kinds, ascending.
-create function listener.advance_virtual_time(p_claimed listener.due_session[])
-returns void
+-- Locks:  virtual times, ascending by kind.
+create function listener.advance_virtual_time(p_claimed listener.due_session[], p_kinds text[])
+returns integer
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_claimed record;
 begin
-  for v_claimed in
+  if cardinality(p_kinds) > 1 then
+    perform from listener.virtual_times as stood
+    where stood.kind = any(array(select due.kind from unnest(p_claimed) as due))
+    order by stood.kind
+    for no key update;
+  end if;
+  update listener.virtual_times as stood
+  set
+    virtual_time = greatest(stood.virtual_time + 0.05 * claimed.work, claimed.furthest_tag),
+    claimed_at = v_now + claimed.last_place * interval '1 us'
+  from (
     select due.kind, sum(due.work) as work, max(due.start_tag) as furthest_tag, max(due.place) as last_place
     from unnest(p_claimed) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     group by due.kind
-    order by due.kind
-  loop
-    update listener.kinds as kind
-    set
-      virtual_time = greatest(kind.virtual_time + 0.05 * v_claimed.work, v_claimed.furthest_tag),
-      claimed_at = v_now + v_claimed.last_place * interval '1 us'
-    where kind.kind = v_claimed.kind;
-  end loop;
+  ) as claimed
+  where stood.kind = claimed.kind;
+  return cardinality(p_claimed);
 end
 $$;
 
-revoke all on function listener.advance_virtual_time(listener.due_session[]) from public, anon, authenticated;
-grant execute on function listener.advance_virtual_time(listener.due_session[]) to service_role;
+revoke all on function listener.advance_virtual_time(listener.due_session[], text[]) from public, anon, authenticated;
+grant execute on function listener.advance_virtual_time(listener.due_session[], text[]) to service_role;
 
 -- listener.applied(outcomes) -> uuid[]
 -- The sessions among the outcomes that the caller is to write.
@@ -1503,7 +1530,7 @@ grant execute on function listener.balance_of(uuid) to service_role;
 -- at each call is also parsed and planned at each call, which cost a third of a claim. Run whenever the registry changes.
 --   hold_visible(table, rows, skip_locked) -> (held, gone)  locks rows by id, for no key update as their update needs;
 --                                                           gone is null when all were there
---   take_visible(table, rows, now) -> uuid[]                shows the free ones as processing; their ids
+--   take_visible(table, due, now) -> uuid[]                 shows the free ones as processing; their sessions
 --   write_visible(table, states) -> uuid[]                  shows states, version + 1 each; the ids of the rows it reached
 -- Locks:  the registry, against a second run.
 create function listener.bind_tables()
@@ -1541,7 +1568,7 @@ begin
     end
     $body$;
 
-    create or replace function listener.take_visible(p_table_id integer, p_rows uuid[], p_now timestamptz)
+    create or replace function listener.take_visible(p_table_id integer, p_due listener.due_session[], p_now timestamptz)
     returns uuid[] language plpgsql volatile security invoker set search_path = '' as $body$
     declare v_shown uuid[];
     begin
@@ -1565,8 +1592,8 @@ begin
   );
   revoke all on function listener.hold_visible(integer, uuid[], boolean) from public, anon, authenticated;
   grant execute on function listener.hold_visible(integer, uuid[], boolean) to service_role;
-  revoke all on function listener.take_visible(integer, uuid[], timestamptz) from public, anon, authenticated;
-  grant execute on function listener.take_visible(integer, uuid[], timestamptz) to service_role;
+  revoke all on function listener.take_visible(integer, listener.due_session[], timestamptz) from public, anon, authenticated;
+  grant execute on function listener.take_visible(integer, listener.due_session[], timestamptz) to service_role;
   revoke all on function listener.write_visible(integer, listener.visible_state[]) from public, anon, authenticated;
   grant execute on function listener.write_visible(integer, listener.visible_state[]) to service_role;
 end
@@ -1916,8 +1943,9 @@ grant execute on function public.claim_deliveries(uuid, integer) to service_role
 -- public.claim_sessions(worker, claim_id, kinds, limit) -> (session, attempt, kind, owner, row_id, params, ...)
 -- Starts attempts of up to `limit` due sessions of these kinds, in fair order. The same claim_id again gives the same rows, so a
 -- call whose answer was lost can be repeated. Empty when nothing is due, or the worker is unknown or its lease has run out.
+-- One statement starts the sessions, tells analytics so and answers: none of them is read again.
 -- Units: time_limit_s is seconds. path_prefix: every attempt after the first writes to a path of its own.
--- Locks:  sessions and visible rows, skip locked; never waits for them.
+-- Locks:  sessions and visible rows, skip locked; never waits for them; then virtual times.
 create function public.claim_sessions(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
 returns table (
   session uuid, attempt integer, kind text, owner uuid, row_id uuid, params jsonb, bucket text, path_prefix text,
@@ -1926,36 +1954,86 @@ returns table (
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
+#variable_conflict use_column
 declare
-  v_claimed uuid[];
+  v_terms record;
+  v_due listener.due_session[];
 begin
   perform pg_advisory_xact_lock(hashtextextended(p_claim_id::text, 0));
-  v_claimed := array(
-    select held.id
-    from listener.sessions as held
+  if exists (
+    select from listener.sessions as held
     where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
-    order by held.fair_tag, held.seq
-  );
-  if cardinality(v_claimed) = 0 then
-    v_claimed := listener.take_due(p_worker, p_claim_id, p_kinds, least(greatest(p_limit, 0), 1000));
+  ) then
+    return query select repeated.* from listener.repeat_claim(p_worker, p_claim_id) as repeated;
+    return;
   end if;
+  v_terms := listener.claim_terms(p_worker, p_kinds);
+  if v_terms.beat is null then
+    return;
+  end if;
+  v_due := listener.take_due(p_kinds, least(greatest(p_limit, 0), 1000), v_terms.is_limited, v_terms.now);
+  if cardinality(v_due) = 0 then
+    return;
+  end if;
+
   return query
+  with started as (
+    update listener.sessions as session
+    set
+      status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
+      claimed_beat = v_terms.beat, run_at = null, progress = 0, note = null, started_at = v_terms.now, updated_at = v_terms.now
+    from unnest(v_due) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
+    inner join listener.kinds as policy on due.kind = policy.kind
+    where session.id = due.session
+    returning session.*, due.place, policy.bucket, policy.records_events
+  ),
+  told as (
+    insert into listener.events (session, event, occurrence, kind, owner, properties, at)
+    select
+      started.id, 'generation_started', started.attempt::text, started.kind, started.owner,
+      jsonb_build_object('character_id', started.params ->> 'character_id', 'model', v_terms.models ->> started.kind),
+      v_terms.now
+    from started
+    where started.records_events
+  )
   select
-    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params,
-    coalesce(registry.bucket, policy.bucket),
-    replace(registry.folder, '{owner}', held.owner::text) || '/' || held.row_id::text
-      || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
-    held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
-  from unnest(v_claimed) with ordinality as claimed (id, ordinal)
-  inner join listener.sessions as held on claimed.id = held.id
-  inner join listener.kinds as policy on held.kind = policy.kind
-  inner join listener.session_tables as registry on held.table_id = registry.id
-  order by claimed.ordinal;
+    started.id, started.attempt, started.kind, started.owner, started.row_id, started.params, started.bucket,
+    started.owner::text || '/' || started.row_id::text
+    || case when started.attempt > 1 then '.' || started.attempt::text else '' end,
+    started.request_id, started.traceparent, started.time_limit_s, started.failures, started.max_attempts, started.created_at
+  from started
+  order by started.place;
+  v_terms.beat := listener.advance_virtual_time(v_due, p_kinds);
 end
 $$;
 
 revoke all on function public.claim_sessions(uuid, uuid, text[], integer) from public, anon, authenticated;
 grant execute on function public.claim_sessions(uuid, uuid, text[], integer) to service_role;
+
+-- listener.claim_terms(worker, kinds) -> (now, beat, models, is_limited)
+-- On what terms a worker may claim: the number of its heartbeats (null without a lease that holds), the models it registered by
+-- kind, and whether anything limits how many sessions of an owner or of these kinds run at once.
+-- Security definer: service_role may read only (id, beats) of the published table of workers.
+create function listener.claim_terms(
+  p_worker uuid, p_kinds text[], out now timestamptz, out beat bigint, out models jsonb, out is_limited boolean
+)
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  now := listener.clock();
+  select
+    worker.beats, worker.devices -> 'models',
+    exists (select from listener.plans as plan where plan.running_at_once is not null)
+    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
+  into beat, models, is_limited
+  from listener.workers as worker
+  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > now;
+end
+$$;
+
+revoke all on function listener.claim_terms(uuid, text[]) from public, anon, authenticated;
+grant execute on function listener.claim_terms(uuid, text[]) to service_role;
 
 -- listener.column_misfits(table) -> setof misfit
 -- Which columns of a table cannot serve as the owner, or to show a session's state.
@@ -2053,6 +2131,7 @@ grant execute on function listener.complete_applied(uuid[], jsonb) to service_ro
 -- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
 -- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
+-- Read by the primary key alone: as conditions of the join, worker and status would lead through an index full of settled ones.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
 returns listener.attempt_outcome[]
@@ -2066,7 +2145,11 @@ declare
   v_done integer;
 begin
   select
-    count(*) as count, bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    count(*) filter (
+      where held.attempt = item.attempt and held.worker = p_worker and held.status = 'processing' and registry.broken_at is null
+    ) as count,
+    bool_or(item.refund > 0) as has_refund,
+    min(held.table_id) as table_id, max(held.table_id) as last_table_id,
     array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
@@ -2075,7 +2158,10 @@ begin
     array_agg(
       row(
         held.row_id, 'completed', 100, null, null, null, null,
-        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce(saved.artifacts, '[]')),
+        coalesce(given.result, '{}') || jsonb_build_object('artifacts', coalesce((
+          select list.artifacts from listener.artifact_lists as list
+          where list.session = held.id and list.attempt = held.attempt
+        ), '[]')),
         held.started_at, v_now, v_now
       )::listener.visible_state
     ) as states
@@ -2083,18 +2169,10 @@ begin
   from rows from (
     jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
   ) with ordinality as item (session, attempt, result, refund, ordinal)
-  inner join listener.sessions as held
-    on item.session = held.id and item.attempt = held.attempt and held.worker = p_worker and held.status = 'processing'
-  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given
-  left join lateral (
-    select list.artifacts
-    from listener.artifact_lists as list
-    where list.session = held.id and list.attempt = held.attempt
-  ) as saved on true;
-  if
-    v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id
-    or (select broken_at is not null from listener.session_tables as registry where registry.id = v_held.table_id)
-  then
+  inner join listener.sessions as held on item.session = held.id
+  inner join listener.session_tables as registry on held.table_id = registry.id
+  cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given;
+  if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
     return null;
   end if;
 
@@ -2127,14 +2205,16 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
+  v_outcome listener.attempt_outcome;
   v_outcomes listener.attempt_outcome[] := listener.complete_held(p_worker, p_items);
 begin
   if v_outcomes is null then
     v_outcomes := listener.fence(p_worker, p_items, '{completed}');
     perform listener.complete_applied(listener.applied(v_outcomes), p_items);
   end if;
-  return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
-  from unnest(v_outcomes) as item;
+  foreach v_outcome in array v_outcomes loop
+    return next v_outcome;
+  end loop;
 end
 $$;
 
@@ -2407,11 +2487,12 @@ begin
   ),
   fitting as (
     select
-      owned.id, owned.rank, owned.ord, policy.running_at_once, policy.claimed_at,
+      owned.id, owned.rank, owned.ord, policy.running_at_once, stood.claimed_at,
       coalesce((select sum(running.sessions) from running where running.kind = owned.kind), 0)
       + row_number() over (partition by owned.kind order by owned.rank) as nth_of_kind
     from owned
     inner join listener.kinds as policy on owned.kind = policy.kind
+    inner join listener.virtual_times as stood on owned.kind = stood.kind
     where owned.running_at_once is null or owned.nth_of_owner <= owned.running_at_once
   )
   select fitting.id
@@ -2504,8 +2585,8 @@ begin
     from unnest(p_kinds) with ordinality as wanted (kind, ord)
     cross join lateral unnest(listener.due_of_kind(wanted.kind, p_limit))
       with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, rank)
-    left join listener.kinds as policy on wanted.kind = policy.kind
-    order by due.rank, policy.claimed_at nulls first, wanted.ord
+    left join listener.virtual_times as stood on wanted.kind = stood.kind
+    order by due.rank, stood.claimed_at nulls first, wanted.ord
     limit p_limit
   );
 end
@@ -3500,19 +3581,19 @@ $$;
 
 revoke all on function listener.live_slots(text) from public, anon, authenticated, service_role;
 
--- listener.live_worker(worker) -> (beat, models)
--- Of a worker whose lease holds: the number of its heartbeats, and the models it registered by kind; else nulls.
+-- listener.live_worker(worker) -> boolean
+-- Whether a worker is known and its lease holds.
 -- Security definer: service_role may read only (id, beats) of the published table.
-create function listener.live_worker(p_worker uuid, out beat bigint, out models jsonb)
+create function listener.live_worker(p_worker uuid)
+returns boolean
 language plpgsql volatile security definer
 set search_path = ''
 as $$
-declare
-  v_now timestamptz := listener.clock();
 begin
-  select worker.beats, worker.devices -> 'models' into beat, models
-  from listener.workers as worker
-  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > v_now;
+  return exists (
+    select from listener.workers as worker
+    where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > listener.clock()
+  );
 end
 $$;
 
@@ -4517,7 +4598,7 @@ grant execute on function listener.record_delivery() to service_role;
 
 -- listener.record_events(sessions, event)
 -- Writes an event of each session: generation_queued, generation_failed of those that failed, pack_completed of packs.
--- generation_started and generation_completed are written by take_due and write_completed in the statements that they tell of.
+-- generation_started and generation_completed are written by claim_sessions and write_completed in the statements that they tell of.
 -- Called where a session is registered, fails and is settled, by that transaction: a second time would break the key. One call
 -- for all sessions, not a trigger: those cost half as much again for a statement, and twice as much for a row.
 create function listener.record_events(p_sessions uuid[], p_event text)
@@ -5047,6 +5128,29 @@ $$;
 
 revoke all on function listener.renew_worker(uuid) from public, anon, authenticated;
 grant execute on function listener.renew_worker(uuid) to service_role;
+
+-- listener.repeat_claim(worker, claim_id) -> (session, attempt, kind, owner, row_id, params, ...)
+-- What a claim answered, as far as it still runs: for claim_sessions, whose answer was lost.
+create function listener.repeat_claim(p_worker uuid, p_claim_id uuid)
+returns table (
+  session uuid, attempt integer, kind text, owner uuid, row_id uuid, params jsonb, bucket text, path_prefix text,
+  request_id text, traceparent text, time_limit_s integer, failures integer, max_attempts integer, created_at timestamptz
+)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
+    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
+  from listener.sessions as held
+  inner join listener.kinds as policy on held.kind = policy.kind
+  where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
+  order by held.fair_tag, held.seq
+$$;
+
+revoke all on function listener.repeat_claim(uuid, uuid) from public, anon, authenticated;
+grant execute on function listener.repeat_claim(uuid, uuid) to service_role;
 
 -- public.report_progress(worker, items) -> setof attempt_outcome
 -- Shows how far attempts are: items are [{"session", "attempt", "done", "total", "note"}]. Written as given; the worker throttles.
@@ -5691,7 +5795,7 @@ grant execute on function listener.show_states(integer, listener.visible_state[]
 
 -- listener.show_taken(due, now) -> uuid[]
 -- Shows sessions as processing on those of their visible rows that are there and free, and returns those sessions.
--- An error that lies in a table marks it broken.
+-- An error that lies in a table marks it broken. Who has shown them all knows that there is no further table, and does not ask.
 -- Locks:  visible rows by table, skip locked; never waits.
 create function listener.show_taken(p_due listener.due_session[], p_now timestamptz)
 returns uuid[]
@@ -5699,36 +5803,25 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_table record;
-  v_shown uuid[];
-  v_all uuid[] := '{}'::uuid[];
+  v_table_id integer := p_due[1].table_id;
+  v_tables integer[] := '{}'::integer[];
+  v_shown uuid[] := '{}'::uuid[];
 begin
-  for v_table in
-    select due.table_id, array_agg(due.session) as sessions, array_agg(due.row_id) as row_ids
-    from unnest(p_due) as due
-    group by due.table_id
-    order by due.table_id
   loop
     begin
-      v_shown := listener.take_visible(v_table.table_id, v_table.row_ids, p_now);
+      v_shown := v_shown || listener.take_visible(v_table_id, p_due, p_now);
     exception when others then
       if listener.is_transient(sqlstate) then
         raise;
       end if;
-      perform listener.mark_broken(v_table.table_id, sqlstate || ' ' || sqlerrm);
-      continue;
+      perform listener.mark_broken(v_table_id, sqlstate || ' ' || sqlerrm);
     end;
-    if cardinality(v_shown) = cardinality(v_table.row_ids) then
-      v_all := v_all || v_table.sessions;
-    else
-      v_all := v_all || array(
-        select pair.session
-        from unnest(v_table.sessions, v_table.row_ids) as pair (session, row_id)
-        where pair.row_id = any(v_shown)
-      );
-    end if;
+    exit when cardinality(v_shown) = cardinality(p_due);
+    v_tables := v_tables || v_table_id;
+    v_table_id := (select min(due.table_id) from unnest(p_due) as due where due.table_id <> all(v_tables));
+    exit when v_table_id is null;
   end loop;
-  return v_all;
+  return v_shown;
 end
 $$;
 
@@ -5757,6 +5850,21 @@ end
 $$;
 
 revoke all on function listener.stale_sessions(listener.session_tables) from public, anon, authenticated, service_role;
+
+-- listener.start_virtual_time() trigger, after insert, for each row
+-- A new kind's virtual time stands at nought.
+create function listener.start_virtual_time()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  insert into listener.virtual_times (kind) values (new.kind);
+  return null;
+end
+$$;
+
+revoke all on function listener.start_virtual_time() from public, anon, authenticated, service_role;
 
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
@@ -6002,15 +6110,21 @@ as $$
   select format(
     $branch$
     when %1$s then
-      with shown as (
+      with free as (
+        select visible.%3$I as id, due.session
+        from unnest(p_due) as due
+        inner join %2$s as visible on due.row_id = visible.%3$I
+        where due.table_id = %1$s
+        for no key update of visible skip locked
+      ),
+      shown as (
         update %2$s as visible
         set %4$s, %5$I = visible.%5$I + 1
-        where visible.%3$I = any(array(
-          select free.%3$I from %2$s as free where free.%3$I = any(p_rows) for no key update skip locked
-        ))
-        returning visible.%3$I as id
+        from free
+        where visible.%3$I = free.id
+        returning free.session
       )
-      select array_agg(shown.id) into v_shown from shown;
+      select array_agg(shown.session) into v_shown from shown;
     $branch$,
     p_table_id, p_relation, p_id_column,
     (
@@ -6036,64 +6150,41 @@ $$;
 
 revoke all on function listener.take_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
 
--- listener.take_due(worker, claim_id, kinds, limit) -> uuid[]
--- Turns the next due sessions into attempts of the worker. Nothing for a worker that is unknown or whose lease has run out.
+-- listener.take_due(kinds, limit, is_limited, now) -> due_session[]
+-- Locks the next due sessions and shows them as processing: those that the claim may start.
 -- A session whose visible row somebody holds is left for the next claim: waiting here could deadlock. One whose row is gone
 -- fails, and one whose table is broken stays queued.
--- Locks:  sessions and visible rows, both skip locked; then kinds.
-create function listener.take_due(p_worker uuid, p_claim_id uuid, p_kinds text[], p_limit integer)
-returns uuid[]
+-- Locks:  sessions and visible rows, both skip locked.
+create function listener.take_due(p_kinds text[], p_limit integer, p_is_limited boolean, p_now timestamptz)
+returns listener.due_session[]
 language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_worker record := listener.live_worker(p_worker);
-  v_now timestamptz := listener.clock();
   v_due listener.due_session[];
-  v_taken uuid[];
+  v_shown uuid[];
 begin
-  if v_worker.beat is null then
-    return '{}'::uuid[];
-  end if;
-  if
-    exists (select from listener.plans as plan where plan.running_at_once is not null)
-    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
-  then
+  if p_is_limited then
     v_due := listener.read_due(listener.due_within_limits(p_kinds, p_limit));
+  elsif cardinality(p_kinds) = 1 then
+    v_due := listener.due_of_kind(p_kinds[1], p_limit);
   else
     v_due := listener.due_sessions(p_kinds, p_limit);
   end if;
   if cardinality(v_due) = 0 then
-    return '{}'::uuid[];
+    return v_due;
   end if;
-  v_taken := listener.show_taken(v_due, v_now);
-  if cardinality(v_taken) < cardinality(v_due) then
-    perform listener.hold_rows(array(select due.session from unnest(v_due) as due where due.session <> all(v_taken)), true);
-    v_due := array(select due from unnest(v_due) as due where due.session = any(v_taken));
+  v_shown := listener.show_taken(v_due, p_now);
+  if cardinality(v_shown) < cardinality(v_due) then
+    perform listener.hold_rows(array(select due.session from unnest(v_due) as due where due.session <> all(v_shown)), true);
+    v_due := array(select due from unnest(v_due) as due where due.session = any(v_shown));
   end if;
-  v_taken := array(select due.session from unnest(v_due) as due);
-
-  with started as (
-    update listener.sessions as session
-    set
-      status = 'processing', attempt = session.attempt + 1, worker = p_worker, claim_id = p_claim_id,
-      claimed_beat = v_worker.beat, run_at = null, progress = 0, note = null, started_at = v_now, updated_at = v_now
-    where session.id = any(v_taken)
-    returning session.id, session.attempt, session.kind, session.owner, session.params ->> 'character_id' as character_id
-  )
-  insert into listener.events (session, event, occurrence, kind, owner, properties, at)
-  select
-    started.id, 'generation_started', started.attempt::text, started.kind, started.owner,
-    jsonb_build_object('character_id', started.character_id, 'model', v_worker.models ->> started.kind), v_now
-  from started
-  where started.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));
-  perform listener.advance_virtual_time(v_due);
-  return v_taken;
+  return v_due;
 end
 $$;
 
-revoke all on function listener.take_due(uuid, uuid, text[], integer) from public, anon, authenticated;
-grant execute on function listener.take_due(uuid, uuid, text[], integer) to service_role;
+revoke all on function listener.take_due(text[], integer, boolean, timestamptz) from public, anon, authenticated;
+grant execute on function listener.take_due(text[], integer, boolean, timestamptz) to service_role;
 
 -- listener.take_turns(kind, owners) -> (ordinal, start_tag, fair_tag)
 -- Gives each arriving session its place in the kind's virtual time: one entry of p_owners per session, in order of arrival.
@@ -6116,7 +6207,7 @@ begin
   place as (
     select
       account.owner,
-      greatest(kind.virtual_time, turn.last_tag) as first_tag,
+      greatest(stood.virtual_time, turn.last_tag) as first_tag,
       kind.work / plan.weight as step,
       plan.head_start,
       burst.arrivals
@@ -6124,6 +6215,7 @@ begin
     inner join listener.accounts as account on burst.owner = account.owner
     inner join listener.plans as plan on account.plan = plan.plan
     inner join listener.kinds as kind on kind.kind = p_kind
+    inner join listener.virtual_times as stood on stood.kind = p_kind
     left join listener.turns as turn on account.owner = turn.owner and turn.kind = p_kind
   ),
   advanced as (
@@ -6548,9 +6640,10 @@ begin
       status = 'completed', progress = 100, note = null, finished_at = p_now, updated_at = p_now, result = given.result,
       error_code = null, error_message = null, error_details = null,
       refund_due = nullif(least(greatest(given.refund, 0), session.cost), 0)
-    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund)
-    where session.id = given.id and session.xmin = coalesce(given.version, session.xmin)
-    returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at
+    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund), listener.kinds as policy
+    where session.id = given.id and session.kind = policy.kind and session.xmin = coalesce(given.version, session.xmin)
+    returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at,
+      policy.records_events
   ),
   told as (
     insert into listener.events (session, event, kind, owner, properties, at)
@@ -6562,7 +6655,7 @@ begin
       ),
       p_now
     from settled
-    where settled.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))
+    where settled.records_events
   )
   select count(*), array_agg(settled.id) filter (where settled.kind = 'pack') into v_count, v_packs from settled;
   if v_packs is not null then
@@ -6580,6 +6673,10 @@ create trigger artifacts_stored after insert on listener.artifacts
 referencing new table as new_artifacts
 for each statement execute function listener.record_stored();
 
+-- triggers of listener.kinds
+create trigger kinds_start_virtual_time after insert on listener.kinds
+for each row execute function listener.start_virtual_time();
+
 -- triggers of listener.ledger
 create trigger ledger_guard before update or delete or truncate on listener.ledger
 for each statement execute function listener.guard_ledger();
@@ -6594,18 +6691,25 @@ when (old.broken_at is not null and new.broken_at is null)
 execute function listener.rebind_tables();
 
 -- triggers of listener.sessions
-create trigger sessions_guard before update on listener.sessions
+-- Each names its columns: the condition of one that an update does not concern is not even read from the catalog.
+create trigger sessions_guard before update of status, refund_due, attempt, failures on listener.sessions
 for each row
 when (
-  (old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
+  (old.finished_at is not null and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))
   or new.attempt < old.attempt
   or new.failures < old.failures
-  or (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost, new.tells_partner, new.variant)
+)
+execute function listener.guard_session();
+
+create trigger sessions_identity before update of id, table_id, row_id, kind, owner, cost, tells_partner, variant on listener.sessions
+for each row
+when (
+  (new.id, new.table_id, new.row_id, new.kind, new.owner, new.cost, new.tells_partner, new.variant)
   is distinct from (old.id, old.table_id, old.row_id, old.kind, old.owner, old.cost, old.tells_partner, old.variant)
 )
 execute function listener.guard_session();
 
-create trigger sessions_tell_partner after update on listener.sessions
+create trigger sessions_tell_partner after update of finished_at on listener.sessions
 for each row
 when (new.tells_partner and old.finished_at is null and new.finished_at is not null)
 execute function listener.record_delivery();

@@ -30,7 +30,7 @@ FENCE = (
     case(
         "no fence where nothing is locked first",
         "functions/complete_held",
-        "item.attempt = held.attempt and held.worker = p_worker and held.status",
+        "held.attempt = item.attempt and held.worker = p_worker and held.status",
         "held.worker = p_worker and held.status",
         "complete_sessions",
     ),
@@ -54,8 +54,7 @@ FENCE = (
     case(
         "no terminal guard",
         "triggers/sessions",
-        "(old.status in ('completed', 'failed', 'cancelled') and (new.status, new.refund_due) is distinct from "
-        "(old.status, old.refund_due))\n  or ",
+        "(old.finished_at is not null and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))\n  or ",
         "",
         "money",
     ),
@@ -256,8 +255,8 @@ CLAIM = (
     case(
         "a claim takes a row that somebody holds",
         "functions/take_branch",
-        "for no key update skip locked",
-        "for no key update",
+        "for no key update of visible skip locked",
+        "for no key update of visible",
         "claim_sessions",
         "lock_order",
     ),
@@ -271,8 +270,8 @@ CLAIM = (
     case(
         "a repeated claim takes more",
         "functions/claim_sessions",
-        "  if cardinality(v_claimed) = 0 then\n",
-        "  if true then\n",
+        "where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'\n",
+        "where false\n",
         "claim_sessions",
     ),
     case(
@@ -284,8 +283,8 @@ CLAIM = (
     ),
     case(
         "a worker without a lease claims",
-        "functions/live_worker",
-        " and worker.lease_expires_at > v_now",
+        "functions/claim_terms",
+        " and worker.lease_expires_at > now",
         "",
         "claim_sessions",
     ),
@@ -299,29 +298,29 @@ CLAIM = (
     case("the paid plan has no head start", "functions/take_turns", " - place.head_start", "", "turns"),
     case(
         "virtual time is not advanced",
-        "functions/take_due",
-        "  perform listener.advance_virtual_time(v_due);\n",
+        "functions/claim_sessions",
+        "  v_terms.beat := listener.advance_virtual_time(v_due, p_kinds);\n",
         "",
         "turns",
     ),
     case(
         "virtual time does not drift",
         "functions/advance_virtual_time",
-        "kind.virtual_time + 0.05 * v_claimed.work",
-        "kind.virtual_time",
+        "stood.virtual_time + 0.05 * claimed.work",
+        "stood.virtual_time",
         "turns",
     ),
     case(
         "kinds are merged by their names",
         "functions/due_sessions",
-        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
+        "order by due.rank, stood.claimed_at nulls first, wanted.ord",
         "order by wanted.ord, due.rank",
         "turns",
     ),
     case(
         "one free slot takes the first kind for ever",
         "functions/due_sessions",
-        "order by due.rank, policy.claimed_at nulls first, wanted.ord",
+        "order by due.rank, stood.claimed_at nulls first, wanted.ord",
         "order by due.rank, wanted.ord",
         "turns",
     ),
@@ -601,7 +600,7 @@ EVENTS = (
     ),
     case(
         "the starts of two attempts are not told apart",
-        "functions/take_due",
+        "functions/claim_sessions",
         "'generation_started', started.attempt::text,",
         "'generation_started', '',",
         "record_events",
@@ -623,15 +622,15 @@ EVENTS = (
     case(
         "a completion is not told",
         "functions/write_completed",
-        "where settled.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events))",
+        "where settled.records_events",
         "where false",
         "record_events",
     ),
     case(
         "a start is told though the kind records no events",
-        "functions/take_due",
-        "  where started.kind = any(array(select kind.kind from listener.kinds as kind where kind.records_events));\n",
-        "  ;\n",
+        "functions/claim_sessions",
+        "    where started.records_events\n",
+        "",
         "record_events",
     ),
     case(

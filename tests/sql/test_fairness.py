@@ -113,7 +113,7 @@ async def test_the_first_row_in_a_second_kind_of_somebody_who_floods_the_first(p
 
 async def test_two_kinds_with_a_backlog_share_a_worker_evenly(project: Project, owner: UUID) -> None:
     queue = await simulation(project, "headshot", "portrait")
-    await project.connection.execute("update listener.kinds set virtual_time = 100000 where kind = 'portrait'")
+    await project.connection.execute("update listener.virtual_times set virtual_time = 100000 where kind = 'portrait'")
     queue.arrive(0, owner, 120)
     queue.arrive(0, uuid4(), 120, "portrait")
     await queue.run(99 * SESSION_S)

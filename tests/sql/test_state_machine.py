@@ -46,7 +46,7 @@ set session_replication_role = replica;
 delete from listener.events; delete from listener.artifacts; delete from listener.sessions; delete from listener.turns;
 delete from listener.ledger; delete from listener.accounts; delete from listener.workers;
 delete from public.headshot_sessions; delete from public.portrait_sessions;
-update listener.kinds set virtual_time = 0, claimed_at = null;
+update listener.virtual_times set virtual_time = 0, claimed_at = null;
 set session_replication_role = origin;
 """
 STATE = """
@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
             "join listener.sessions as session on session.id = event.session"
         )
         assert Counter(tuple(row.values()) for row in told) == model.events
-        times = await project.rows("select kind, virtual_time from listener.kinds where kind = any($1)", list(TABLES))
+        times = await project.rows("select kind, virtual_time from listener.virtual_times where kind = any($1)", list(TABLES))
         assert {row["kind"]: row["virtual_time"] for row in times} == model.virtual_times
         assert await project.answer("worker_demand") == model.demand()
 

@@ -77,7 +77,8 @@ async def test_two_owners_share_evenly(project: Project, owner: UUID) -> None:
 async def test_two_kinds_share_a_worker_whatever_their_tags(project: Project, owner: UUID) -> None:
     await project.connection.execute(
         """
-        insert into listener.kinds (kind, bucket, virtual_time) values ('portrait', 'headshots', 100000);
+        insert into listener.kinds (kind, bucket) values ('portrait', 'headshots');
+        update listener.virtual_times set virtual_time = 100000 where kind = 'portrait';
         create table public.portrait_sessions (like public.headshot_sessions including all);
         insert into listener.session_tables (relation, kind) values ('public.portrait_sessions', 'portrait');
         create trigger register after insert on public.portrait_sessions referencing new table as new_rows
@@ -126,7 +127,7 @@ async def test_virtual_time_never_goes_back(project: Project, owner: UUID) -> No
     times = []
     for _ in range(5):
         await project.claim(worker)
-        times.append(await project.value("select virtual_time from listener.kinds where kind = 'headshot'"))
+        times.append(await project.value("select virtual_time from listener.virtual_times where kind = 'headshot'"))
     assert times == sorted(set(times))
 
 
