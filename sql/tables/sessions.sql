@@ -10,12 +10,17 @@
 -- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
 create table listener.sessions (
   id uuid primary key default encode(
-    set_bit(set_bit(
-      overlay(
-        uuid_send(gen_random_uuid()) placing substring(int8send(floor(1000 * extract(epoch from clock_timestamp()))::bigint) from 3)
-        from 1 for 6
-      ), 52, 1
-    ), 53, 1), 'hex'
+    set_bit(
+      set_bit(
+        overlay(
+          uuid_send(gen_random_uuid()),
+          substring(int8send(floor(1000 * extract(epoch from clock_timestamp()))::bigint), 3), 1, 6
+        ),
+        52, 1
+      ),
+      53, 1
+    ),
+    'hex'
   )::uuid,
   table_id integer not null,
   row_id uuid not null,

@@ -54,7 +54,8 @@ FENCE = (
     case(
         "no terminal guard",
         "triggers/sessions",
-        "(old.finished_at is not null and (new.status, new.refund_due) is distinct from (old.status, old.refund_due))\n  or ",
+        "(old.finished_at is not null and (new.status, new.refund_due) is distinct from "
+        "(old.status, old.refund_due))\n  or ",
         "",
         "money",
     ),

@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
             "join listener.sessions as session on session.id = event.session"
         )
         assert Counter(tuple(row.values()) for row in told) == model.events
-        times = await project.rows("select kind, virtual_time from listener.virtual_times where kind = any($1)", list(TABLES))
+        times = await project.rows("select * from listener.virtual_times where kind = any($1)", list(TABLES))
         assert {row["kind"]: row["virtual_time"] for row in times} == model.virtual_times
         assert await project.answer("worker_demand") == model.demand()
 
