@@ -29,12 +29,12 @@ class FetchSettings(BaseSettings):
     fetch_allow_hosts: Hosts = Field(
         (),
         validation_alias="LISTENER_FETCH_ALLOW_HOSTS",
-        description="Hosts (or host:port) that users' URLs may name although they are private, with commas between",
+        description="Hosts (or host:port) that may be private in URLs of users and partners, with commas between",
     )
     fetch_allow_http: bool = Field(
         False,
         validation_alias="LISTENER_FETCH_ALLOW_HTTP",
-        description="Whether users' URLs may be http (port 80) instead of https",
+        description="Whether their URLs may be http (port 80) instead of https",
     )
 
     def fetch_policy(self) -> Policy:

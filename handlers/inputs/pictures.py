@@ -53,13 +53,15 @@ class Picture:
     height: int
 
 
-async def read_picture(data: bytes, side_max_px: int = SIDE_MAX_PX, field: str = "") -> Picture:
+async def read_picture(
+    data: bytes, side_max_px: int = SIDE_MAX_PX, field: str = "", size_max_bytes: int = DATA_MAX_BYTES
+) -> Picture:
     """Decode a PNG, JPEG or WebP and bring it down to `side_max_px`; smaller ones stay as large as they are.
 
     Raises: InputUnavailable, which names `field`, what is wrong, and what to give instead.
     """
     try:
-        header = _checked(data)
+        header = _checked(data, size_max_bytes)
         line = _lines.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(DECODERS))
         async with line:
             answer = await _decoded(data, side_max_px, _memory_bytes(header, data, side_max_px))
@@ -70,9 +72,9 @@ async def read_picture(data: bytes, side_max_px: int = SIDE_MAX_PX, field: str =
     return Picture(await encode_png(rgb, width, height), width, height)
 
 
-def _checked(data: bytes) -> Header:
-    if len(data) > DATA_MAX_BYTES:
-        raise Unusable(f"is larger than {DATA_MAX_BYTES // 2**20} MiB", "give a smaller file")
+def _checked(data: bytes, size_max_bytes: int) -> Header:
+    if len(data) > size_max_bytes:
+        raise Unusable(f"is larger than {size_max_bytes // 2**20} MiB", "give a smaller file")
     header = read_header(data)
     if header.width * header.height > PIXELS_MAX or max(header.width, header.height) > STORED_SIDE_MAX_PX:
         problem = f"has {header.width} x {header.height} pixels"

@@ -58,7 +58,7 @@ class Results:
     async def picture(self, data: bytes, seed: int) -> GeneratedImage:
         """Decode an image. Raises: NothingProduced."""
         try:
-            picture = await read_picture(data, SIDE_MAX_PX)
+            picture = await read_picture(data, SIDE_MAX_PX, size_max_bytes=BYTES_MAX)
         except AttemptFailure as error:
             raise self._nothing("unreadable_image") from error
         return await asyncio.to_thread(_pixels, picture.png, seed)

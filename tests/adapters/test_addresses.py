@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.adapters.addresses import is_public
+from listener.adapters.destinations import Policy, destination_of
+from listener.errors import Unusable
 
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.215.14", "172.15.255.255", "172.32.0.0", "2606:4700::1", "2a00:1450:4001::200e"]
 # One of each entry of IANA's registries of special addresses, and of what is written in another's name.
@@ -45,3 +49,15 @@ def test_what_is_no_plain_address_is_not_public(text: str) -> None:
 def test_what_python_takes_for_private_is_never_public(address: IPv4Address | IPv6Address) -> None:
     if is_public(str(address)):
         assert ip_address(str(address)).is_global
+
+
+HOSTS = st.text("abz019.-_:[]%@/\\#? x\u2460\u3002", max_size=30)
+
+
+@given(st.sampled_from(["http://", "https://", "HTTP://", "http:", "//", ""]), HOSTS, st.sampled_from(["", "/a.png"]))
+def test_whatever_is_written_is_a_public_form_or_refused(scheme: str, host: str, path: str) -> None:
+    with suppress(Unusable):
+        found = destination_of(scheme + host + path, Policy(allow_http=True))
+        assert found.url.raw_host == found.host == re.split("[:/?#]", host.lower())[0]
+        assert found.port in (80, 443)
+        assert "." in found.host

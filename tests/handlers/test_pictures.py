@@ -8,14 +8,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from handlers.inputs import pictures
+from handlers.inputs.picture_headers import JPEG, PNG, read_header
 from handlers.inputs.pictures import DATA_MAX_BYTES, Picture, read_picture
-from listener.errors import InputUnavailable
+from listener.errors import InputUnavailable, Unusable
 from tests.handlers.bombs import bombs, chunk, encoded, png_of
 
 ROOT = Path(__file__).parents[2]
@@ -238,6 +242,18 @@ async def test_a_picture_of_25_megapixels_is_read_and_one_row_more_is_not() -> N
     assert (await read_picture(encoded(flat, "PNG", compress_level=1))).width == 1024
     data = bombs()["png_a_row_above_the_cap"]
     assert (await refusal(data)).details["problem"] == "has 5000 x 5001 pixels"
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([b"", PNG, JPEG, JPEG[:2], b"RIFF\0\0\0\0WEBPVP8X", b"RIFF\0\0\0\0WEBPVP8 ", b"\0\0\0\0ftyp"]),
+    st.binary(max_size=200),
+)
+def test_no_first_bytes_break_the_reading_of_headers(start: bytes, rest: bytes) -> None:
+    with suppress(Unusable):
+        header = read_header(start + rest)
+        assert header.width > 0
+        assert header.height > 0
 
 
 def test_twelve_of_twelve_bombs_take_no_more_than_128_mib(tmp_path: Path) -> None:
