@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from handlers.sizing.sizes import NAMES, OURS, load_table
 from listener.contract import EndpointConfig, Fetched
 from listener.errors import ConfigError, ModelUnavailable
 from tests.support.figure import TALL_CM, Figure
+from tests.support.photographs import photograph
 
-PHOTOGRAPHS = Path(str(distribution("scikit-image").locate_file("skimage/data")))
 PICTURES = {
     "standing": Figure(),
     "slim": Figure(chest_cm=33, waist_cm=26, hip_cm=32),
@@ -79,7 +78,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
         try:
             told = {name: await ask(endpoint, figure.png()) for name, figure in PICTURES.items()}
             told["tall"] = await ask(endpoint, PICTURES["standing"].png(), 200.0)
-            told |= {name: await ask(endpoint, (PHOTOGRAPHS / file).read_bytes()) for name, file in REAL.items()}
+            told |= {name: await ask(endpoint, photograph(file).read_bytes()) for name, file in REAL.items()}
             assert endpoint.status().details == {"starts": 1, "pictures": len(told)}
             return told
         finally:

@@ -66,7 +66,7 @@ async def test_a_worker_estimates_a_body_for_callers_with_a_key_and_tells_of_its
         settings = {"API_KEY": KEY, "LISTENER_FETCH_ALLOW_HOSTS": host, "LISTENER_CACHE_DIR": str(tmp_path)}
         async with running_worker(stack, **(grey.settings | settings)) as worker:
             url = f"http://{host}/person.png?token=CANARYtoken"
-            for wrong in (None, KEY + "x"):
+            for wrong in (None, KEY + "x", "lsk_" + 43 * "a"):
                 assert (await estimate(worker, url, wrong))[0] == 401
             _, health = await read(worker, "/health")
             assert health["parts"]["pose"] == {
