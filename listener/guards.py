@@ -64,7 +64,7 @@ def guarded(
         judge = GuardedModerator(moderator, gauges[-1])
     if isinstance(generator, RoutedGenerator):
         store.serves_only(generator.servable)
-        generator.limited_by(Permits(store, clock, log.get("permits")))
+        generator.attach(Permits(store, clock, log.get("permits")), lambda kind: sum(one.kind == kind for one in slots))
     else:
         gauges.append(gauge("generator", bears=patience()))
         generator = GuardedGenerator(generator, gauges[-1])

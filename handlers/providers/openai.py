@@ -74,7 +74,13 @@ class OpenAIGenerator:
         http = openai.DefaultAsyncHttpxClient(
             timeout=openai.Timeout(config.timeout_s, connect=CONNECT_S), follow_redirects=False
         )
-        self._client = openai.AsyncOpenAI(api_key=config.key, base_url=config.base_url, max_retries=0, http_client=http)
+        self._client = openai.AsyncOpenAI(
+            api_key=config.key,
+            base_url=config.base_url,
+            max_retries=0,
+            http_client=http,
+            default_headers={"Accept-Encoding": "identity"},  # so that a small answer stays small
+        )
 
     def limited_by(self, permit: Permit) -> None:
         """Wait for this before each request."""

@@ -77,7 +77,10 @@ class Results:
             raise self._nothing("not_fetched") from error
 
     def _require_own(self, url: str) -> None:
-        parsed = httpx.URL(url)
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise self._nothing("foreign_address") from error
         if self._base is not None and (parsed.scheme, parsed.netloc) == (self._base.scheme, self._base.netloc):
             return
         known = any(parsed.host == host or parsed.host.endswith(f".{host}") for host in self._hosts)

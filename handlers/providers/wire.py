@@ -70,6 +70,9 @@ class Watched(httpx.AsyncBaseTransport):
             raise TimeoutError(type(error).__name__) from error
         except httpx.TransportError as error:
             raise UnreachedError(type(error).__name__, is_sent=True) from error
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            await response.aclose()
+            raise TooLargeError("the answer is compressed, which nobody asked for")
         response.stream = Bounded(cast(httpx.AsyncByteStream, response.stream), self._bytes_max)
         if response.status_code >= ERRORS:
             raise await _answered(response)

@@ -70,14 +70,16 @@ class RoutedGenerator:
         self._metrics = metrics
         self._clock = clock
         self._log = log
+        self._busy: Callable[[str], int] = lambda _kind: 0
 
     @property
     def breakers(self) -> tuple[Breaker, ...]:
         """The circuit of each."""
         return tuple(member.breaker for member in self._members.values())
 
-    def limited_by(self, permit: Permit) -> None:
-        """Have the remote ones ask for permits."""
+    def attach(self, permit: Permit, busy: Callable[[str], int]) -> None:
+        """Have the remote ones ask for permits; `busy` counts the sessions of a kind at work."""
+        self._busy = busy
         for member in self._members.values():
             if member.limit is not None:
                 member.limit(permit)
@@ -117,15 +119,13 @@ class RoutedGenerator:
         raise last or ModelUnavailable(f"no generator of {kind} can work now", details={"kind": kind})
 
     def servable(self, kinds: Sequence[str]) -> tuple[str, ...]:
-        """Those of the kinds that somebody can make now."""
-        return tuple(kind for kind in kinds if self._refusal(kind) is None)
+        """Those of the kinds that somebody can make now; one on trial gets one session at a time."""
+        able = (kind for kind in kinds if self._refusal(kind) is None)
+        return tuple(kind for kind in able if not (self._is_on_trial(kind) and self._busy(kind)))
 
     def careful(self) -> bool:
-        """Whether a kind can only be made by a generator whose circuit the next request decides about."""
-        return any(
-            able and all(member.breaker.on_trial for member in able)
-            for able in ([one for one in self._of(kind) if one.refusal() is None] for kind in self._routes)
-        )
+        """Whether one session is to be claimed at a time, because the next of its kind is a trial."""
+        return any(self._is_on_trial(kind) for kind in self._routes)
 
     def status(self) -> GeneratorStatus:
         """Ready while there is a kind that somebody can make; the details of those on this machine stand at the top."""
@@ -161,6 +161,11 @@ class RoutedGenerator:
         if not refusals or any(words is None for _, words in refusals):
             return None
         return ", ".join(f"{name}: {words}" for name, words in refusals)
+
+    def _is_on_trial(self, kind: str) -> bool:
+        """Whether nobody can make it but generators whose circuit the next request decides about."""
+        able = [member for member in self._of(kind) if member.refusal() is None]
+        return bool(able) and all(member.breaker.on_trial for member in able)
 
     def _first(self, kind: str) -> str:
         return next(member.name for member in self._of(kind) if member.refusal() is None)

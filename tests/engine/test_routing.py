@@ -76,6 +76,9 @@ class Elsewhere(Scripted):
         self.permit = permit
 
 
+async def _permit(_request: GenerationRequest) -> None: ...
+
+
 class Routes:
     """A routed generator on a hand-set clock; names that begin with r are somebody else's."""
 
@@ -238,6 +241,11 @@ async def test_sessions_are_claimed_one_by_one_while_the_only_generator_of_a_kin
         assert (circuits.refusal(), circuits.most(4)) == (None, 4)
         routes.clock.at += 400
         assert circuits.most(4) == most
+        busy = {"tryon": 0}
+        routes.routed.attach(_permit, busy.__getitem__)
+        assert routes.routed.servable(("tryon",)) == ("tryon",)
+        busy["tryon"] = 1
+        assert routes.routed.servable(("tryon",)) == (("tryon",) if most > 1 else ())
         assert [one.name for one in circuits.breakers] == ["r1", "local"]
 
 
@@ -266,10 +274,8 @@ async def test_the_next_one_has_only_the_time_that_is_left() -> None:
 async def test_only_those_elsewhere_wait_for_permits() -> None:
     routes = Routes("r1", "local")
 
-    async def permit(_request: GenerationRequest) -> None: ...
-
-    routes.routed.limited_by(permit)
+    routes.routed.attach(_permit, lambda _kind: 0)
     remote = routes["r1"]
     assert isinstance(remote, Elsewhere)
-    assert remote.permit is permit
+    assert remote.permit is _permit
     assert [one["remote"] for one in routes.routed.status().details["generators"].values()] == [True, False]

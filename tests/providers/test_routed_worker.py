@@ -92,7 +92,7 @@ async def _require_degraded(worker: Worker, asked: int) -> None:
     assert (asked, worker.logged("circuit_opened")[0]["dependency"]) == (4, "openai")
 
 
-async def test_a_refused_key_fails_the_session_kindly_and_keeps_the_others_until_it_is_mended(
+async def test_a_refused_key_fails_a_session_kindly_and_holds_the_others_and_a_busy_provider_costs_no_refund(
     stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any]
 ) -> None:
     async with serving(OpenAIWire()) as openai, serving(ReplicateWire()) as replicate:
@@ -111,5 +111,13 @@ async def test_a_refused_key_fails_the_session_kindly_and_keeps_the_others_until
             waiting = await insert(client)  # the pause is five seconds at most; then one session is the trial
             assert (await until_terminal(client, waiting))["status"] == "completed"
             assert (await read(worker, "/health"))[1]["parts"]["openai"]["status"] == "ok"
+
+            openai.scripted = [failing(429, "rate_limit_exceeded")]
+            began, row_id = asyncio.get_running_loop().time(), await insert(client)
+            await worker.until(lambda: [one for one in worker.logged("attempt_settled") if one["verdict"] == "Retry"])
+            assert await connection.fetchval("select count(*) from listener.ledger where entry = 'refund'") == 1
+            assert (await until_terminal(client, row_id))["status"] == "completed"
+            assert asyncio.get_running_loop().time() - began >= 10
+            assert await connection.fetchval("select count(*) from listener.ledger where entry = 'refund'") == 1
     assert KEY not in str(worker.lines)
     assert await connection.fetch("select * from listener.invariants") == []
