@@ -1,0 +1,1 @@
+"""The kind `pack`: several images of one character, with one face."""
