@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -25,8 +26,8 @@ TIMEOUT_S = 10.0
 SETTLE_TRIES = 3
 GOOD = range(200, 300)
 GONE = 410
-HIDDEN = frozenset({"url", "bucket", "path", "thumbnail_path"})
-"""What of an artifact is not sent: whoever may read it asks for a fresh URL with its key."""
+OPENS = re.compile(r"(^|_)(urls?|path|bucket)$|^expires_at$")
+"""Fields that are not sent: who may read a result asks for a fresh URL with its key."""
 
 
 class Deliverer:
@@ -148,12 +149,8 @@ def _judged(delivery: Delivery, answer: Posted) -> Delivered:
     return Delivered(delivery.id, delivery.attempt, outcome, answer.status, problem, answer.retry_after_s)
 
 
-def _public(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The payload without what opens or locates an object."""
-    data = dict(payload.get("data") or {})
-    if isinstance(result := data.get("result"), dict):
-        artifacts = [
-            {name: value for name, value in one.items() if name not in HIDDEN} for one in result.get("artifacts") or []
-        ]
-        data["result"] = {**result, "artifacts": artifacts}
-    return {**payload, "data": data}
+def _public(value: Any) -> Any:
+    """The payload without what opens or locates an object, at every depth."""
+    if isinstance(value, Mapping):
+        return {name: _public(one) for name, one in value.items() if not OPENS.search(name)}
+    return [_public(one) for one in value] if isinstance(value, list) else value

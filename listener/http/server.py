@@ -74,7 +74,7 @@ async def serving(
         resource = request.match_info.route.resource
         method = request.method if request.method in METHODS else OTHER
         on_answer(resource.canonical if resource is not None else OTHER, method, answer.status)
-        answer.headers[ID_HEADER] = request[REQUEST_ID]
+        answer.headers.update({"Server": "listener", ID_HEADER: request[REQUEST_ID]})
         answer.headers.update(cors.headers(request))
         answer.headers.update(request[ANSWER_HEADERS])
         return answer

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from listener.api import Caller, OwnedTable, SessionDesk
 from listener.http.body import parsed_json, read_body, require_json
 from listener.http.callers import Callers
-from listener.http.intake import Intake, Taken
+from listener.http.intake import TASK, Intake, Taken
 from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
 from listener.http.shown import Showing
@@ -135,12 +135,15 @@ class SessionsApi:
         return tables[kind]
 
     async def _found(self, caller: Caller, name: str) -> tuple[OwnedTable, dict[str, Any]]:
-        """By our id, or by the id that the caller gave the session."""
+        """By our id, or by the session_id or task_id that the caller gave it."""
         ids = [str(session_id(caller, named(field, name))) for field in ID_FIELDS]
         with suppress(ValueError):
             ids.append(str(UUID(name)))
         for table in await self._tables(caller):
-            if rows := await self._desk.read(table, caller.owner, table.id_column, ids):
+            rows = await self._desk.read(table, caller.owner, table.id_column, ids)
+            if not rows and TASK in table.inputs:
+                rows = await self._desk.read(table, caller.owner, TASK, [name])
+            if rows:
                 return table, rows[0]
         raise session_unknown()
 

@@ -38,8 +38,14 @@ class Showing:
     async def _result(self, result: object) -> dict[str, Any] | None:
         if not isinstance(result, dict):
             return None
-        artifacts = [await self._artifact(one) for one in result.get("artifacts") or []]
-        return {**result, "artifacts": artifacts}
+        saved = result.get("artifacts") or []
+        artifacts = [await self._artifact(one) for one in saved]
+        shown = {name: value for name, value in result.items() if name != "image_path"}
+        if "image_url" in result:  # what the handler calls its one picture
+            fresh = {one["path"]: artifact for one, artifact in zip(saved, artifacts, strict=True)}
+            picture = fresh.get(result.get("image_path"), {})
+            shown |= {"image_url": picture.get("url"), "expires_at": picture.get("expires_at")}
+        return {**shown, "artifacts": artifacts}
 
     async def _artifact(self, saved: Mapping[str, Any]) -> dict[str, Any]:
         shown = {name: saved.get(name) for name in KEPT}

@@ -125,7 +125,8 @@ async def test_a_store_is_told_what_became_of_its_session_and_reads_its_picture(
             "completed",
         )
         (shown,) = body["data"]["result"]["artifacts"]
-        assert not {"url", "path", "bucket"} & set(shown)
+        assert (shown["width"], shown["content_type"]) == (64, "image/png")
+        assert not [word for word in ("token=", "http", str(store.id)) if word in str(body["data"]["result"])]
         finished = (await store.get(f"/api/sessions/{made.data['id']}")).data
         (artifact,) = finished["result"]["artifacts"]
         assert (finished["status"], finished["progress"], set(artifact) & {"path", "bucket"}) == (
@@ -133,6 +134,7 @@ async def test_a_store_is_told_what_became_of_its_session_and_reads_its_picture(
             100,
             set(),
         )
+        assert (finished["result"]["image_url"], "image_path" in finished["result"]) == (artifact["url"], False)
         async with aiohttp.ClientSession() as anybody, anybody.get(artifact["url"]) as answer:
             assert (answer.status, (await answer.read())[:4]) == (200, b"\x89PNG")
         await worker.until_logged("delivery_ended")

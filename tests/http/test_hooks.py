@@ -16,15 +16,18 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry
 from standardwebhooks import Webhook
 
 from listener.http import hooks
 from listener.http.hooks import Hooks, Secrets
+from listener.http.metrics import WebhookAnswers
 from listener.http.server import serving
 from listener.ports import WatchedTable
 from listener.telemetry import log
 
 WATCHED = WatchedTable("public", "headshot_sessions", "headshot")
+COUNTER = "listener_webhook_answers_total"
 SHARED = "a shared secret of the dashboard"
 INSERT = {"type": "INSERT", "schema": "public", "table": "headshot_sessions", "record": None, "old_record": None}
 FROM_THE_DASHBOARD = INSERT | {"record": {"id": "5f0c", "prompt": "CANARY", "status": "queued"}, "user_id": None}
@@ -338,6 +341,16 @@ async def test_a_flood_of_refusals_is_one_line_in_the_log(logged: io.StringIO) -
             await opened.post(BODY, signed(BODY, STRANGE_SECRET))
         assert opened.hooks.outcomes["SIGNATURE_INVALID"] == 50
     assert logged.getvalue().count("webhook_refused") == 1
+
+
+async def test_what_was_answered_is_counted_by_its_code_for_a_scrape() -> None:
+    async with endpoint() as opened:
+        registry = CollectorRegistry()
+        registry.register(WebhookAnswers(opened.hooks.outcomes))
+        for headers in (signed(BODY), signed(BODY), signed(BODY, STRANGE_SECRET)):
+            await opened.post(BODY, headers)
+    told = {code: registry.get_sample_value(COUNTER, {"code": code}) for code in ("accepted", "SIGNATURE_INVALID")}
+    assert told == {"accepted": 2, "SIGNATURE_INVALID": 1}
 
 
 async def test_neither_secrets_nor_rows_are_in_the_log_or_the_answers(logged: io.StringIO) -> None:

@@ -51,11 +51,11 @@ async def test_a_session_is_made_and_paid_once_however_often_it_is_asked_for(
 async def test_a_store_finds_its_session_by_our_id_and_by_its_own_and_nobody_else_finds_it(street: Street) -> None:
     ours, theirs = await street.store(), await street.store()
     own_id = str(uuid4())
-    made = await ours.submit({**COAT, "session_id": own_id, "request_id": "r-1"})
+    made = await ours.submit({**COAT, "session_id": own_id, "task_id": "order-7", "request_id": "r-1"})
     session = made.data["id"]
-    for name in (session, session.upper(), own_id):
+    for name in (session, session.upper(), own_id, "order-7"):
         assert (await ours.get(f"/api/sessions/{name}")).data["id"] == session
-    for name in (session, own_id, "nothing", str(uuid4())):
+    for name in (session, own_id, "order-7", str(uuid4())):
         for answer in (await theirs.get(f"/api/sessions/{name}"), await theirs.cancel(name)):
             assert (answer.status, answer.code) == (404, "SESSION_NOT_FOUND")
     same_name = await theirs.submit({**COAT, "session_id": own_id})
