@@ -5307,7 +5307,7 @@ revoke all on function listener.reset_state() from public, anon, authenticated;
 -- listener.retire_deliveries(now)
 -- Before deliveries are claimed: takes those back whose worker did not settle them in time, and ends for good what has failed
 -- ten times or has no active webhook any more.
--- Locks:  deliveries, which the caller lets nobody else claim.
+-- Locks:  deliveries, which the caller lets nobody else claim; those that are being settled are skipped.
 create function listener.retire_deliveries(p_now timestamptz)
 returns void
 language plpgsql volatile security invoker
@@ -5319,7 +5319,12 @@ begin
     status = case when delivery.failures >= 9 then 'dead' else 'waiting' end,
     ended_at = case when delivery.failures >= 9 then p_now end,
     failures = delivery.failures + 1, worker = null, last_status = null, last_error = 'The worker was lost while sending.'
-  where delivery.status = 'sending' and delivery.next_at <= p_now;
+  where delivery.id = any(array(
+    select late.id
+    from listener.deliveries as late
+    where late.status = 'sending' and late.next_at <= p_now
+    for no key update skip locked
+  ));
 
   update listener.deliveries as delivery
   set status = 'dead', ended_at = p_now, last_status = null, last_error = 'The webhook is not active.'

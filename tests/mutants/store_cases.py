@@ -106,8 +106,8 @@ DELIVERIES = (
     case(
         "what a lost worker held is never sent",
         "functions/retire_deliveries",
-        "  where delivery.status = 'sending' and delivery.next_at <= p_now;\n",
-        "  where false;\n",
+        "where late.status = 'sending' and late.next_at <= p_now",
+        "where false",
         "deliveries",
     ),
     case(

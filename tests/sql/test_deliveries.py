@@ -344,3 +344,19 @@ async def test_no_user_may_touch_deliveries(project: Project) -> None:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 async with project.acting(role, uuid4()) as connection:
                     await connection.fetch(f"select * from public.{call}")
+
+
+async def test_a_claim_waits_for_nobody_who_settles(project: Project, store: Store, another: Opener) -> None:
+    await project.set_clock(NOW)
+    await finish(project, store)
+    (delivery,) = await claim(project)
+    settling = await another()
+    await settling.set_clock(NOW + timedelta(minutes=2))
+    transaction = settling.connection.transaction()
+    await transaction.start()
+    assert (await settle(settling, delivery, "delivered", status=200))["outcome"] == "applied"
+    await project.set_clock(NOW + timedelta(minutes=2))
+    async with asyncio.timeout(10):
+        assert await claim(project) == []
+    await transaction.commit()
+    assert [row["status"] for row in await log(project)] == ["delivered"]
