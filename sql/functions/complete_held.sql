@@ -3,7 +3,7 @@
 -- stale, doubled, settled or to be refunded, its row out of reach, or of another or a broken table: then the fence decides
 -- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
--- Read by the primary key alone: as conditions of the join, worker and status would lead through an index full of settled ones.
+-- Read one by one by the primary key (limit 1): the planner would rather read a small table whole, or an index full of settled ones.
 -- Locks:  visible rows, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
 returns listener.attempt_outcome[]
@@ -22,7 +22,7 @@ begin
     ) as count,
     bool_or(item.refund > 0) as has_refund,
     min(held.table_id) as table_id, max(held.table_id) as last_table_id,
-    array_agg(held.id) as sessions, array_agg(held.xmin) as versions, array_agg(given.result) as results,
+    array_agg(held.id) as sessions, array_agg(held.version) as versions, array_agg(given.result) as results,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
       order by item.ordinal
@@ -41,7 +41,14 @@ begin
   from rows from (
     jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
   ) with ordinality as item (session, attempt, result, refund, ordinal)
-  inner join listener.sessions as held on item.session = held.id
+  cross join lateral (
+    select
+      session.id, session.table_id, session.row_id, session.worker, session.status, session.attempt, session.started_at,
+      session.cancel_requested_at, session.xmin as version
+    from listener.sessions as session
+    where session.id = item.session
+    limit 1
+  ) as held
   inner join listener.session_tables as registry on held.table_id = registry.id
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given;
   if v_held.count <> v_count or v_held.has_refund or v_held.table_id is distinct from v_held.last_table_id then
