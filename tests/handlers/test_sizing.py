@@ -35,6 +35,7 @@ PICTURES = {
     "to the knees": Figure(shown_cm=120),
     "to the waist": Figure(shown_cm=75),
     "without a head": Figure(from_cm=24),
+    "without a crown": Figure(from_cm=8),
 }
 REAL = {"astronaut": "astronaut.png", "photographer": "camera.png", "cat": "chelsea.png", "cup": "coffee.png"}
 
@@ -152,6 +153,7 @@ def test_a_worse_picture_is_answered_with_less_confidence_and_what_would_help(
         ("to the knees", {"ankles", "feet"}),
         ("to the waist", {"knees", "ankles", "feet"}),
         ("without a head", {"head"}),
+        ("without a crown", {"head"}),
         ("astronaut", {"knees", "ankles", "feet"}),
         ("photographer", {"ankles", "feet"}),
         ("cat", {"person"}),

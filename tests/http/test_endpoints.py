@@ -210,7 +210,8 @@ async def test_a_request_ends_in_time_and_frees_its_place() -> None:
     endpoint.limits = EndpointLimits(at_once=1, waiting=0, within_s=0.05)  # type: ignore[misc]
     endpoint.go.clear()
     async with client(endpoint) as session:
-        status, body, headers = await post(session)
+        async with asyncio.timeout(10):
+            status, body, headers = await post(session)
         assert (status, body["error"]["code"]) == (503, "TIMEOUT")
         assert "Retry-After" in headers
         assert endpoint.at_work == 0
