@@ -18,15 +18,11 @@ declare
   v_due listener.due_session[];
 begin
   perform pg_advisory_xact_lock(hashtextextended(p_claim_id::text, 0));
-  if exists (
-    select from listener.sessions as held
-    where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
-  ) then
+  v_terms := listener.claim_terms(p_worker, p_claim_id, p_kinds);
+  if v_terms.is_repeated then
     return query select repeated.* from listener.repeat_claim(p_worker, p_claim_id) as repeated;
     return;
-  end if;
-  v_terms := listener.claim_terms(p_worker, p_kinds);
-  if v_terms.beat is null then
+  elsif v_terms.beat is null then
     return;
   end if;
   v_due := listener.take_due(p_kinds, least(greatest(p_limit, 0), 1000), v_terms.is_limited, v_terms.now);
@@ -43,7 +39,10 @@ begin
     from unnest(v_due) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     inner join listener.kinds as policy on due.kind = policy.kind
     where session.id = due.session
-    returning session.*, due.place, policy.bucket, policy.records_events
+    returning
+      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, policy.bucket, session.request_id,
+      session.traceparent, session.time_limit_s, session.failures, session.max_attempts, session.created_at, due.place,
+      policy.records_events
   ),
   told as (
     insert into listener.events (session, event, occurrence, kind, owner, properties, at)

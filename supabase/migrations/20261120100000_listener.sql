@@ -1965,15 +1965,11 @@ declare
   v_due listener.due_session[];
 begin
   perform pg_advisory_xact_lock(hashtextextended(p_claim_id::text, 0));
-  if exists (
-    select from listener.sessions as held
-    where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
-  ) then
+  v_terms := listener.claim_terms(p_worker, p_claim_id, p_kinds);
+  if v_terms.is_repeated then
     return query select repeated.* from listener.repeat_claim(p_worker, p_claim_id) as repeated;
     return;
-  end if;
-  v_terms := listener.claim_terms(p_worker, p_kinds);
-  if v_terms.beat is null then
+  elsif v_terms.beat is null then
     return;
   end if;
   v_due := listener.take_due(p_kinds, least(greatest(p_limit, 0), 1000), v_terms.is_limited, v_terms.now);
@@ -1990,7 +1986,10 @@ begin
     from unnest(v_due) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     inner join listener.kinds as policy on due.kind = policy.kind
     where session.id = due.session
-    returning session.*, due.place, policy.bucket, policy.records_events
+    returning
+      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, policy.bucket, session.request_id,
+      session.traceparent, session.time_limit_s, session.failures, session.max_attempts, session.created_at, due.place,
+      policy.records_events
   ),
   told as (
     insert into listener.events (session, event, occurrence, kind, owner, properties, at)
@@ -2015,12 +2014,13 @@ $$;
 revoke all on function public.claim_sessions(uuid, uuid, text[], integer) from public, anon, authenticated;
 grant execute on function public.claim_sessions(uuid, uuid, text[], integer) to service_role;
 
--- listener.claim_terms(worker, kinds) -> (now, beat, models, is_limited)
+-- listener.claim_terms(worker, claim_id, kinds) -> (now, beat, models, is_limited, is_repeated)
 -- On what terms a worker may claim: the number of its heartbeats (null without a lease that holds), the models it registered by
--- kind, and whether anything limits how many sessions of an owner or of these kinds run at once.
+-- kind, whether anything limits how many sessions of an owner or of these kinds run at once, and whether the claim was made before.
 -- Security definer: service_role may read only (id, beats) of the published table of workers.
 create function listener.claim_terms(
-  p_worker uuid, p_kinds text[], out now timestamptz, out beat bigint, out models jsonb, out is_limited boolean
+  p_worker uuid, p_claim_id uuid, p_kinds text[],
+  out now timestamptz, out beat bigint, out models jsonb, out is_limited boolean, out is_repeated boolean
 )
 language plpgsql volatile security definer
 set search_path = ''
@@ -2030,15 +2030,20 @@ begin
   select
     worker.beats, worker.devices -> 'models',
     exists (select from listener.plans as plan where plan.running_at_once is not null)
-    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null)
-  into beat, models, is_limited
-  from listener.workers as worker
-  where worker.id = p_worker and worker.expired_at is null and worker.lease_expires_at > now;
+    or exists (select from listener.kinds as kind where kind.kind = any(p_kinds) and kind.running_at_once is not null),
+    exists (
+      select from listener.sessions as held
+      where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
+    )
+  into beat, models, is_limited, is_repeated
+  from (select p_worker as id) as asking
+  left join listener.workers as worker
+    on asking.id = worker.id and worker.expired_at is null and worker.lease_expires_at > now;
 end
 $$;
 
-revoke all on function listener.claim_terms(uuid, text[]) from public, anon, authenticated;
-grant execute on function listener.claim_terms(uuid, text[]) to service_role;
+revoke all on function listener.claim_terms(uuid, uuid, text[]) from public, anon, authenticated;
+grant execute on function listener.claim_terms(uuid, uuid, text[]) to service_role;
 
 -- listener.column_misfits(table) -> setof misfit
 -- Which columns of a table cannot serve as the owner, or to show a session's state.

@@ -59,6 +59,13 @@ FENCE = (
         "",
         "money",
     ),
+    case(
+        "the cost of a session may change",
+        "triggers/sessions",
+        "kind, owner, cost, tells_partner, variant on",
+        "kind, owner, tells_partner, variant on",
+        "money",
+    ),
     case("the guard lets an attempt be lowered", "triggers/sessions", "or new.attempt < old.attempt\n", "\n", "money"),
     case(
         "a release lowers the attempt",
@@ -270,7 +277,7 @@ CLAIM = (
     ),
     case(
         "a repeated claim takes more",
-        "functions/claim_sessions",
+        "functions/claim_terms",
         "where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'\n",
         "where false\n",
         "claim_sessions",

@@ -17,15 +17,9 @@ from generate_series(1, $2::int) as n
 """
 
 
-async def connect(dsn: str) -> Any:
-    connection = await asyncpg.connect(dsn)
-    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
-    return connection
-
-
 async def main() -> None:
     dsn, count, batch = arguments()
-    connection = await connect(dsn)
+    connection = await asyncpg.connect(dsn)
     owners = await connection.fetchval(OWNERS, [UUID(int=n) for n in range(1, 21)])
     for owner in owners:
         await connection.execute("select public.grant_credits($1, $2, $3, 'bench')", owner, count, str(uuid4()))
@@ -35,7 +29,7 @@ async def main() -> None:
     await connection.execute(
         "select public.register_worker($1, 'bench', '{headshot}', $2, '{}', '0', 300)", worker, batch
     )
-    settler = await connect(dsn) if is_overlapped() else connection
+    settler = await asyncpg.connect(dsn) if is_overlapped() else connection
     for each in (connection, settler):
         await each.execute("set role service_role")
     taking = await connection.prepare("select * from public.claim_sessions($1, $2, '{headshot}', $3)")
@@ -47,7 +41,7 @@ async def main() -> None:
 
     async def settle(rows: Sequence[Any]) -> None:
         items = [{"session": str(row["session"]), "attempt": row["attempt"], "result": {"seed": 7}} for row in rows]
-        answers = await completing.fetch(worker, items)
+        answers = await completing.fetch(worker, json.dumps(items))
         if any(answer["outcome"] != "applied" for answer in answers):
             raise AssertionError("a session was not applied")
 
