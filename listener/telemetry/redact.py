@@ -32,7 +32,7 @@ _GIVEN = r"token|apikey|api_key|access_token|signature|credential|secret|passwor
 _SHAPES = (
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?"), HIDDEN),  # JWT
     (re.compile(r"\bsb_(secret|publishable)_[A-Za-z0-9_-]+"), HIDDEN),
-    (re.compile(r"\b(sk|pk|rk|hf|r8|rpa|whsec|key|ghp|github_pat|xai)[-_][A-Za-z0-9_+/=-]{16,}"), HIDDEN),
+    (re.compile(r"\b(sk|pk|rk|hf|r8|rpa|whsec|lsk|key|ghp|github_pat|xai)[-_][A-Za-z0-9_+/=-]{16,}"), HIDDEN),
     (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}"), HIDDEN),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:[0-9a-f]{32}\b"), HIDDEN),  # fal: id and secret
     (re.compile(rf"(?i)(?:\b|(?<=%3F)|(?<=%26))({_GIVEN})(=|%3D)[^&\s\"'<>]+"), rf"\1\2{HIDDEN}"),

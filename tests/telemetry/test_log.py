@@ -23,6 +23,7 @@ CANARIES = {
     "a hub token": "401 for hf_CANARYCANARYCANARYCANARY",
     "an OpenAI key": "sk-proj-CANARYCANARYCANARYCANARY",
     "a webhook secret": "whsec_CANARYCANARYCANARYCANARY",
+    "an API key": "lsk_CANARYCANARYCANARYCANARY",
 }
 
 
