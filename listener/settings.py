@@ -20,7 +20,7 @@ from listener.waking import WakingSettings
 
 PREFIX = "LISTENER_"
 ENV_FILE = ".env"
-OF_THE_STACK = frozenset({"LISTENER_PG_BIN"})
+OF_THE_STACK = frozenset({"LISTENER_PG_BIN", "LISTENER_STACK_DIR"})
 """Variables with our prefix that others read."""
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -24,7 +25,8 @@ Command = Callable[..., Awaitable[Result]]
 def command(stack: Stack, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command against the stack, on a thread and in a loop of its own."""
     monkeypatch.chdir(tmp_path)
-    environment = worker_environment(stack) | {"DATABASE_URL": target_of(stack).db_url}
+    kept = worker_environment(stack) | {"DATABASE_URL": target_of(stack).db_url}
+    environment = dict.fromkeys(os.environ) | kept
 
     async def run(*arguments: str) -> Result:
         return await asyncio.to_thread(CliRunner().invoke, cli, list(arguments), env=environment)
