@@ -178,7 +178,8 @@ class Daemon:
         signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
         inputs = Inputs(outbound, guards.artifacts)
         ports = guards.store, guards.artifacts, inputs, guards.generator
-        outside = Outside(*ports, self._clock, signed_url_s, moderator=moderator)
+        on_stage = self._metrics.stage_took
+        outside = Outside(*ports, self._clock, signed_url_s, moderator=moderator, on_stage=on_stage)
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         return AttemptPool(group, runner, self._slots, admission)
 

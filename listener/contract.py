@@ -6,6 +6,7 @@ Knows nothing of Supabase, HTTP, queues or torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -15,6 +16,8 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from listener.generators import (
+    IN_LINE,
+    DeviceLender,
     GeneratedImage,
     Generation,
     GenerationRequest,
@@ -30,8 +33,10 @@ from listener.generators import (
 )
 
 __all__ = [
+    "IN_LINE",
     "Artifact",
     "Context",
+    "DeviceLender",
     "Endpoint",
     "EndpointConfig",
     "EndpointFactory",
@@ -149,11 +154,17 @@ class Context(Protocol):
         `field` is the parameter that named it, for the error. Raises: InputUnavailable, InputUnreachable, StorageDown.
         """
 
+    def exclusive_device(self) -> AbstractAsyncContextManager[str]:
+        """Have a device, whose name is yielded, for an engine that runs as a process: gone when this is left.
+
+        Raises: ModelUnavailable where the generator has none to lend.
+        """
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Set what the visible row's `result` shows beside the artifacts."""
 
     def remaining_s(self) -> float:
-        """Seconds until the time limit."""
+        """Seconds until the time limit; they stand still while a request waits in line for a device."""
 
 
 class RetryPolicy(Enum):

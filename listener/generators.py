@@ -6,6 +6,7 @@ Knows nothing of Supabase, HTTP, queues or torch.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -135,7 +136,9 @@ class GeneratorStatus:
 
 
 OnStep = Callable[[int, int], None]
-"""Called on the event loop with (steps done, steps in total)."""
+"""Called on the event loop with (steps done, steps in total); with IN_LINE while the request waits for a device."""
+IN_LINE = (0, 0)
+"""What a generator calls `on_step` with when a request has to wait: until the next call, its time does not count."""
 
 
 class Generator(Protocol):
@@ -171,6 +174,17 @@ class RemoteGenerator(Generator, Protocol):
 
     def limited_by(self, permit: Permit) -> None:
         """Ask this from now on."""
+
+
+@runtime_checkable
+class DeviceLender(Protocol):
+    """A generator with a device of its own that another engine may have for a while."""
+
+    def exclusive(self, borrower: str, /) -> AbstractAsyncContextManager[str]:
+        """Wait in line, take all that is ours off a device and yield its name; afterwards all is loaded again.
+
+        Raises: ModelUnavailable.
+        """
 
 
 class GeneratorFactory(Protocol):

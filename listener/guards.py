@@ -17,7 +17,8 @@ from listener.adapters.supabase_clients import Clients
 from listener.contract import Generator
 from listener.engine.breaker import Breaker, Circuits, Patience, Probe
 from listener.engine.gauge import Gauge
-from listener.engine.guarded import GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
+from listener.engine.guarded import GuardedArtifacts, GuardedModerator, GuardedStore
+from listener.engine.guarded_generator import GuardedGenerator
 from listener.engine.permits import Permits
 from listener.engine.pressure import MIB, Floors
 from listener.engine.routing import RoutedGenerator

@@ -13,7 +13,7 @@ from listener.contract import Generator, GeneratorConfig, RemoteGenerator
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Patience
 from listener.engine.gauge import Gauge
-from listener.engine.guarded import GuardedGenerator
+from listener.engine.guarded_generator import GuardedGenerator
 from listener.engine.routing import Member, RoutedGenerator
 from listener.errors import ConfigError
 from listener.ports import Clock

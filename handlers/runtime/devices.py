@@ -76,12 +76,12 @@ class SeveralDevices:
 
     @asynccontextmanager
     async def exclusive(self, borrower: str) -> AsyncIterator[str]:
-        """Have the device with the least to do for an engine of its own; its name is what the engine is to use."""
+        """Have the device with the least to do for an engine of its own; yields what the engine is to use."""
         device = min(self._devices, key=lambda one: one.rank)
         device.load += 1
         try:
-            async with device.generator.exclusive(borrower):
-                yield device.name
+            async with device.generator.exclusive(borrower) as name:
+                yield name
         finally:
             device.load -= 1
 

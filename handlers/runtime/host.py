@@ -16,7 +16,7 @@ from handlers.runtime.line import Loan
 from handlers.runtime.messages import Beat, Done
 from handlers.runtime.options import options_text
 from handlers.runtime.runs import Run
-from listener.contract import Generation, GenerationRequest, GeneratorConfig, GeneratorStatus, OnStep
+from listener.contract import IN_LINE, Generation, GenerationRequest, GeneratorConfig, GeneratorStatus, OnStep
 from listener.errors import ModelUnavailable
 
 
@@ -28,6 +28,7 @@ class LocalGenerator:
             options_text(pipeline.kind, pipeline.options)  # a wrong option is told before anything starts
         self._numbers = itertools.count(1)
         self._keeper = Keeper(config, self._numbers)
+        self.device = config.pipelines[0].device if config.pipelines else "auto"
         self._stack = AsyncExitStack()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -48,7 +49,7 @@ class LocalGenerator:
     def status(self) -> GeneratorStatus:
         """Tell what is loaded and whether the device can work, and if not, why in words."""
         status = self._keeper.readiness.status()
-        more = {"standby": self._keeper.standby.facts(), "waiting": len(self._keeper.line)}
+        more = {"ready": status.ready, "standby": self._keeper.standby.facts(), "waiting": len(self._keeper.line)}
         return replace(status, details={**status.details, **more})
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
@@ -62,6 +63,7 @@ class LocalGenerator:
         self._keeper.line.enter(run)
         self._keeper.wake()
         try:
+            on_step(*IN_LINE)
             while True:
                 event = await run.events.get()
                 if isinstance(event, Beat):
@@ -75,7 +77,7 @@ class LocalGenerator:
             self._give_up(run)
 
     @asynccontextmanager
-    async def exclusive(self, borrower: str) -> AsyncIterator[None]:
+    async def exclusive(self, borrower: str) -> AsyncIterator[str]:
         """Have the whole device for an engine of its own: what is loaded leaves it first and comes back after.
 
         Waits in line. Raises: ModelUnavailable when the generator is closed or its device in quarantine.
@@ -89,7 +91,7 @@ class LocalGenerator:
             await loan.granted.wait()
             if loan.refusal:
                 raise ModelUnavailable(loan.refusal)
-            yield
+            yield self.device
         finally:
             loan.returned.set()
             self._keeper.line.leave(loan)

@@ -130,8 +130,16 @@ def size_bytes(pipe: Any) -> int:
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             for tensor in (*part.parameters(), *part.buffers()):
-                tensors[id(tensor)] = tensor.numel() * tensor.element_size()
+                tensors[id(tensor)] = _tensor_bytes(tensor)
     return sum(tensors.values())
+
+
+def _tensor_bytes(tensor: Any) -> int:
+    """Measure one; of a quantised one, which tells the dtype it computes in, the integers and scales inside."""
+    inner = getattr(tensor, "__tensor_flatten__", None)
+    if inner is None:
+        return int(tensor.numel() * tensor.element_size())
+    return sum(_tensor_bytes(getattr(tensor, name)) for name in inner()[0])
 
 
 def _key(order: Load) -> Key:

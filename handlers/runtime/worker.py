@@ -97,9 +97,10 @@ class Worker:
         return took
 
     def _generate(self, orders: list[Generate]) -> None:
-        for order in orders:
-            self._orders.answer(Beat(order.run, 0, 0, "begun"))
         loaded = self._residents.use(orders[0].kind)
+        for order in orders:
+            steps = (order.steps or (loaded.steps if loaded else 1)) * len(order.seeds)
+            self._orders.answer(Beat(order.run, 0, max(1, steps), "begun"))
         if loaded is None:
             for order in orders:
                 self._orders.answer(Failed(order.run, "model_unavailable", f"{order.kind} is not loaded", {}))

@@ -10,6 +10,8 @@ from listener.ports import Clock
 Condition = Callable[[], str | None]
 """Returns the reason against claiming, or None."""
 HOLD = "hold"
+LASTING_S = 60.0
+"""A pause of this length is no hiccup: it is told once more, as an error, for somebody to be woken by."""
 
 
 class Admission:
@@ -28,6 +30,8 @@ class Admission:
         self._hold: tuple[str, float] | None = None
         self.most = most
         self._cause: str | None = None
+        self._since = 0.0
+        self._is_told = False
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -49,12 +53,18 @@ class Admission:
         """The first reason against claiming now."""
         cause, reason = self._first()
         if cause != self._cause:
-            self._cause = cause
+            self._cause, self._since, self._is_told = cause, self._clock.monotonic(), False
             if reason is not None:
                 self._log.info("claims_paused", cause=cause, reason=reason)
             else:
                 self._log.info("claims_resumed")
+        elif cause is not None and not self._is_told and (lasting_s := self._lasting_s()) >= LASTING_S:
+            self._is_told = True
+            self._log.error("claims_still_paused", cause=cause, reason=reason, lasting_s=round(lasting_s))
         return reason
+
+    def _lasting_s(self) -> float:
+        return self._clock.monotonic() - self._since
 
     def cause(self) -> str | None:
         """The name of the first reason against claiming now; nothing is logged for having been asked."""

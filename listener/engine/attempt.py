@@ -43,7 +43,8 @@ class AttemptRunner:
         ending = await self._with_progress(session, running, context)
         verdict = self._judge(session, context, ending)
         settled = await self.settler.settle(running.attempt, verdict, log)
-        self._report(log, verdict, settled, ending, self.outside.clock.monotonic() - began)
+        took_s = {"duration_s": round(self.outside.clock.monotonic() - began, 3), "stages_s": context.stages.took_s}
+        self._report(log, verdict, settled, ending, took_s)
         return settled
 
     async def _with_progress(self, session: Session, running: Running, context: AttemptContext) -> Ending:
@@ -80,7 +81,7 @@ class AttemptRunner:
         scope = asyncio.timeout(context.remaining_s())
         try:
             async with scope:
-                with running.interruption.guard(scope):
+                with running.interruption.guard(scope), context.allowance.governing(scope):
                     await handler.run(session, params, context)
         except Exception as error:
             running.interruption.check()
@@ -98,12 +99,12 @@ class AttemptRunner:
         policy = getattr(self.handlers.get(session.kind), "retry_policy", RetryPolicy.PATIENT)
         return verdict_of(ending, session, policy, self.outside.clock.now(), self.delays)
 
-    def _report(self, log: Log, verdict: Verdict, settled: Settled, ending: Ending, duration_s: float) -> None:
+    def _report(self, log: Log, verdict: Verdict, settled: Settled, ending: Ending, took_s: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = {
             "verdict": type(verdict).__name__,
             "settled": settled.outcome,
             "code": ending.code if ending else None,
-            "duration_s": round(duration_s, 3),
+            **took_s,
         }
         if ending is not None:
             fields |= {"error": str(ending), "details": ending.details}

@@ -6,21 +6,36 @@ Knows the ports; does not know how the attempt is settled.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from listener.contract import Artifact, Fetched, Generation, GenerationRequest, Generator, Log, SavedArtifact, Session
+from listener.contract import (
+    IN_LINE,
+    Artifact,
+    DeviceLender,
+    Fetched,
+    Generation,
+    GenerationRequest,
+    Generator,
+    Log,
+    SavedArtifact,
+    Session,
+)
+from listener.engine.allowance import Allowance
 from listener.engine.inputs import Inputs
 from listener.engine.interruption import Interruption
+from listener.engine.paths import ArtifactPaths
 from listener.engine.progress import ProgressWriter, Report
+from listener.engine.stages import FETCH, UPLOAD, OnStage, Stages, Turn
 from listener.errors import (
     Cancelled,
     LeaseLost,
+    ModelUnavailable,
     StorageDown,
     StorageRefused,
     StoreError,
@@ -29,9 +44,6 @@ from listener.errors import (
 )
 from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, SessionStore
 
-EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-PREFIX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 UPLOAD_TRIES = 4
 
 T = TypeVar("T")
@@ -49,6 +61,7 @@ class Outside:
     signed_url_s: int
     progress_interval_s: float = 1.0
     moderator: Moderator | None = None
+    on_stage: OnStage = lambda _kind, _stage, _duration_s: None
 
 
 class AttemptContext:
@@ -64,8 +77,9 @@ class AttemptContext:
         self._attempt = attempt
         self._outside = outside
         self._interruption = interruption
-        self._deadline = outside.clock.monotonic() + session.time_limit_s
-        self._paths: dict[str, str] = {}
+        self.allowance = Allowance(session.time_limit_s, outside.clock, interruption)
+        self.stages = Stages(session.kind, outside.clock, outside.on_stage)
+        self._paths = ArtifactPaths(session.path_prefix)
         self._judged: set[tuple[str, str]] = set()
 
     async def progress(self, done: int, total: int, note: str = "") -> None:
@@ -79,10 +93,12 @@ class AttemptContext:
         Raises: StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
-        path = self._path_of(artifact)
+        path = self._paths.of(artifact)
+        self.stages.saving()
         try:
-            saved = await self._upload(artifact, path)
-            outcome = await self._repeat(lambda: self._outside.store.add_artifact(self._attempt, saved))
+            with self.stages.stage(UPLOAD):
+                saved = await self._upload(artifact, path)
+                outcome = await self._repeat(lambda: self._outside.store.add_artifact(self._attempt, saved))
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage"}) from error
         except StoreRejected as error:
@@ -95,16 +111,37 @@ class AttemptContext:
     async def generate(self, request: GenerationRequest) -> Generation:
         """Generate, with every step reported as progress; the door through which every prompt goes, so judged here.
 
+        While the request waits in line for a device, the attempt's time stands still.
         Raises: ContentRejected, ModerationDown, and what the generator raises; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
         await self.judge({"prompt": request.prompt, "negative_prompt": request.negative_prompt or ""})
 
         def on_step(done: int, total: int) -> None:
-            self.writer.report(Report(done, total, "generating"))
+            turn.stands() if (done, total) == IN_LINE else turn.goes_on()
+            if total:
+                self.writer.report(Report(done, total, "generating"))
 
         request = replace(request, time_left_s=self.remaining_s(), session_kind=self._session.kind)
-        return await self._outside.generator.generate(request, on_step)
+        with Turn(self.allowance, self.stages) as turn:
+            return await self._outside.generator.generate(request, on_step)
+
+    @asynccontextmanager
+    async def exclusive_device(self) -> AsyncIterator[str]:
+        """Have a device for an engine that runs as a process of its own; yields its name. That process must be gone
+        when this is left. Waiting for the device does not count as the attempt's time.
+
+        Raises: ModelUnavailable; Cancelled, LeaseLost, Draining.
+        """
+        self._interruption.check()
+        generator = self._outside.generator
+        if not isinstance(generator, DeviceLender):
+            raise ModelUnavailable("this generator has no device of its own to lend", details={"reason": "no_device"})
+        with Turn(self.allowance, self.stages) as turn:
+            turn.stands()
+            async with generator.exclusive(self._session.kind) as device:
+                turn.goes_on()
+                yield device
 
     async def judge(self, texts: Mapping[str, str]) -> None:
         """Have words judged, each once an attempt: the images of a pack share most of theirs.
@@ -125,7 +162,8 @@ class AttemptContext:
         """
         self._interruption.check()
         try:
-            fetched = await self._repeat(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
+            with self.stages.stage(FETCH):
+                fetched = await self._repeat(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage", "field": field}) from error
         except StoreRejected as error:
@@ -144,20 +182,7 @@ class AttemptContext:
 
     def remaining_s(self) -> float:
         """Seconds until the time limit; never negative."""
-        return max(0.0, self._deadline - self._outside.clock.monotonic())
-
-    def _path_of(self, artifact: Artifact) -> str:
-        """The first artifact is the session's own file, further ones lie in a folder beside it."""
-        if NAME.fullmatch(artifact.name) is None or ".." in artifact.name:
-            raise ValueError(f"artifact name not allowed: {artifact.name!r}")
-        if artifact.name not in self._paths:
-            extension = EXTENSIONS.get(artifact.content_type, "")
-            stem = artifact.name.removesuffix(extension)
-            prefix = self._session.path_prefix
-            if PREFIX.fullmatch(prefix) is None or ".." in prefix:
-                raise ValueError(f"the path of this kind's artifacts is not a plain one: {prefix!r}")
-            self._paths[artifact.name] = f"{prefix}/{stem}{extension}" if self._paths else f"{prefix}{extension}"
-        return self._paths[artifact.name]
+        return self.allowance.left_s()
 
     async def _upload(self, artifact: Artifact, path: str) -> SavedArtifact:
         files, bucket, valid_s = self._outside.artifacts, self._session.bucket, self._outside.signed_url_s

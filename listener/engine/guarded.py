@@ -11,11 +11,6 @@ from uuid import UUID
 
 from listener.contract import (
     Fetched,
-    Generation,
-    GenerationRequest,
-    Generator,
-    GeneratorStatus,
-    OnStep,
     SavedArtifact,
     Session,
 )
@@ -186,28 +181,3 @@ class GuardedModerator:
     async def close(self) -> None:
         """Let go of connections."""
         await self._moderator.close()
-
-
-class GuardedGenerator:
-    """The generator. It restarts by itself; the circuit is for one that starts well and dies with every session."""
-
-    def __init__(self, generator: Generator, gauge: Gauge) -> None:
-        self._generator = generator
-        self._gauge = gauge
-
-    async def start(self) -> None:
-        """Begin to load."""
-        await self._generator.start()
-
-    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
-        """Make the images of one request."""
-        with self._gauge.around("generate"):
-            return await self._generator.generate(request, on_step)
-
-    def status(self) -> GeneratorStatus:
-        """Tell whether it can work now."""
-        return self._generator.status()
-
-    async def close(self) -> None:
-        """Stop."""
-        await self._generator.close()

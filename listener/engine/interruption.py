@@ -22,6 +22,11 @@ class Interruption:
         self._reason: AttemptInterrupted | None = None
         self._scope: asyncio.Timeout | None = None
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether the attempt has to stop."""
+        return self._reason is not None
+
     def request(self, reason: AttemptInterrupted) -> None:
         """Ask the attempt to stop; after the guarded code has ended it changes nothing."""
         if self._reason is not None and _strength(self._reason) >= _strength(reason):

@@ -6,11 +6,20 @@ Knows which endings let another one try; does not know what a generator is, or w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from listener.contract import Generation, GenerationRequest, Generator, GeneratorStatus, Log, OnStep, Permit
+from listener.contract import (
+    DeviceLender,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorStatus,
+    Log,
+    OnStep,
+    Permit,
+)
 from listener.engine.breaker import Breaker
 from listener.errors import AttemptFailure, ModelUnavailable, ProviderDown, ProviderMisconfigured
 from listener.ports import Clock
@@ -112,11 +121,19 @@ class RoutedGenerator:
                 last = error
                 passed.append(f"{member.name}: {error.code}")
                 self._tell(member, kind, error)
+                on_step(0, 1)  # it may have waited in line there; elsewhere its time runs
                 continue
             self._metrics.generated(kind, member.name, generation.cost_usd)
             notes = (f"made by {member.name} ({'; '.join(passed)})",) if passed else ()
             return replace(generation, notes=(*generation.notes, *notes))
         raise last or ModelUnavailable(f"no generator of {kind} can work now", details={"kind": kind})
+
+    def exclusive(self, borrower: str) -> AbstractAsyncContextManager[str]:
+        """Lend a device of a generator that has its own. Raises: ModelUnavailable where none has."""
+        for member in self._members.values():
+            if isinstance(member.generator, DeviceLender):
+                return member.generator.exclusive(borrower)
+        raise ModelUnavailable("none of the generators has a device of its own to lend")
 
     def servable(self, kinds: Sequence[str]) -> tuple[str, ...]:
         """Those of the kinds that somebody can make now; one on trial gets one session at a time."""

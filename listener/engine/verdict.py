@@ -136,6 +136,8 @@ class Delays:
             return min(self.asked_max_s, max(least_s, asked_s))
         if least_s and failures == 0:
             return least_s
+        if isinstance(error, errors.RuntimeDied):
+            return 0.0  # nothing is gained by waiting: it is claimed as soon as a generator is ready
         return max(least_s, min(self.limit_s, self.first_s * self.factor ** min(failures, 20)))
 
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -19,11 +17,10 @@ from listener.contract import Generator
 from listener.engine.admission import Admission
 from listener.engine.breaker import Circuits, State
 from listener.engine.heartbeat import Heartbeat
-from listener.engine.pressure import MIB, Pressure
+from listener.engine.pressure import Pressure
 from listener.engine.slots import Slots
+from listener.http.device_metrics import counter, device_metrics, gauge
 from listener.ports import WakeUpSource
-
-Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class States(Collector):
 
     def _work(self) -> Iterator[Metric]:
         busy = len(self.slots.attempts())
-        yield _gauge(
+        yield gauge(
             "listener_slots",
             "Slots by state.",
             {("busy",): busy, ("free",): max(0, self.slots.count - busy)},
@@ -55,52 +52,38 @@ class States(Collector):
         )
         cause = self.admission.cause()
         paused = {(name,): float(name == cause) for name in self.admission.causes}
-        yield _gauge("listener_claims_paused", "1 for the cause that keeps it from claiming.", paused, ["cause"])
+        yield gauge("listener_claims_paused", "1 for the cause that keeps it from claiming.", paused, ["cause"])
         short = self.pressure.shortages()
         pressed = {(name,): float(name in short) for name in self.pressure.resources}
-        yield _gauge("listener_pressure", "1 while a resource is short.", pressed, ["resource"])
+        yield gauge("listener_pressure", "1 while a resource is short.", pressed, ["resource"])
 
     def _dependencies(self) -> Iterator[Metric]:
         breakers = self.circuits.breakers
         states = {(one.name, state.value): float(one.state is state) for one in breakers for state in State}
-        yield _gauge("listener_circuit_state", "1 for the circuit's state.", states, ["dependency", "state"])
+        yield gauge("listener_circuit_state", "1 for the circuit's state.", states, ["dependency", "state"])
         opened = {(one.name,): float(one.opened_count) for one in breakers}
-        yield _counter("listener_circuit_openings", "How often it opened since the start.", opened, ["dependency"])
+        yield counter("listener_circuit_openings", "How often it opened since the start.", opened, ["dependency"])
         fresh = {(source.name,): float(source.fresh()) for source in self.sources}
-        yield _gauge("listener_source_fresh", "1 while a source is known to work.", fresh, ["source"])
+        yield gauge("listener_source_fresh", "1 while a source is known to work.", fresh, ["source"])
         if (age_s := self.heartbeat.age_s()) is not None:
-            yield _gauge("listener_heartbeat_age_seconds", "Since the newest answered heartbeat.", {(): age_s})
-        yield _gauge("listener_lease_left_seconds", "Until the lease runs out.", {(): self.heartbeat.left_s()})
+            yield gauge("listener_heartbeat_age_seconds", "Since the newest answered heartbeat.", {(): age_s})
+        yield gauge("listener_lease_left_seconds", "Until the lease runs out.", {(): self.heartbeat.left_s()})
 
     def _host(self) -> Iterator[Metric]:
         if (figures := self.pressure.figures()) is None:
             return
         total, available = figures.memory_total_bytes, figures.memory_available_bytes
         memory = {("total",): total, ("available",): available, ("used",): total - available}
-        yield _gauge("listener_host_memory_bytes", "Memory of the host or container.", memory, ["state"])
+        yield gauge("listener_host_memory_bytes", "Memory of the host or container.", memory, ["state"])
         used_ratio = (total - available) / total if total else 0.0
-        yield _gauge("listener_host_memory_used_ratio", "Used memory, 0 to 1.", {(): used_ratio})
+        yield gauge("listener_host_memory_used_ratio", "Used memory, 0 to 1.", {(): used_ratio})
         disks = {(name,): disk.free_bytes for name, disk in figures.disks.items()}
-        yield _gauge("listener_disk_free_bytes", "Free on the file system of a folder.", disks, ["place"])
+        yield gauge("listener_disk_free_bytes", "Free on the file system of a folder.", disks, ["place"])
 
     def _generator(self) -> Iterator[Metric]:
         status = self.generator.status()
-        yield _gauge("listener_generator_ready", "1 while it can generate.", {(): float(status.ready)})
-        details: Mapping[str, Any] = status.details
-        restarts = {(): _number(details.get("restarts"))}
-        yield _counter("listener_generator_restarts", "Restarts of its process.", restarts)
-        memory = {
-            (name.removesuffix("_mib"),): _number(figure) * MIB
-            for name, figure in (details.get("memory") or {}).items()
-            if name.endswith("_mib")
-        }
-        yield _gauge("listener_generator_memory_bytes", "As its process told last.", memory, ["figure"])
-        loaded = {
-            (kind, str(facts["model"]), str(facts.get("device", ""))): 1.0
-            for kind, facts in (details.get("pipelines") or {}).items()
-            if "model" in facts
-        }
-        yield _gauge("listener_model_loaded", "1 for each loaded pipeline.", loaded, ["kind", "model", "device"])
+        yield gauge("listener_generator_ready", "1 while it can generate.", {(): float(status.ready)})
+        yield from device_metrics(status)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +95,7 @@ class WebhookAnswers(Collector):
     def collect(self) -> Iterable[Metric]:
         """One counter."""
         answers = {(code,): float(count) for code, count in tuple(self.outcomes.items())}
-        yield _counter("listener_webhook_answers", "Answers to webhooks of the database, by code.", answers, ["code"])
+        yield counter("listener_webhook_answers", "Answers to webhooks of the database, by code.", answers, ["code"])
 
 
 def metrics_route(registry: CollectorRegistry) -> web.AbstractRouteDef:
@@ -122,21 +105,3 @@ def metrics_route(registry: CollectorRegistry) -> web.AbstractRouteDef:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return web.get("/metrics", metrics)
-
-
-def _gauge(name: str, words: str, values: Mapping[Labels, float], labels: Iterable[str] = ()) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, words, labels=list(labels))
-    for label_values, value in values.items():
-        family.add_metric(list(label_values), value)
-    return family
-
-
-def _counter(name: str, words: str, values: Mapping[Labels, float], labels: Iterable[str] = ()) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, words, labels=list(labels))
-    for label_values, value in values.items():
-        family.add_metric(list(label_values), value)
-    return family
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -15,6 +15,7 @@ MOST_VALUES = 100
 OTHER = "other"
 ATTEMPT_BUCKETS = (0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 PICKUP_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+STAGE_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 45, 90, 180, 300, 600)
 CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -62,6 +63,13 @@ class Metrics:
             "From the claim's answer to the settlement's.",
             ["kind", "outcome"],
             buckets=ATTEMPT_BUCKETS,
+            registry=registry,
+        )
+        self._stage_s = Histogram(
+            "listener_stage_seconds",
+            "Where an attempt's time goes: fetch, wait (in line for a device), generate, encode, upload.",
+            ["kind", "stage"],
+            buckets=STAGE_BUCKETS,
             registry=registry,
         )
         self._pickup_s = Histogram(
@@ -125,6 +133,10 @@ class Metrics:
             self._attempt_s.labels(kind, outcome).observe(duration_s)
         if code is not None:
             self._failures.labels(kind, self._code(code)).inc()
+
+    def stage_took(self, kind: str, stage: str, duration_s: float) -> None:
+        """A stage of an attempt ended."""
+        self._stage_s.labels(kind, stage).observe(duration_s)
 
     def swept(self, **counts: int) -> None:
         """A sweep found something."""

@@ -1,5 +1,6 @@
 -- listener.stop_overdue(limit) -> uuid[]
--- Fails and refunds sessions that are past their time limit and its grace although their worker lives.
+-- Fails and refunds sessions that are past twice their time limit and its grace although their worker lives: waiting in the
+-- worker's line for a device does not count, for as long again as the limit at most.
 -- Locks:  visible rows, then sessions, skip locked; then accounts.
 create function listener.stop_overdue(p_limit integer)
 returns uuid[]
@@ -16,13 +17,13 @@ begin
     inner join listener.kinds as kind on session.kind = kind.kind
     where
       session.status = 'processing'
-      and session.started_at + make_interval(secs => session.time_limit_s + kind.grace_s) <= v_now
+      and session.started_at + make_interval(secs => 2 * session.time_limit_s + kind.grace_s) <= v_now
     order by session.started_at
     limit p_limit
   ));
   v_sessions := array(
     select session.id from listener.sessions as session
-    where session.id = any(v_sessions) and session.started_at + make_interval(secs => session.time_limit_s) <= v_now
+    where session.id = any(v_sessions) and session.started_at + make_interval(secs => 2 * session.time_limit_s) <= v_now
   );
   perform listener.fail_here(v_sessions, 'time_limit', 'The generation took too long and was stopped.');
   return v_sessions;

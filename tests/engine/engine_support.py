@@ -299,6 +299,7 @@ class Bench:
     generator: TinyGenerator = field(default_factory=TinyGenerator)
     clock: HandClock = field(default_factory=HandClock)
     patience_s: float = 5.0
+    on_stage: Callable[[str, str, float], object] = lambda *_: None
 
     @property
     def inputs(self) -> Inputs:
@@ -313,7 +314,9 @@ class Bench:
         row.status = "processing"
         running = running or running_of(session)
         running.attempt = Attempt(session.id, session.attempt)
-        outside = Outside(self.store, self.objects, self.inputs, self.generator, self.clock, 3600, 0.0)
+        outside = Outside(
+            self.store, self.objects, self.inputs, self.generator, self.clock, 3600, 0.0, None, self.on_stage
+        )
         runner = AttemptRunner({"headshot": TestHandler(act)}, outside, Settler(self.store, self.patience_s))
         with log.attempt(session):
             return row, await runner.run(session, running, log.get("test"))

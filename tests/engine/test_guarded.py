@@ -11,7 +11,8 @@ import pytest
 from listener.contract import GenerationRequest
 from listener.engine.breaker import Breaker, State
 from listener.engine.gauge import Gauge
-from listener.engine.guarded import GuardedArtifacts, GuardedGenerator, GuardedModerator, GuardedStore
+from listener.engine.guarded import GuardedArtifacts, GuardedModerator, GuardedStore
+from listener.engine.guarded_generator import GuardedGenerator
 from listener.engine.slots import Running, Slots
 from listener.errors import (
     ContentRejected,

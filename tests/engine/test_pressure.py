@@ -98,6 +98,19 @@ def test_a_shortage_pauses_claims_with_one_line_however_the_figures_move(logged:
     assert "399 MiB left" in paused["reason"]
 
 
+def test_a_pause_that_lasts_is_told_once_more_as_an_error(logged: Any) -> None:
+    clock = HandClock()
+    admission = Admission({"generator": lambda: "all devices are in quarantine"}, clock, log.get("test"))
+    for second in (0, 59, 60, 61, 600):
+        clock.at = 1000 + second
+        admission.refusal()
+    assert [(line["event"], line["level"]) for line in logged()] == [
+        ("claims_paused", "info"),
+        ("claims_still_paused", "error"),
+    ]
+    assert logged("claims_still_paused")[0]["lasting_s"] == 60
+
+
 def test_the_cause_can_be_asked_without_a_line_and_without_the_claim_loop(logged: Any) -> None:
     machine = Machine()
     admission = Admission({"pressure": machine.pressure.refusal}, machine.clock, log.get("test"))

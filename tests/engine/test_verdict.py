@@ -114,7 +114,9 @@ def test_a_delay_that_another_side_names_is_obeyed_within_bounds(asked_s: float,
 
 @pytest.mark.parametrize("policy", RetryPolicy)
 def test_a_session_that_ends_two_generation_processes_fails(policy: RetryPolicy) -> None:
-    assert isinstance(judged(errors.RuntimeDied(), policy, failures=0), Retry)
+    first = judged(errors.RuntimeDied(), policy, failures=0)
+    assert isinstance(first, Retry)
+    assert first.delay_s == 0, "it is back in the queue at once"
     assert isinstance(judged(errors.RuntimeDied(), policy, failures=1), Fail)
 
 

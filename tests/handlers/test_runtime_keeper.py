@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
+import sys
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import psutil
 import pytest
+import pytest_asyncio
+from PIL import Image
 from structlog.testing import capture_logs
 
 from handlers.runtime import casualties
 from handlers.runtime.casualties import DEVICE_WINDOW_S, QUARANTINE_S, Casualties
-from listener.contract import Generation, GenerationRequest, PipelineConfig
+from handlers.runtime.host import LocalGenerator
+from listener.contract import (
+    Artifact,
+    Context,
+    Generation,
+    GenerationRequest,
+    GeneratorConfig,
+    PipelineConfig,
+    Session,
+)
 from listener.errors import GenerationFailed, ModelUnavailable, RuntimeDied
+from tests.engine.engine_support import Bench as EngineBench
+from tests.engine.engine_support import PortraitParams
+from tests.handlers.conftest import Bench
 
 # A child imports torch for seconds, and on a busy machine for half a minute.
 pytestmark = pytest.mark.timeout(300)
@@ -26,7 +42,7 @@ def long_run(bench: Any, session: UUID | None = None) -> asyncio.Task[Generation
     """Begin a run that lasts."""
     bench.steps.clear()
     request = GenerationRequest("klein", session or uuid4(), "a portrait", (1,), width=256, height=256, steps=100)
-    return asyncio.ensure_future(bench.generator.generate(request, lambda *step: bench.steps.append(step)))
+    return asyncio.ensure_future(bench.generator.generate(request, bench.heard))
 
 
 async def kill_during(bench: Any, session: UUID) -> None:
@@ -113,29 +129,36 @@ async def test_a_child_whose_memory_grew_is_replaced(start: Any) -> None:
     assert "MiB since its first run" in retired
 
 
-async def test_a_borrower_has_the_device_for_itself_and_in_its_turn(start: Any) -> None:
+ENGINE = "import os, sys; sys.exit(os.path.exists(f'/proc/{sys.argv[1]}'))"
+
+
+async def test_a_handlers_engine_has_the_device_for_itself_and_in_its_turn(start: Any) -> None:
+    """The engine is a process of its own, started by a handler through its context, as an attempt runs it."""
     bench = await start(pipelines=KLEIN)
     await bench.ready()
     pid, order = bench.pid, []
     drawing = asyncio.ensure_future(bench.draw())
 
-    async def borrow() -> None:
-        async with bench.generator.exclusive("avatar"):
+    async def act(session: Session, _params: PortraitParams, context: Context) -> None:
+        async with context.exclusive_device() as device:
             assert drawing.done(), "who came before was served before"
-            assert not psutil.pid_exists(pid), "nothing of ours is on the device"
             status = bench.generator.status()
-            assert (status.ready, status.reason) == (False, "the device is lent to avatar")
-            order.append("avatar")
+            assert (device, status.ready, status.reason) == ("cpu", False, "the device is lent to headshot")
+            engine = await asyncio.create_subprocess_exec(sys.executable, "-c", ENGINE, str(pid))
+            assert await engine.wait() == 0, "nothing of ours is on the device"
+            order.append("engine")
+        await context.save(Artifact("film.mp4", b"film", "video/mp4"))
 
+    attempts = EngineBench(generator=bench.generator)  # type: ignore[arg-type]
     await asyncio.sleep(0)
-    borrowing = asyncio.ensure_future(borrow())
-    await asyncio.sleep(0)
+    borrowing = asyncio.ensure_future(attempts.attempt(act))
+    await bench.until(lambda: bench.generator.status().details["waiting"] == 1)
     after = asyncio.ensure_future(bench.draw())
     after.add_done_callback(lambda _: order.append("after"))
-    await asyncio.gather(borrowing, after)
-    assert order == ["avatar", "after"]
+    (row, _), _ = await asyncio.gather(borrowing, after)
+    assert (row.status, order) == ("completed", ["engine", "after"])
     assert (await drawing).images == after.result().images
-    await bench.ready()
+    assert bench.generator.status().details["restarts_by"] == {"lent": 1}
 
 
 async def test_a_borrower_that_gives_up_or_fails_leaves_the_device_to_the_others(start: Any) -> None:
@@ -160,38 +183,82 @@ async def test_a_borrower_that_gives_up_or_fails_leaves_the_device_to_the_others
     assert await bench.draw()
 
 
-JOINING = (PipelineConfig("flux", "embedded", "FluxPipeline", device="cpu", join_window_s=0.2, batch_max=4),)
+JOINED = {"device": "cpu", "join_window_s": 0.2, "batch_max": 4}
 SUBJECTS = ("a red lighthouse", "a calm portrait of an old man", "x", "many birds above the sea, in winter")
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_requests_that_share_a_batch_get_their_own_images_and_steps(start: Any) -> None:
-    bench = await start(pipelines=JOINING)
-    await bench.ready()
-    alone = [(await bench.draw("flux", prompt=subject, seed=seed, steps=3)) for seed, subject in enumerate(SUBJECTS)]
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def joining(configure: Callable[..., GeneratorConfig]) -> AsyncIterator[Bench]:
+    """Two pipelines of different classes that let sessions share a batch."""
+    pipelines = (
+        PipelineConfig("flux", "embedded", "FluxPipeline", **JOINED),
+        PipelineConfig("klein", "embedded", **JOINED),
+    )
+    generator = LocalGenerator(configure(pipelines))
+    await generator.start()
+    found = Bench(generator)
+    await found.ready()
+    yield found
+    await generator.close()
+
+
+def distance(one: Generation, two: Generation) -> int:
+    """The largest difference in any colour of any pixel, of 255."""
+    return max(abs(a - b) for a, b in zip(one.images[0].rgb, two.images[0].rgb, strict=True))
+
+
+@in_one_loop
+@pytest.mark.parametrize("kind", ["flux", "klein"])
+async def test_requests_that_share_a_batch_get_their_own_images_and_steps(joining: Bench, kind: str) -> None:
+    alone = [(await joining.draw(kind, prompt=subject, seed=seed, steps=3)) for seed, subject in enumerate(SUBJECTS)]
     heard: list[list[tuple[int, int]]] = [[] for _ in SUBJECTS]
 
     async def ask(index: int) -> Generation:
-        request = GenerationRequest("flux", uuid4(), SUBJECTS[index], (index,), width=64, height=64, steps=3)
-        made: Generation = await bench.generator.generate(request, lambda *step: heard[index].append(step))
-        return made
+        request = GenerationRequest(kind, uuid4(), SUBJECTS[index], (index,), width=64, height=64, steps=3)
+
+        def hear(done: int, total: int) -> None:
+            if done:
+                heard[index].append((done, total))
+
+        return await joining.generator.generate(request, hear)
 
     with capture_logs() as logs:
         joined = await asyncio.gather(*map(ask, range(len(SUBJECTS))))
     assert [line["batch"] for line in logs if line["event"] == "generation_done"] == [4] * 4
     assert heard == [[(1, 3), (2, 3), (3, 3)]] * 4
-
-    def distance(one: Generation, two: Generation) -> int:
-        return max(abs(a - b) for a, b in zip(one.images[0].rgb, two.images[0].rgb, strict=True))
-
     for index, made in enumerate(joined):
         distances = [distance(made, other) for other in alone]
         assert distances[index] <= 1
         assert min(distances[:index] + distances[index + 1 :]) > 20, "nobody has another one's picture"
 
 
-async def test_a_member_that_leaves_a_batch_harms_nobody(start: Any) -> None:
-    bench = await start(pipelines=JOINING)
-    await bench.ready()
+@in_one_loop
+async def test_nobody_ever_gets_another_sessions_reference(joining: Bench) -> None:
+    """Four sessions within one window, alike in size, steps and seed: two with a reference, two without."""
+    asked: list[dict[str, Any]] = [
+        {"prompt": "the same words", "references": (reference(colour),)} for colour in ((250, 10, 10), (10, 10, 250))
+    ]
+    asked += [{"prompt": "the same words"}, {"prompt": "other words"}]
+    alone = [await joining.draw("klein", seed=3, steps=2, **fields) for fields in asked]
+    with capture_logs() as logs:
+        together = await asyncio.gather(*(joining.draw("klein", seed=3, steps=2, **fields) for fields in asked))
+    batches = sorted(line["batch"] for line in logs if line["event"] == "generation_done")
+    assert batches == [1, 1, 2, 2], "whoever brings a reference is drawn alone"
+    assert [one.images for one in together[:2]] == [one.images for one in alone[:2]]
+    assert distance(alone[0], alone[1]) > 1, "the references do show"
+    assert [distance(*pair) <= 1 for pair in zip(together, alone, strict=True)] == [True] * 4
+
+
+def reference(colour: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@in_one_loop
+async def test_a_member_that_leaves_a_batch_harms_nobody(joining: Bench) -> None:
+    bench = joining
     sizes = {"steps": 40, "width": 128, "height": 128}
     alone = await bench.draw("flux", seed=1, **sizes)
     bench.steps.clear()
@@ -205,4 +272,4 @@ async def test_a_member_that_leaves_a_batch_harms_nobody(start: Any) -> None:
         "generation_done",
     ]
     assert len(bench.steps) < 70, "nobody hears of the one that left"
-    assert max(abs(a - b) for a, b in zip(made.images[0].rgb, alone.images[0].rgb, strict=True)) <= 1
+    assert distance(made, alone) <= 1

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from listener.contract import GenerationRequest
+from listener.contract import Artifact, Context, GenerationRequest, Session
 from listener.errors import InputUnavailable, InvalidParams, ModelUnavailable, OutOfMemory
+from tests.engine.engine_support import Bench as EngineBench
+from tests.engine.engine_support import PortraitParams
 
 MIB = 1 << 20
 
@@ -71,8 +73,9 @@ async def test_each_step_is_told_once_in_order(bench: Any) -> None:
 
 
 async def test_a_step_callback_that_raises_stops_the_run_and_nothing_else(bench: Any) -> None:
-    def refuse(_done: int, _total: int) -> None:
-        raise LookupError("the attempt is over")
+    def refuse(done: int, _total: int) -> None:
+        if done:
+            raise LookupError("the attempt is over")
 
     request = GenerationRequest("flux", uuid4(), "a portrait", (1,), width=64, height=64, steps=100)
     with pytest.raises(LookupError):
@@ -176,6 +179,33 @@ async def test_the_child_lives_through_fifty_runs_without_enough_memory(bench: A
     assert late < early * 1.01, "what a failed run held is given back"
     assert (await bench.draw()).images == before.images
     assert bench.pid == pid
+
+
+async def test_one_session_uploads_and_fetches_while_another_generates(bench: Any) -> None:
+    """Neither could end if one waited for the other: the upload is held until the other's picture is drawn."""
+    attempts = EngineBench(generator=bench.generator)
+    drawn, uploading = asyncio.Event(), asyncio.Event()
+    plain = attempts.objects.put
+
+    async def held(*arguments: Any) -> None:
+        uploading.set()
+        await drawn.wait()
+        await plain(*arguments)
+
+    async def act(session: Session, _params: PortraitParams, context: Context) -> None:
+        if uploading.is_set():
+            await context.generate(GenerationRequest("klein", session.id, "x", (2,), width=64, height=64))
+            drawn.set()
+            return
+        made = await context.generate(GenerationRequest("klein", session.id, "x", (1,), width=64, height=64))
+        await context.save(Artifact("image.png", made.images[0].rgb, "image/png"))
+
+    attempts.objects.put = held
+    first = asyncio.ensure_future(attempts.attempt(act))
+    await uploading.wait()
+    second = asyncio.ensure_future(attempts.attempt(act))
+    ended = await asyncio.wait_for(asyncio.gather(first, second), 60)
+    assert [row.status for row, _ in ended] == ["completed", "completed"]
 
 
 async def test_the_daemon_never_imports_torch() -> None:

@@ -295,7 +295,7 @@ class Model:
                 touched.append(session)
         for worker in lost:
             self.workers[worker].is_expired = True
-        limit = timedelta(seconds=TIME_LIMIT_S + GRACE_S)
+        limit = timedelta(seconds=2 * TIME_LIMIT_S + GRACE_S)
         for session in self._with("processing"):
             if session.started_at and session.started_at + limit <= self.now:
                 self._end(session, "failed", "time_limit")

@@ -67,11 +67,13 @@ async def test_a_session_that_loses_every_worker_fails_and_is_refunded(project: 
 async def test_a_session_past_its_time_limit_ends_under_a_living_worker(project: Project, owner: UUID) -> None:
     await project.set_clock(START)
     held = await project.held(await project.worker(lease_s=300), owner)
-    await project.set_clock("2030-01-01 00:04:00+00")
-    await project.answer("heartbeat", p_worker=held.worker, p_running=[held.item()], p_open_claims=[])
-    await project.set_clock("2030-01-01 00:05:59+00")
-    assert (await project.answer("sweep_sessions"))["failed"] == 0, "the worker has its grace to say so itself"
-    await project.set_clock("2030-01-01 00:06:00+00")
+    for minute in ("04", "08"):
+        await project.set_clock(f"2030-01-01 00:{minute}:00+00")
+        await project.answer("heartbeat", p_worker=held.worker, p_running=[held.item()], p_open_claims=[])
+    await project.set_clock("2030-01-01 00:10:59+00")
+    swept = await project.answer("sweep_sessions")
+    assert swept["failed"] == 0, "it may have waited as long again for a device, and the worker has its grace"
+    await project.set_clock("2030-01-01 00:11:00+00")
     assert (await project.answer("sweep_sessions"))["failed"] == 1
     row = await project.row(held)
     assert (row["status"], row["error_code"]) == ("failed", "time_limit")
