@@ -13,7 +13,8 @@ from listener.contract import Generation, GenerationRequest, GeneratorStatus, On
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, State
 from listener.engine.gauge import Gauge
-from listener.engine.guarded import GuardedGenerator, GuardedStore
+from listener.engine.guarded import GuardedStore
+from listener.engine.guarded_generator import GuardedGenerator
 from listener.engine.routing import Member, RoutedGenerator
 from listener.engine.slots import Slots
 from listener.errors import (
