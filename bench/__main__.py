@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from bench.gpu import measure_gpu
 from bench.pickup import measure_pickup
 from bench.queue.install import install_peers
 from bench.queue.measure import measure_queue
 from bench.refund import measure_refund
 from bench.stack import measure_stack
 
-NAMES = ("stack", "pickup", "refund", "queue")
+NAMES = ("stack", "pickup", "refund", "queue", "gpu")
 
 
 def main() -> None:
@@ -19,7 +20,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all when none is given")
     parser.add_argument("--install", action="store_true", help="install the peers of `queue` first")
-    parser.add_argument("--full", action="store_true", help="queue: longer, and with a million finished rows")
+    longer = "queue: longer, and with a million finished rows; gpu: four times as many images"
+    parser.add_argument("--full", action="store_true", help=longer)
     asked = parser.parse_args()
     names = asked.names or list(NAMES)
     if unknown := set(names) - set(NAMES):
@@ -36,6 +38,8 @@ def main() -> None:
         measure_queue(count=4000, rounds=3, batch=10, sizes=(1_000, 100_000, 1_000_000), watchers=50)
     elif "queue" in names:
         measure_queue(count=2000, rounds=3, batch=10, sizes=(1_000, 100_000), watchers=50)
+    if "gpu" in names:
+        measure_gpu(count=240 if asked.full else 60, runs=1000)
 
 
 if __name__ == "__main__":
