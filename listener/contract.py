@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from listener.artifacts import Artifact, SavedArtifact
 from listener.generators import (
     IN_LINE,
     DeviceLender,
@@ -94,32 +95,6 @@ class Fetched:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file the owner paid for, before it is stored."""
-
-    name: str
-    data: bytes = field(repr=False)
-    content_type: str
-    width: int | None = None
-    height: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SavedArtifact:
-    """A stored artifact and a signed URL that reads it until `expires_at`."""
-
-    name: str
-    bucket: str
-    path: str
-    url: str = field(repr=False)
-    expires_at: datetime
-    size_bytes: int
-    content_type: str
-    width: int | None = None
-    height: int | None = None
-
-
 class Log(Protocol):
     """The structured logger bound to the session."""
 
@@ -140,7 +115,7 @@ class Context(Protocol):
         """
 
     async def save(self, artifact: Artifact) -> SavedArtifact:
-        """Upload a file and record it for this attempt; the same name again replaces it."""
+        """Upload a file, its thumbnail beside it, and record it for this attempt; the same name again replaces it."""
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Generate, with each step reported as progress; the prompts are judged before."""
@@ -160,8 +135,11 @@ class Context(Protocol):
         Raises: ModelUnavailable where the generator has none to lend.
         """
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Set what the visible row's `result` shows beside the artifacts."""
+    def finish(self, result: Mapping[str, Any], refund_credits: int = 0) -> None:
+        """Set what the row's `result` shows beside the artifacts, and how much of the price goes back; the last counts.
+
+        Also for a session that is cancelled, if its kind's `cancel_refund` lets the owner keep what was made.
+        """
 
     def remaining_s(self) -> float:
         """Seconds until the time limit; they stand still while a request waits in line for a device."""

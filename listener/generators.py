@@ -75,8 +75,9 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a handler asks of the generator: one image per seed.
+    """What a handler asks of the generator: one image per seed; with `prompts`, each of its own prompt, in that order.
 
+    Raises: ValueError when there are prompts and not one for each seed.
     Units: width and height are pixels, time_left_s is seconds until the attempt is stopped.
     """
 
@@ -93,6 +94,16 @@ class GenerationRequest:
     generator: str | None = None  # which of the generators of its kind makes it; None: as configured
     time_left_s: float | None = None  # this and the next are set on the way to the generator
     session_kind: str | None = None  # `kind` names the pipeline, which a variant may change
+    prompts: tuple[str, ...] = field(default=(), repr=False)  # none: `prompt` for all
+
+    def __post_init__(self) -> None:
+        if self.prompts and len(self.prompts) != len(self.seeds):
+            raise ValueError(f"{len(self.prompts)} prompts for {len(self.seeds)} seeds")
+
+    @property
+    def drawn_prompts(self) -> tuple[str, ...]:
+        """The prompt of each image."""
+        return self.prompts or (self.prompt,) * len(self.seeds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,21 +70,29 @@ class RpcSessionStore:
 
     async def add_artifact(self, attempt: Attempt, artifact: SavedArtifact) -> Outcome:
         """Record a stored file; the same name again replaces it."""
-        fields = {name: getattr(artifact, name) for name in artifact.__slots__}
-        fields |= {"expires_at": artifact.expires_at.isoformat(), "thumbnail_path": None}
+        fields = {name: getattr(artifact, name) for name in artifact.__slots__ if name != "facts"}
+        fields |= {"expires_at": artifact.expires_at.isoformat()}
+        if artifact.facts:
+            fields["facts"] = dict(artifact.facts)
         return await self._fenced("add_artifacts", attempt, fields)
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any]) -> Outcome:
-        """Settle as completed."""
-        return await self._fenced("complete_sessions", attempt, {"result": dict(result)})
+    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
+        """Settle as completed; what was not delivered is given back, at most the price."""
+        refund = {"refund": refund_credits} if refund_credits else {}
+        return await self._fenced("complete_sessions", attempt, {"result": dict(result), **refund})
 
     async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
         """Settle as failed, with the refund."""
         return await self._fenced("fail_sessions", attempt, _failure(failure))
 
-    async def cancel(self, attempt: Attempt) -> Outcome:
-        """Settle as cancelled."""
-        return await self._fenced("cancel_sessions", attempt, {})
+    async def cancel(
+        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+    ) -> Outcome:
+        """Settle as cancelled; what goes back is the kind's to say, `refund_credits` is what was not delivered."""
+        refund = {} if refund_credits is None else {"refund": refund_credits}
+        return await self._fenced(
+            "cancel_sessions", attempt, {**({"result": dict(result)} if result else {}), **refund}
+        )
 
     async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
         """Count a failure and queue the session again, or fail it when none is left."""

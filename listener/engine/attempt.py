@@ -19,7 +19,7 @@ from listener.engine.progress import CLOSE_S
 from listener.engine.settle import Settled, Settler
 from listener.engine.slots import Running
 from listener.engine.validation import validated
-from listener.engine.verdict import Complete, Delays, Verdict, verdict_of
+from listener.engine.verdict import Cancel, Complete, Delays, Verdict, verdict_of
 from listener.errors import AttemptFailure, AttemptInterrupted, Draining, TimeLimit
 
 Ending = AttemptFailure | AttemptInterrupted | None
@@ -95,9 +95,10 @@ class AttemptRunner:
 
     def _judge(self, session: Session, context: AttemptContext, ending: Ending) -> Verdict:
         if ending is None:
-            return Complete(context.result)
+            return Complete(context.result, context.refund_credits or 0)
         policy = getattr(self.handlers.get(session.kind), "retry_policy", RetryPolicy.PATIENT)
-        return verdict_of(ending, session, policy, self.outside.clock.now(), self.delays)
+        verdict = verdict_of(ending, session, policy, self.outside.clock.now(), self.delays)
+        return Cancel(context.result, context.refund_credits) if isinstance(verdict, Cancel) else verdict
 
     def _report(self, log: Log, verdict: Verdict, settled: Settled, ending: Ending, took_s: Mapping[str, Any]) -> None:
         fields: dict[str, Any] = {

@@ -5,14 +5,10 @@ Knows the ports; does not know how the attempt is settled.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, TypeVar
-
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from typing import Any
 
 from listener.contract import (
     IN_LINE,
@@ -32,6 +28,7 @@ from listener.engine.interruption import Interruption
 from listener.engine.paths import ArtifactPaths
 from listener.engine.progress import ProgressWriter, Report
 from listener.engine.stages import FETCH, UPLOAD, OnStage, Stages, Turn
+from listener.engine.uploads import Uploads, plain, repeated
 from listener.errors import (
     Cancelled,
     LeaseLost,
@@ -43,10 +40,6 @@ from listener.errors import (
     StoreUnavailable,
 )
 from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, SessionStore
-
-UPLOAD_TRIES = 4
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +65,7 @@ class AttemptContext:
     ) -> None:
         self.log = log
         self.result: dict[str, Any] = {}
+        self.refund_credits: int | None = None
         self.writer = ProgressWriter(self._write_progress, outside.clock, outside.progress_interval_s)
         self._session = session
         self._attempt = attempt
@@ -79,7 +73,8 @@ class AttemptContext:
         self._interruption = interruption
         self.allowance = Allowance(session.time_limit_s, outside.clock, interruption)
         self.stages = Stages(session.kind, outside.clock, outside.on_stage)
-        self._paths = ArtifactPaths(session.path_prefix)
+        paths = ArtifactPaths(session.path_prefix)
+        self._uploads = Uploads(outside.artifacts, outside.clock, session.bucket, paths, outside.signed_url_s)
         self._judged: set[tuple[str, str]] = set()
 
     async def progress(self, done: int, total: int, note: str = "") -> None:
@@ -88,24 +83,23 @@ class AttemptContext:
         self.writer.report(Report(done, total, note))
 
     async def save(self, artifact: Artifact) -> SavedArtifact:
-        """Upload a file under this attempt's own path and record it.
+        """Upload a file under this attempt's own path, its thumbnail first, and record both at once.
 
-        Raises: StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
+        Raises: StorageDown, StorageRefused; Cancelled, LeaseLost, Draining; TypeError, ValueError for facts not JSON.
         """
         self._interruption.check()
-        path = self._paths.of(artifact)
         self.stages.saving()
         try:
             with self.stages.stage(UPLOAD):
-                saved = await self._upload(artifact, path)
-                outcome = await self._repeat(lambda: self._outside.store.add_artifact(self._attempt, saved))
+                saved = await self._uploads.upload(artifact)
+                outcome = await repeated(lambda: self._outside.store.add_artifact(self._attempt, saved))
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage"}) from error
         except StoreRejected as error:
-            self.log.error("artifact_refused", bucket=self._session.bucket, path=path, error=str(error))
+            self.log.error("artifact_refused", bucket=self._session.bucket, artifact=artifact.name, error=str(error))
             raise StorageRefused(str(error), details={"dependency": "storage", "artifact": artifact.name}) from error
         self._obey(outcome)
-        self.log.info("artifact_saved", artifact=artifact.name, path=path, size_bytes=saved.size_bytes)
+        self.log.info("artifact_saved", artifact=artifact.name, path=saved.path, size_bytes=saved.size_bytes)
         return saved
 
     async def generate(self, request: GenerationRequest) -> Generation:
@@ -115,7 +109,8 @@ class AttemptContext:
         Raises: ContentRejected, ModerationDown, and what the generator raises; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
-        await self.judge({"prompt": request.prompt, "negative_prompt": request.negative_prompt or ""})
+        several = {f"prompts.{n}": prompt for n, prompt in enumerate(request.prompts)}
+        await self.judge({"prompt": request.prompt, **several, "negative_prompt": request.negative_prompt or ""})
 
         def on_step(done: int, total: int) -> None:
             turn.stands() if (done, total) == IN_LINE else turn.goes_on()
@@ -163,7 +158,7 @@ class AttemptContext:
         self._interruption.check()
         try:
             with self.stages.stage(FETCH):
-                fetched = await self._repeat(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
+                fetched = await repeated(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage", "field": field}) from error
         except StoreRejected as error:
@@ -173,45 +168,18 @@ class AttemptContext:
         self.log.info("input_fetched", field=field, size_bytes=len(fetched.data), content_type=fetched.content_type)
         return fetched
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Keep the result for the settlement.
+    def finish(self, result: Mapping[str, Any], refund_credits: int = 0) -> None:
+        """Keep the result and the refund for the settlement.
 
-        Raises: TypeError, ValueError for what is not JSON.
+        Raises: TypeError, ValueError for what is not JSON, and for a refund below nothing.
         """
-        self.result = json.loads(json.dumps(dict(result), allow_nan=False))
+        if refund_credits < 0:
+            raise ValueError(f"a refund of {refund_credits} credits")
+        self.result, self.refund_credits = plain(result), refund_credits
 
     def remaining_s(self) -> float:
         """Seconds until the time limit; never negative."""
         return self.allowance.left_s()
-
-    async def _upload(self, artifact: Artifact, path: str) -> SavedArtifact:
-        files, bucket, valid_s = self._outside.artifacts, self._session.bucket, self._outside.signed_url_s
-        await self._repeat(lambda: files.put(bucket, path, artifact.data, artifact.content_type))
-        expires_at = self._outside.clock.now() + timedelta(seconds=valid_s)
-        url = await self._repeat(lambda: files.sign(bucket, path, valid_s))
-        return SavedArtifact(
-            name=artifact.name,
-            bucket=bucket,
-            path=path,
-            url=url,
-            expires_at=expires_at,
-            size_bytes=len(artifact.data),
-            content_type=artifact.content_type,
-            width=artifact.width,
-            height=artifact.height,
-        )
-
-    async def _repeat(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make an idempotent call again while the other side is away."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.3, max=5),
-            stop=stop_after_attempt(UPLOAD_TRIES),
-            reraise=True,
-        ):
-            with attempt:
-                return await call()
-        raise AssertionError("unreachable: the last try raises")
 
     async def _write_progress(self, report: Report) -> None:
         """One try: a lost report is no reason to stop, and the next one follows."""

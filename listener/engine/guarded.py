@@ -89,18 +89,22 @@ class GuardedStore:
         """Record a stored file."""
         return await self._call("add_artifact", self._store.add_artifact(attempt, artifact))
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any]) -> Outcome:
+    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
         """Settle as completed."""
-        return self._settled("completed", await self._call("complete", self._store.complete(attempt, result)))
+        outcome = await self._call("complete", self._store.complete(attempt, result, refund_credits))
+        return self._settled("completed", outcome)
 
     async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
         """Settle as failed."""
         outcome = await self._call("fail", self._store.fail(attempt, failure))
         return self._settled("failed", outcome, failure.code)
 
-    async def cancel(self, attempt: Attempt) -> Outcome:
+    async def cancel(
+        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+    ) -> Outcome:
         """Settle as cancelled."""
-        return self._settled("cancelled", await self._call("cancel", self._store.cancel(attempt)))
+        outcome = await self._call("cancel", self._store.cancel(attempt, result or {}, refund_credits))
+        return self._settled("cancelled", outcome)
 
     async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
         """Count a failure; the store fails the session when it was the last try."""

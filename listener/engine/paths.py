@@ -17,6 +17,7 @@ class ArtifactPaths:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._paths: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # by path
 
     def of(self, artifact: Artifact) -> str:
         """The path of an artifact; the same name has the same one. Raises: ValueError for what is no plain name."""
@@ -28,5 +29,16 @@ class ArtifactPaths:
             if PREFIX.fullmatch(self._prefix) is None or ".." in self._prefix:
                 raise ValueError(f"the path of this kind's artifacts is not a plain one: {self._prefix!r}")
             path = f"{self._prefix}/{stem}{extension}" if self._paths else f"{self._prefix}{extension}"
-            self._paths[artifact.name] = path
+            self._paths[artifact.name] = self._taken(path, artifact)
         return self._paths[artifact.name]
+
+    def thumbnail_of(self, artifact: Artifact) -> str:
+        """The path of its thumbnail, beside it. Raises: ValueError, also where another artifact's file lies."""
+        stem = self.of(artifact).removesuffix(EXTENSIONS.get(artifact.content_type, ""))
+        return self._taken(f"{stem}.thumb.webp", artifact)
+
+    def _taken(self, path: str, artifact: Artifact) -> str:
+        """Names that differ by a suffix alone would overwrite each other's file."""
+        if (holder := self._names.setdefault(path, artifact.name)) != artifact.name:
+            raise ValueError(f"the artifacts {holder!r} and {artifact.name!r} would share a file")
+        return path

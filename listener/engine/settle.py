@@ -65,13 +65,13 @@ class Settler:
 
     async def _write(self, attempt: Attempt, verdict: Verdict) -> Outcome:
         match verdict:
-            case Complete(result):
-                return await self.store.complete(attempt, result)
+            case Complete(result, refund_credits):
+                return await self.store.complete(attempt, result, refund_credits)
             case Fail(failure):
                 return await self.store.fail(attempt, failure)
             case Retry(failure, delay_s):
                 return await self.store.retry(attempt, failure, delay_s)
-            case Cancel():
-                return await self.store.cancel(attempt)
+            case Cancel(result, undelivered):
+                return await self.store.cancel(attempt, result, undelivered)
             case Release() | WriteNothing():
                 return await self.store.release(attempt)

@@ -21,9 +21,10 @@ from listener.ports import Failure
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The work is done; `result` goes to the visible row."""
+    """The work is done; `result` goes to the visible row, `refund_credits` of the price to the owner."""
 
     result: Mapping[str, Any] = field(default_factory=dict)
+    refund_credits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Terminal, as the owner asked."""
+    """Terminal, as the owner asked; `refund_credits` is what was not made, None where the handler did not say."""
+
+    result: Mapping[str, Any] = field(default_factory=dict)
+    refund_credits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 -- public.cancel_sessions(worker, items) -> setof attempt_outcome
 -- Settles running attempts as cancelled, with the refund that the kind's policy says; items are [{"session", "attempt",
--- "refund"}], refund (optional) being what the undelivered part cost.
+-- "result", "refund"}], both optional: result is shown beside the artifacts that are kept, refund is what the undelivered part cost.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.cancel_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -15,8 +15,9 @@ begin
   update listener.sessions as session
   set
     status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now,
+    result = case when jsonb_typeof(item.result) = 'object' then item.result end,
     refund_due = listener.cancel_share(session.id, item.refund)
-  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, refund integer)
+  from jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
   where session.id = any(v_applied) and session.id = item.session and session.attempt = item.attempt;
   perform listener.refund(v_applied);
   perform listener.project(v_applied);

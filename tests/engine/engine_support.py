@@ -69,6 +69,7 @@ class Row:
     progress: list[tuple[int, int, str]] = field(default_factory=list)
     cancel_requested: bool = False
     settled_as: str = ""
+    refund_credits: int | None = None
 
 
 class MemoryStore:
@@ -130,14 +131,16 @@ class MemoryStore:
         await self._enter("add_artifact")
         return outcome
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any]) -> Outcome:
-        return await self._settle("complete", attempt, "completed", result=result)
+    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
+        return await self._settle("complete", attempt, "completed", result=result, refund_credits=refund_credits)
 
     async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
         return await self._settle("fail", attempt, "failed", failure=failure)
 
-    async def cancel(self, attempt: Attempt) -> Outcome:
-        return await self._settle("cancel", attempt, "cancelled")
+    async def cancel(
+        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+    ) -> Outcome:
+        return await self._settle("cancel", attempt, "cancelled", result=result, refund_credits=refund_credits)
 
     async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
         return await self._settle("retry", attempt, "queued", failure=failure, delay_s=delay_s)

@@ -100,3 +100,12 @@ async def test_a_failure_inside_a_group_of_tasks_keeps_its_name() -> None:
 
     row, _ = await run(Judge(), several)
     assert row.failure.code == "content_rejected"
+
+
+async def test_each_prompt_of_several_is_judged_and_named() -> None:
+    async def pack(session: Session, _params: PortraitParams, context: Context) -> None:
+        await context.generate(GenerationRequest("headshot", session.id, "", (1, 2), prompts=("front", "profile")))
+
+    judge = Judge()
+    await run(judge, pack)
+    assert judge.asked == [{"prompts.0": "front", "prompts.1": "profile"}]

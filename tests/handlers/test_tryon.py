@@ -188,7 +188,7 @@ class Attempt:
         expires = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=6)
         return SavedArtifact(artifact.name, "generated", "o/r.jpg", "https://signed", expires, 9, "image/jpeg")
 
-    def finish(self, result: Mapping[str, Any]) -> None:
+    def finish(self, result: Mapping[str, Any], refund_credits: int = 0) -> None:
         self.results.append(result)
 
     def remaining_s(self) -> float:
