@@ -6,6 +6,14 @@ select listener.watch(
   'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
 );
 
+select listener.watch(
+  'public.generation_jobs', kind => 'pack', credits => 1, columns => '{"finished_at": "completed_at"}', insert_columns => '{}'
+);
+
 update listener.session_tables as registry
 set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;
+
+update listener.session_tables as registry
+set credits_column = 'image_count', folder = '{owner}/{character}'
+where registry.relation = 'public.generation_jobs'::regclass;

@@ -1,7 +1,7 @@
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
 -- Items: [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type",
---         "url", "expires_at"}].
+--         "url", "expires_at", "facts"}]; facts is an object, optional.
 -- Locks:  visible rows, then sessions.
 create function public.add_artifacts(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome

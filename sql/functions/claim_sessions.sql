@@ -38,11 +38,12 @@ begin
       claimed_beat = v_terms.beat, run_at = null, progress = 0, note = null, started_at = v_terms.now, updated_at = v_terms.now
     from unnest(v_due) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     inner join listener.kinds as policy on due.kind = policy.kind
+    inner join listener.session_tables as registry on due.table_id = registry.id
     where session.id = due.session
     returning
-      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, policy.bucket, session.request_id,
+      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, session.request_id,
       session.traceparent, session.time_limit_s, session.failures, session.max_attempts, session.created_at, due.place,
-      policy.records_events
+      coalesce(registry.bucket, policy.bucket) as bucket, registry.folder, policy.records_events
   ),
   told as (
     insert into listener.events (session, event, occurrence, kind, owner, properties, at)
@@ -55,8 +56,10 @@ begin
   )
   select
     started.id, started.attempt, started.kind, started.owner, started.row_id, started.params, started.bucket,
-    started.owner::text || '/' || started.row_id::text
-    || case when started.attempt > 1 then '.' || started.attempt::text else '' end,
+    replace(
+      replace(started.folder, '{owner}', started.owner::text),
+      '{character}', translate(coalesce(started.params ->> 'character_id', 'none'), './\', '')
+    ) || '/' || started.row_id::text || case when started.attempt > 1 then '.' || started.attempt::text else '' end,
     started.request_id, started.traceparent, started.time_limit_s, started.failures, started.max_attempts, started.created_at
   from started
   order by started.place;

@@ -28,7 +28,9 @@ begin
         when drawn.name is null then '{}'
         else jsonb_build_object('variant', jsonb_build_object('name', drawn.name, 'overrides', drawn.overrides))
       end,
-      drawn.name, p_table.credits, p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
+      drawn.name,
+      p_table.credits * case when p_table.credits_column is null then 1 else (arriving.fields ->> p_table.credits_column)::integer end,
+      p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
       turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
       listener.request_header('traceparent'), stamp.clock, stamp.clock

@@ -9,11 +9,16 @@ language sql stable security invoker
 set search_path = ''
 as $$
   select
-    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
-    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params,
+    coalesce(registry.bucket, policy.bucket),
+    replace(
+      replace(registry.folder, '{owner}', held.owner::text),
+      '{character}', translate(coalesce(held.params ->> 'character_id', 'none'), './\', '')
+    ) || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
     held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
   from listener.sessions as held
   inner join listener.kinds as policy on held.kind = policy.kind
+  inner join listener.session_tables as registry on held.table_id = registry.id
   where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
   order by held.fair_tag, held.seq
 $$;

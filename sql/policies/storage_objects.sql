@@ -4,7 +4,7 @@
 -- and the store's members read it.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 create policy listener_owner_uploads on storage.objects

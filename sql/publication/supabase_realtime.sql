@@ -1,4 +1,4 @@
 -- publication supabase_realtime
--- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see
+-- The workers' canary, and the images of packs; listener.watch adds the session tables. Last, after schema usage and column grants: see
 -- schemas/listener.sql.
-alter publication supabase_realtime add table listener.workers;
+alter publication supabase_realtime add table listener.workers, public.character_images;

@@ -1,5 +1,5 @@
 -- listener.artifacts
--- The files that an attempt saved. Only those of the attempt that settles count.
+-- The files that an attempt saved. Only those of the attempt that settles count. facts: what the handler says of this one.
 -- Units: width and height are pixels.
 create table listener.artifacts (
   session uuid not null references listener.sessions (id) on delete cascade,
@@ -14,11 +14,13 @@ create table listener.artifacts (
   content_type text not null,
   url text,
   expires_at timestamptz,
+  facts jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (session, attempt, name),
   constraint artifacts_path_stays_in_its_folder check (path !~ '(^|/)\.{1,2}(/|$)' and path !~ '^/'),
-  constraint artifacts_size_is_not_negative check (size_bytes >= 0)
+  constraint artifacts_size_is_not_negative check (size_bytes >= 0),
+  constraint artifacts_facts_are_an_object check (jsonb_typeof(facts) = 'object')
 );
 
 alter table listener.artifacts enable row level security;

@@ -1,5 +1,5 @@
 -- listener.artifact_lists
--- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved.
+-- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved; facts where there are any.
 create view listener.artifact_lists
 with (security_invoker = true) as
 select
@@ -17,7 +17,7 @@ select
       'size_bytes', artifact.size_bytes,
       'content_type', artifact.content_type,
       'expires_at', artifact.expires_at
-    )
+    ) || case when artifact.facts = '{}' then '{}' else jsonb_build_object('facts', artifact.facts) end
     order by artifact.created_at, artifact.name
   ) as artifacts
 from listener.artifacts as artifact

@@ -78,6 +78,80 @@ revoke all on table public.stores from public, anon, authenticated, service_role
 grant select, insert, update, delete on table public.stores to service_role;
 grant select on table public.stores to authenticated;
 
+-- public.characters
+-- Whom a user's packs show: config and style in the words of docs/packs.md. face_reference_path is an object in the user's folder
+-- of the bucket uploads. reference_path and image_urls are the listener's: the image that later packs are measured against, and
+-- the signed URLs of the last finished pack, as they were then; they run out, the paths in character_images do not.
+create table public.characters (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  name text not null default '',
+  config jsonb not null,
+  style jsonb not null default '{}',
+  face_reference_path text,
+  reference_path text,
+  image_urls text[] not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint characters_name_is_bounded check (char_length(name) <= 200),
+  constraint characters_config_is_an_object check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 16384),
+  constraint characters_style_is_an_object check (jsonb_typeof(style) = 'object' and octet_length(style::text) <= 16384),
+  constraint characters_face_reference_lies_in_the_users_folder check (
+    starts_with(face_reference_path, user_id::text || '/')
+    and face_reference_path !~ '(^|/)\.{0,2}(/|$)'
+    and char_length(face_reference_path) <= 1024
+  )
+);
+
+create index characters_by_user on public.characters (user_id, created_at desc);
+
+alter table public.characters enable row level security;
+revoke all on table public.characters from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.characters to service_role;
+grant select, delete on table public.characters to authenticated;
+grant insert (id, user_id, name, config, style, face_reference_path) on table public.characters to authenticated;
+grant update (name, config, style, face_reference_path) on table public.characters to authenticated;
+
+-- public.generation_jobs
+-- Character packs: one row is one pack, charged image_count credits when it is inserted. `character` is what the character was at
+-- that moment (take_character), whatever becomes of it later; completed_count the images that can be seen (count_images).
+-- Users give the input columns; all others are the listener's.
+-- Units: progress is percent.
+create table public.generation_jobs (
+  id uuid primary key default gen_random_uuid(),
+  character_id uuid not null references public.characters (id) on delete cascade,
+  user_id uuid not null default auth.uid(),
+  image_count integer not null default 5,
+  character jsonb,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  completed_count integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  completed_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint generation_jobs_image_count_is_five_to_ten check (image_count between 5 and 10),
+  constraint generation_jobs_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint generation_jobs_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index generation_jobs_by_user on public.generation_jobs (user_id, created_at desc);
+create index generation_jobs_by_character on public.generation_jobs (character_id);
+
+alter table public.generation_jobs enable row level security;
+revoke all on table public.generation_jobs from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.generation_jobs to service_role;
+grant select on table public.generation_jobs to authenticated;
+grant insert (id, user_id, character_id, image_count) on table public.generation_jobs to authenticated;
+
 -- listener.plans
 -- What an account's plan is worth in the queue, what a new account is given, and what it may ask for; null is no limit.
 -- Units: head_start is in units of work: a plan with 50 overtakes one with 0 until that is 50 units of work ahead.
@@ -145,9 +219,11 @@ grant select, update on table listener.kinds to service_role;
 -- a name that is absent is not written. A table whose projection fails is marked broken and skipped until it is mended.
 -- Rows come and go by listener.watch and listener.unwatch alone. on_refund is the signature of a function of an app that
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
--- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner.
+-- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner,
+-- {character} its character_id.
 -- tells_partner: its owners are stores, whose webhooks hear of the end of its sessions.
--- Units: credits is what one row costs; with on_refund, what the app itself took for it.
+-- Units: credits is what one row costs, with credits_column as often as that column of the row says; with on_refund, what the
+--        app itself took for it.
 create table listener.session_tables (
   id integer generated always as identity primary key,
   relation regclass not null,
@@ -160,6 +236,7 @@ create table listener.session_tables (
     "started_at": "started_at", "finished_at": "finished_at", "updated_at": "updated_at"
   }',
   credits integer not null default 1,
+  credits_column text,
   broken_at timestamptz,
   broken_reason text,
   on_refund text,
@@ -170,7 +247,7 @@ create table listener.session_tables (
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
-  constraint session_tables_folder_is_a_plain_path check (folder ~ '^\{owner\}(/[a-z0-9_-]{1,64})*$'),
+  constraint session_tables_folder_is_a_plain_path check (folder ~ '^\{owner\}(/([a-z0-9_-]{1,64}|\{character\}))*$'),
   constraint session_tables_broken_with_reason check ((broken_at is null) = (broken_reason is null))
 );
 
@@ -473,7 +550,7 @@ revoke all on table listener.app_refunds from public, anon, authenticated, servi
 grant select, insert, update on table listener.app_refunds to service_role;
 
 -- listener.artifacts
--- The files that an attempt saved. Only those of the attempt that settles count.
+-- The files that an attempt saved. Only those of the attempt that settles count. facts: what the handler says of this one.
 -- Units: width and height are pixels.
 create table listener.artifacts (
   session uuid not null references listener.sessions (id) on delete cascade,
@@ -488,16 +565,52 @@ create table listener.artifacts (
   content_type text not null,
   url text,
   expires_at timestamptz,
+  facts jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (session, attempt, name),
   constraint artifacts_path_stays_in_its_folder check (path !~ '(^|/)\.{1,2}(/|$)' and path !~ '^/'),
-  constraint artifacts_size_is_not_negative check (size_bytes >= 0)
+  constraint artifacts_size_is_not_negative check (size_bytes >= 0),
+  constraint artifacts_facts_are_an_object check (jsonb_typeof(facts) = 'object')
 );
 
 alter table listener.artifacts enable row level security;
 revoke all on table listener.artifacts from public, anon, authenticated, service_role;
 grant select, insert, update on table listener.artifacts to service_role;
+
+-- public.character_images
+-- The images of packs, each from the moment it is saved; written by the database alone (show_images), from what the job's row
+-- shows, so that both always agree. Paths lie in the bucket characters.
+-- Units: width and height are pixels; similarity is 0 to 1, null unless measured; position counts from 0.
+create table public.character_images (
+  id uuid primary key default gen_random_uuid(),
+  character_id uuid not null references public.characters (id) on delete cascade,
+  job_id uuid not null references public.generation_jobs (id) on delete cascade,
+  user_id uuid not null,
+  position integer not null,
+  pose text,
+  storage_path text not null,
+  thumbnail_path text,
+  width integer,
+  height integer,
+  similarity real,
+  similarity_state text not null,
+  seed bigint,
+  created_at timestamptz not null default now(),
+  constraint character_images_once_per_path unique (job_id, storage_path),
+  constraint character_images_similarity_is_a_part_of_one check (similarity between 0 and 1),
+  constraint character_images_similarity_state_is_known check (
+    similarity_state in ('reference', 'measured', 'below', 'not_measured')
+  )
+);
+
+create index character_images_by_character on public.character_images (character_id, created_at);
+create index character_images_by_user on public.character_images (user_id, created_at desc);
+
+alter table public.character_images enable row level security;
+revoke all on table public.character_images from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.character_images to service_role;
+grant select on table public.character_images to authenticated;
 
 -- listener.deliveries
 -- What partners are told: one row for each finished session of a store with an active webhook, written by the settling
@@ -839,7 +952,7 @@ revoke all on table listener.credit_audit from public, anon, authenticated, serv
 grant select on table listener.credit_audit to service_role;
 
 -- listener.artifact_lists
--- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved.
+-- The artifacts of each attempt as the visible row's result shows them, in the order in which they were saved; facts where there are any.
 create view listener.artifact_lists
 with (security_invoker = true) as
 select
@@ -857,7 +970,7 @@ select
       'size_bytes', artifact.size_bytes,
       'content_type', artifact.content_type,
       'expires_at', artifact.expires_at
-    )
+    ) || case when artifact.facts = '{}' then '{}' else jsonb_build_object('facts', artifact.facts) end
     order by artifact.created_at, artifact.name
   ) as artifacts
 from listener.artifacts as artifact
@@ -1266,7 +1379,7 @@ revoke all on function listener.active_variants(text) from public, anon, authent
 -- public.add_artifacts(worker, items) -> setof attempt_outcome
 -- Records files that attempts have stored, and shows them at once; the same (session, attempt, name) again replaces it.
 -- Items: [{"session", "attempt", "name", "bucket", "path", "thumbnail_path", "width", "height", "size_bytes", "content_type",
---         "url", "expires_at"}].
+--         "url", "expires_at", "facts"}]; facts is an object, optional.
 -- Locks:  visible rows, then sessions.
 create function public.add_artifacts(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -1986,11 +2099,12 @@ begin
       claimed_beat = v_terms.beat, run_at = null, progress = 0, note = null, started_at = v_terms.now, updated_at = v_terms.now
     from unnest(v_due) with ordinality as due (session, table_id, row_id, kind, work, start_tag, fair_tag, seq, place)
     inner join listener.kinds as policy on due.kind = policy.kind
+    inner join listener.session_tables as registry on due.table_id = registry.id
     where session.id = due.session
     returning
-      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, policy.bucket, session.request_id,
+      session.id, session.attempt, session.kind, session.owner, session.row_id, session.params, session.request_id,
       session.traceparent, session.time_limit_s, session.failures, session.max_attempts, session.created_at, due.place,
-      policy.records_events
+      coalesce(registry.bucket, policy.bucket) as bucket, registry.folder, policy.records_events
   ),
   told as (
     insert into listener.events (session, event, occurrence, kind, owner, properties, at)
@@ -2003,8 +2117,10 @@ begin
   )
   select
     started.id, started.attempt, started.kind, started.owner, started.row_id, started.params, started.bucket,
-    started.owner::text || '/' || started.row_id::text
-    || case when started.attempt > 1 then '.' || started.attempt::text else '' end,
+    replace(
+      replace(started.folder, '{owner}', started.owner::text),
+      '{character}', translate(coalesce(started.params ->> 'character_id', 'none'), './\', '')
+    ) || '/' || started.row_id::text || case when started.attempt > 1 then '.' || started.attempt::text else '' end,
     started.request_id, started.traceparent, started.time_limit_s, started.failures, started.max_attempts, started.created_at
   from started
   order by started.place;
@@ -2282,6 +2398,23 @@ $$;
 
 revoke all on function listener.count_api_request(uuid, boolean, timestamptz) from public, anon, authenticated;
 grant execute on function listener.count_api_request(uuid, boolean, timestamptz) to service_role;
+
+-- listener.count_images() trigger, before update on public.generation_jobs, for each row
+-- Keeps completed_count at the images that the row shows; what expires after the end was delivered all the same.
+create function listener.count_images()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if old.status in ('queued', 'processing') then
+    new.completed_count := (select count(*) from listener.pictures_of(new.result));
+  end if;
+  return new;
+end
+$$;
+
+revoke all on function listener.count_images() from public, anon, authenticated;
 
 -- listener.count_running(also) -> (owner, kind, sessions)
 -- How many sessions of each owner and kind run, those in p_also counted as running.
@@ -2747,7 +2880,9 @@ begin
         when drawn.name is null then '{}'
         else jsonb_build_object('variant', jsonb_build_object('name', drawn.name, 'overrides', drawn.overrides))
       end,
-      drawn.name, p_table.credits, p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
+      drawn.name,
+      p_table.credits * case when p_table.credits_column is null then 1 else (arriving.fields ->> p_table.credits_column)::integer end,
+      p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
       turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
       listener.request_header('traceparent'), stamp.clock, stamp.clock
@@ -4139,6 +4274,48 @@ $$;
 revoke all on function listener.pay_owed_refunds(integer) from public, anon, authenticated;
 grant execute on function listener.pay_owed_refunds(integer) to service_role;
 
+-- listener.pictures_of(result) -> (path, thumbnail_path, url, width, height, place, pose, similarity, similarity_state, seed)
+-- The images in a visible row's result. What a worker says of one in its facts is taken where it makes sense, and is else as if
+-- it had not been said: a word of a handler must not put the table out of service.
+-- Units: place counts from 0; similarity is 0 to 1.
+create function listener.pictures_of(p_result jsonb)
+returns table (
+  path text, thumbnail_path text, url text, width integer, height integer, place integer, pose text, similarity real,
+  similarity_state text, seed bigint
+)
+language sql immutable security invoker
+set search_path = ''
+as $$
+  select distinct on (artifact.path)
+    artifact.path, artifact.thumbnail_path, artifact.url, artifact.width, artifact.height,
+    case when said.place between 0 and 999 then said.place::integer else artifact.ordinal::integer - 1 end,
+    left(artifact.facts ->> 'pose', 100),
+    case when said.similarity between 0 and 1 then said.similarity::real end,
+    case
+      when artifact.facts ->> 'similarity_state' in ('reference', 'measured', 'below') then artifact.facts ->> 'similarity_state'
+      else 'not_measured'
+    end,
+    case when said.seed between 0 and 9223372036854775807 then said.seed::bigint end
+  from rows from (
+    jsonb_to_recordset(coalesce(p_result -> 'artifacts', '[]')) as (
+      path text, thumbnail_path text, url text, width integer, height integer, content_type text, facts jsonb
+    )
+  ) with ordinality as artifact (path, thumbnail_path, url, width, height, content_type, facts, ordinal)
+  cross join lateral (
+    select
+      case when jsonb_typeof(artifact.facts -> 'position') = 'number' then (artifact.facts ->> 'position')::numeric end as place,
+      case
+        when jsonb_typeof(artifact.facts -> 'similarity') = 'number' then (artifact.facts ->> 'similarity')::numeric
+      end as similarity,
+      case when jsonb_typeof(artifact.facts -> 'seed') = 'number' then (artifact.facts ->> 'seed')::numeric end as seed
+  ) as said
+  where artifact.content_type like 'image/%'
+  order by artifact.path, artifact.ordinal desc
+$$;
+
+revoke all on function listener.pictures_of(jsonb) from public, anon, authenticated;
+grant execute on function listener.pictures_of(jsonb) to service_role;
+
 -- listener.pose_probe(session, state)
 -- Puts a probe's session into a state, with texts as long as they may become: started and running are processing before and
 -- after the first progress.
@@ -5158,11 +5335,16 @@ language sql stable security invoker
 set search_path = ''
 as $$
   select
-    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params, policy.bucket,
-    held.owner::text || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
+    held.id, held.attempt, held.kind, held.owner, held.row_id, held.params,
+    coalesce(registry.bucket, policy.bucket),
+    replace(
+      replace(registry.folder, '{owner}', held.owner::text),
+      '{character}', translate(coalesce(held.params ->> 'character_id', 'none'), './\', '')
+    ) || '/' || held.row_id::text || case when held.attempt > 1 then '.' || held.attempt::text else '' end,
     held.request_id, held.traceparent, held.time_limit_s, held.failures, held.max_attempts, held.created_at
   from listener.sessions as held
   inner join listener.kinds as policy on held.kind = policy.kind
+  inner join listener.session_tables as registry on held.table_id = registry.id
   where held.worker = p_worker and held.claim_id = p_claim_id and held.status = 'processing'
   order by held.fair_tag, held.seq
 $$;
@@ -5434,18 +5616,19 @@ as $$
 begin
   insert into listener.artifacts (
     session, attempt, name, bucket, path, thumbnail_path, width, height, size_bytes, content_type, url, expires_at,
-    created_at, updated_at
+    facts, created_at, updated_at
   )
   select distinct on (item.session, item.attempt, item.name)
     item.session, item.attempt, item.name, item.bucket, item.path, item.thumbnail_path, item.width, item.height,
-    item.size_bytes, item.content_type, item.url, item.expires_at, stamp.clock, stamp.clock
+    item.size_bytes, item.content_type, item.url, item.expires_at, coalesce(item.facts, '{}'), stamp.clock, stamp.clock
   from rows from (
     jsonb_to_recordset(p_items) as (
       session uuid, attempt integer, name text, bucket text, path text, thumbnail_path text, width integer,
-      height integer, size_bytes bigint, content_type text, url text, expires_at timestamptz
+      height integer, size_bytes bigint, content_type text, url text, expires_at timestamptz, facts jsonb
     )
   ) with ordinality as item (
-    session, attempt, name, bucket, path, thumbnail_path, width, height, size_bytes, content_type, url, expires_at, ordinal
+    session, attempt, name, bucket, path, thumbnail_path, width, height, size_bytes, content_type, url, expires_at, facts,
+    ordinal
   )
   inner join unnest(p_outcomes) as outcome
     on item.session = outcome.session and item.attempt = outcome.attempt and outcome.outcome = 'applied'
@@ -5454,7 +5637,7 @@ begin
   on conflict (session, attempt, name) do update set
     bucket = excluded.bucket, path = excluded.path, thumbnail_path = excluded.thumbnail_path, width = excluded.width,
     height = excluded.height, size_bytes = excluded.size_bytes, content_type = excluded.content_type,
-    url = excluded.url, expires_at = excluded.expires_at, updated_at = excluded.updated_at;
+    url = excluded.url, expires_at = excluded.expires_at, facts = excluded.facts, updated_at = excluded.updated_at;
 end
 $$;
 
@@ -5789,6 +5972,112 @@ $$;
 
 revoke all on function public.settle_deliveries(jsonb) from public, anon, authenticated;
 grant execute on function public.settle_deliveries(jsonb) to service_role;
+
+-- listener.show_characters(jobs)
+-- Gives the characters of completed jobs the URLs of their images, and the reference image where they have none yet.
+-- Locks:  characters, ascending id.
+create function listener.show_characters(p_jobs uuid[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if cardinality(p_jobs) = 0 then
+    return;
+  end if;
+  perform from public.characters as character
+  where character.id in (select job.character_id from public.generation_jobs as job where job.id = any(p_jobs))
+  order by character.id
+  for no key update;
+
+  update public.characters as character
+  set
+    image_urls = latest.urls,
+    reference_path = coalesce(character.reference_path, latest.reference_path),
+    updated_at = listener.clock()
+  from (
+    select distinct on (job.character_id)
+      job.character_id,
+      array(
+        select picture.url from listener.pictures_of(job.result) as picture
+        where picture.url is not null
+        order by picture.place, picture.path
+      ) as urls,
+      (
+        select picture.path from listener.pictures_of(job.result) as picture
+        where picture.similarity_state = 'reference'
+        order by picture.place, picture.path
+        limit 1
+      ) as reference_path
+    from public.generation_jobs as job
+    where job.id = any(p_jobs)
+    order by job.character_id, job.created_at desc, job.id
+  ) as latest
+  where character.id = latest.character_id;
+end
+$$;
+
+revoke all on function listener.show_characters(uuid[]) from public, anon, authenticated;
+grant execute on function listener.show_characters(uuid[]) to service_role;
+
+-- listener.show_images() trigger, after update on public.generation_jobs, for each statement, transition tables old_rows, new_rows
+-- Makes character_images what the jobs' rows show: each image as soon as it is saved, none of an attempt that did not settle, none
+-- once all credits went back. A job that completes gives its character the URLs, and a reference where it has none yet.
+-- Rows without a character are those of a dry run.
+-- Locks:  characters ascending; the jobs' rows are locked by the update.
+create function listener.show_images()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_changed uuid[] := array(
+    select job.id
+    from new_rows as job
+    inner join old_rows as earlier on job.id = earlier.id
+    where job.character_id is not null and job.result is distinct from earlier.result
+  );
+  v_done uuid[] := array(
+    select job.id
+    from new_rows as job
+    inner join old_rows as earlier on job.id = earlier.id
+    where job.character_id is not null and job.status = 'completed' and earlier.status <> 'completed'
+  );
+begin
+  if cardinality(v_changed) > 0 then
+    delete from public.character_images as image
+    using new_rows as job
+    where
+      image.job_id = job.id and job.id = any(v_changed)
+      and image.storage_path not in (select picture.path from listener.pictures_of(job.result) as picture);
+
+    insert into public.character_images as image (
+      character_id, job_id, user_id, position, pose, storage_path, thumbnail_path, width, height, similarity, similarity_state,
+      seed, created_at
+    )
+    select
+      job.character_id, job.id, job.user_id, picture.place, picture.pose, picture.path, picture.thumbnail_path, picture.width,
+      picture.height, picture.similarity, picture.similarity_state, picture.seed, listener.clock()
+    from new_rows as job
+    cross join lateral listener.pictures_of(job.result) as picture
+    where job.id = any(v_changed)
+    on conflict (job_id, storage_path) do update set
+      position = excluded.position, pose = excluded.pose, thumbnail_path = excluded.thumbnail_path, width = excluded.width,
+      height = excluded.height, similarity = excluded.similarity, similarity_state = excluded.similarity_state,
+      seed = excluded.seed
+    where
+      (image.position, image.pose, image.thumbnail_path, image.width, image.height, image.similarity, image.similarity_state, image.seed)
+      is distinct from (
+        excluded.position, excluded.pose, excluded.thumbnail_path, excluded.width, excluded.height, excluded.similarity,
+        excluded.similarity_state, excluded.seed
+      );
+  end if;
+  perform listener.show_characters(v_done);
+  return null;
+end
+$$;
+
+revoke all on function listener.show_images() from public, anon, authenticated;
 
 -- listener.show_states(table, states) -> uuid[]
 -- Writes states onto the rows of one visible table and returns the ids of the rows it reached: none when the table is broken,
@@ -6173,6 +6462,33 @@ as $$
 $$;
 
 revoke all on function listener.take_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
+
+-- listener.take_character() trigger, before insert on public.generation_jobs, for each row
+-- Gives the job what its character is now: params.character of its session, which no later edit changes. Whatever the inserter
+-- wrote there is dropped.
+-- Raises: PT404 character_unknown (HTTP 404), also for another user's character.
+create function listener.take_character()
+returns trigger
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  select jsonb_build_object(
+    'id', owned.id, 'name', owned.name, 'config', owned.config, 'style', owned.style,
+    'face_reference_path', owned.face_reference_path, 'reference_path', owned.reference_path
+  )
+  into new.character
+  from public.characters as owned
+  where owned.id = new.character_id and owned.user_id = new.user_id;
+  if not found then
+    raise sqlstate 'PT404' using message = 'character_unknown', detail = 'The user has no such character.';
+  end if;
+  new.completed_count := 0;
+  return new;
+end
+$$;
+
+revoke all on function listener.take_character() from public, anon, authenticated;
 
 -- listener.take_due(kinds, limit, is_limited, now) -> due_session[]
 -- Locks the next due sessions and shows them as processing: those that the claim may start.
@@ -6697,6 +7013,20 @@ create trigger artifacts_stored after insert on listener.artifacts
 referencing new table as new_artifacts
 for each statement execute function listener.record_stored();
 
+-- triggers of public.generation_jobs
+-- Beside those that listener.watch gives it; before zz_listener_reset, since triggers fire by name.
+create trigger generation_jobs_take_character before insert on public.generation_jobs
+for each row execute function listener.take_character();
+
+create trigger generation_jobs_count_images before update on public.generation_jobs
+for each row
+when (new.result is distinct from old.result)
+execute function listener.count_images();
+
+create trigger generation_jobs_show_images after update on public.generation_jobs
+referencing old table as old_rows new table as new_rows
+for each statement execute function listener.show_images();
+
 -- triggers of listener.kinds
 create trigger kinds_start_virtual_time after insert on listener.kinds
 for each row execute function listener.start_virtual_time();
@@ -6738,6 +7068,33 @@ for each row
 when (new.tells_partner and old.finished_at is null and new.finished_at is not null)
 execute function listener.record_delivery();
 
+-- policies of public.character_images
+-- A signed-in user sees his own; the database writes them.
+create policy character_images_owner_reads on public.character_images
+for select to authenticated using ((select auth.uid()) = user_id);
+
+-- policies of public.characters
+-- A signed-in user sees, inserts, changes and deletes his own.
+create policy characters_owner_reads on public.characters
+for select to authenticated using ((select auth.uid()) = user_id);
+
+create policy characters_owner_inserts on public.characters
+for insert to authenticated with check ((select auth.uid()) = user_id);
+
+create policy characters_owner_changes on public.characters
+for update to authenticated using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+
+create policy characters_owner_deletes on public.characters
+for delete to authenticated using ((select auth.uid()) = user_id);
+
+-- policies of public.generation_jobs
+-- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
+create policy generation_jobs_owner_reads on public.generation_jobs
+for select to authenticated using ((select auth.uid()) = user_id);
+
+create policy generation_jobs_owner_inserts on public.generation_jobs
+for insert to authenticated with check ((select auth.uid()) = user_id);
+
 -- policies of public.generation_sessions
 -- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
 create policy generation_sessions_owner_reads on public.generation_sessions
@@ -6760,7 +7117,7 @@ for insert to authenticated with check ((select auth.uid()) = user_id);
 -- and the store's members read it.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
 );
 
 create policy listener_owner_uploads on storage.objects
@@ -6812,13 +7169,15 @@ for select to authenticated using (
 
 -- rows of storage.buckets
 -- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
--- stores: what workers save for stores, {store_id}/generated/{session_id}.jpg; uploads: what users give to be worked on.
+-- stores: what workers save for stores, {store_id}/generated/{session_id}.jpg; characters: packs,
+-- {user_id}/{character_id}/{job_id}/...; uploads: what users give to be worked on.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
 ('headshots', 'headshots', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
 ('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
 ('stores', 'stores', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
+('characters', 'characters', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
 (
   'uploads', 'uploads', false, 52428800,
   array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
@@ -6830,10 +7189,12 @@ on conflict (id) do update
     allowed_mime_types = excluded.allowed_mime_types;
 
 -- rows of listener.kinds
-insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, bucket)
+-- A pack that its user cancels while it runs keeps, and costs, the images that are there.
+insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, bucket, cancel_refund)
 values
-('headshot', 1, 300, 60, 3, 'headshots'),
-('tryon', 1, 300, 60, 2, 'generated');
+('headshot', 1, 300, 60, 3, 'headshots', 'all'),
+('tryon', 1, 300, 60, 2, 'generated', 'all'),
+('pack', 1, 600, 60, 3, 'characters', 'undelivered');
 
 -- rows of listener.plans
 -- 'free' is what a new account gets. head_start: see tables/plans.sql.
@@ -6850,11 +7211,19 @@ select listener.watch(
   'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
 );
 
+select listener.watch(
+  'public.generation_jobs', kind => 'pack', credits => 1, columns => '{"finished_at": "completed_at"}', insert_columns => '{}'
+);
+
 update listener.session_tables as registry
 set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;
 
+update listener.session_tables as registry
+set credits_column = 'image_count', folder = '{owner}/{character}'
+where registry.relation = 'public.generation_jobs'::regclass;
+
 -- publication supabase_realtime
--- The workers' canary; listener.watch adds the session tables. Last, after schema usage and column grants: see
+-- The workers' canary, and the images of packs; listener.watch adds the session tables. Last, after schema usage and column grants: see
 -- schemas/listener.sql.
-alter publication supabase_realtime add table listener.workers;
+alter publication supabase_realtime add table listener.workers, public.character_images;

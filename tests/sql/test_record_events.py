@@ -14,7 +14,6 @@ from tests.sql.project import SECOND_TABLE, Held, Project, Row
 
 START = "2030-01-01 00:00:00+00"
 PACKS = """
-insert into listener.kinds (kind, bucket) values ('pack', 'headshots');
 create table public.pack_sessions (like public.headshot_sessions including all);
 alter table public.pack_sessions add character_id uuid, add image_count text;
 insert into listener.session_tables (relation, kind) values ('public.pack_sessions', 'pack');
@@ -146,9 +145,10 @@ async def test_rejected_content_is_a_failure_of_that_type(project: Project, owne
 async def test_what_the_database_fails_itself_is_told_too(project: Project, owner: UUID) -> None:
     await project.set_clock(START)
     held = await project.held(await project.worker(lease_s=300), owner)
-    await project.set_clock("2030-01-01 00:04:00+00")
-    await project.answer("heartbeat", p_worker=held.worker, p_running=[held.item()], p_open_claims=[])
-    await project.set_clock("2030-01-01 00:06:00+00")
+    for minute in (4, 8):
+        await project.set_clock(f"2030-01-01 00:0{minute}:00+00")
+        await project.answer("heartbeat", p_worker=held.worker, p_running=[held.item()], p_open_claims=[])
+    await project.set_clock("2030-01-01 00:11:00+00")
     await project.answer("sweep_sessions")
     assert (await told(project))[-1] == ("generation_failed", {"character_id": None, "error_type": "time_limit"})
 

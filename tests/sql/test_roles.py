@@ -74,8 +74,13 @@ INPUTS = {
         "request_id",
         "payload_version",
     },
+    "characters": {"id", "user_id", "name", "config", "style", "face_reference_path"},
+    "generation_jobs": {"id", "user_id", "character_id", "image_count"},
 }
 READ_BY_USERS = {
+    "public.character_images",
+    "public.characters",
+    "public.generation_jobs",
     "public.generation_sessions",
     "public.headshot_sessions",
     "public.store_generation_sessions",
@@ -137,13 +142,20 @@ async def test_users_have_no_right_on_any_table_but_their_own_rows(project: Proj
         where table_schema in {OURS} and grantee in ('anon', 'authenticated', 'PUBLIC')
         """
     )
-    assert {(row["grantee"], row["privilege"]) for row in found} == {("authenticated", "SELECT")}
-    assert {row["name"] for row in found} == READ_BY_USERS
+    rights = {(row["grantee"], row["privilege"], row["name"]) for row in found}
+    reads = {("authenticated", "SELECT", name) for name in READ_BY_USERS}
+    assert rights == reads | {("authenticated", "DELETE", "public.characters")}
     columns = await project.rows(
         "select table_name, array_agg(column_name::text) as names from information_schema.column_privileges "
         "where grantee = 'authenticated' and privilege_type = 'INSERT' and table_schema = 'public' group by table_name"
     )
     assert {row["table_name"]: set(row["names"]) for row in columns} == INPUTS
+    changed = await project.rows(
+        "select distinct table_name || '.' || column_name as name from information_schema.column_privileges "
+        f"where grantee in ('anon', 'authenticated', 'PUBLIC') and privilege_type = 'UPDATE' and table_schema in {OURS}"
+    )
+    inputs = ("name", "config", "style", "face_reference_path")
+    assert {row["name"] for row in changed} == {f"characters.{name}" for name in inputs}
 
 
 async def test_service_role_cannot_rewrite_history(project: Project) -> None:
@@ -217,7 +229,7 @@ async def test_the_private_schema_is_closed_to_users(project: Project, owner: UU
                 await connection.fetch(f"select 1 from listener.{table}")
 
 
-@pytest.mark.parametrize("bucket", ["headshots", "generated", "uploads"])
+@pytest.mark.parametrize("bucket", ["headshots", "generated", "characters", "uploads"])
 async def test_an_owner_reads_only_the_folder_with_his_id(project: Project, owner: UUID, bucket: str) -> None:
     other = uuid4()
     for name in (f"{owner}/a.png", f"{other}/b.png"):
@@ -248,7 +260,9 @@ async def test_an_owner_uploads_only_inputs_and_only_to_his_folder(
 
 async def test_the_buckets_are_private(project: Project) -> None:
     found = await project.rows("select id, public from storage.buckets order by id")
-    assert found == [{"id": name, "public": False} for name in ("generated", "headshots", "stores", "uploads")]
+    assert found == [
+        {"id": name, "public": False} for name in ("characters", "generated", "headshots", "stores", "uploads")
+    ]
 
 
 async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Project) -> None:
@@ -259,6 +273,8 @@ async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Proj
         "public.headshot_sessions",
         "public.generation_sessions",
         "public.store_generation_sessions",
+        "public.generation_jobs",
+        "public.character_images",
         "listener.workers",
     }
     for name in published:

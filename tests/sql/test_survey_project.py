@@ -20,11 +20,16 @@ async def test_a_fresh_project_has_no_fault(project: Project) -> None:
     seen = await checked(project)
     assert (seen["role"], seen["publication"], seen["canary"]) == ("service_role", True, True)
     assert (seen["not_granted"], seen["open_to_strangers"], seen["shut_out"]) == ([], [], [])
-    ours = {"headshot_sessions": "headshot", "generation_sessions": "tryon", "store_generation_sessions": "tryon"}
+    ours = {
+        "headshot_sessions": "headshot",
+        "generation_sessions": "tryon",
+        "store_generation_sessions": "tryon",
+        "generation_jobs": "pack",
+    }
     assert seen["tables"] == [
         {"table": f"public.{table}", "kind": kind, "broken": None, "is_published": True} for table, kind in ours.items()
     ]
-    assert {"headshots", "generated", "stores"} <= set(seen["buckets"])
+    assert {"headshots", "generated", "stores", "characters"} <= set(seen["buckets"])
     assert seen["schema_version"] >= seen["oldest_worker"] >= 1
     assert datetime.fromisoformat(seen["now"]).tzinfo is not None
 
