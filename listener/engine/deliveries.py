@@ -93,6 +93,9 @@ class Deliverer:
         except asyncio.CancelledError:
             await self._settle(Delivered(delivery.id, delivery.attempt, "released"))
             raise
+        except Exception as error:  # noqa: BLE001 - one delivery that cannot be made must not end the worker
+            self._log.error("delivery_not_made", delivery=str(delivery.id), exc_info=error)
+            end = Delivered(delivery.id, delivery.attempt, "retry", None, f"not made: {type(error).__name__}")
         finally:
             self._sending.discard(delivery.id)
             self._look.set()

@@ -44,7 +44,7 @@ def parsed_json(body: bytes) -> Any:
     """Read it as what JSON.parse reads, and as what a database can store. Raises: Refused."""
     try:
         read = json.loads(body, parse_constant=_refuse_constant)
-        json.dumps(read, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(read, ensure_ascii=False, allow_nan=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise Refused(400, "MALFORMED_JSON", "The body is not JSON.") from None
     return read

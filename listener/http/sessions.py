@@ -22,7 +22,7 @@ from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
 from listener.http.shown import Showing
 from listener.http.store_refusals import session_unknown, worded
-from listener.http.submissions import ID_FIELDS, Submission, idempotency_key, named, session_id, submission
+from listener.http.submissions import ID_FIELDS, KEY, Submission, idempotency_key, named, session_id, submission
 
 BODY_BYTES = 2**20
 MOST_SESSIONS = 100
@@ -141,7 +141,7 @@ class SessionsApi:
             ids.append(str(UUID(name)))
         for table in await self._tables(caller):
             rows = await self._desk.read(table, caller.owner, table.id_column, ids)
-            if not rows and TASK in table.inputs:
+            if not rows and TASK in table.inputs and KEY.fullmatch(name):
                 rows = await self._desk.read(table, caller.owner, TASK, [name])
             if rows:
                 return table, rows[0]

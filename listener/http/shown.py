@@ -38,11 +38,11 @@ class Showing:
     async def _result(self, result: object) -> dict[str, Any] | None:
         if not isinstance(result, dict):
             return None
-        saved = result.get("artifacts") or []
+        saved = [one for one in result.get("artifacts") or [] if isinstance(one, Mapping)]
         artifacts = [await self._artifact(one) for one in saved]
         shown = {name: value for name, value in result.items() if name != "image_path"}
         if "image_url" in result:  # what the handler calls its one picture
-            fresh = {one["path"]: artifact for one, artifact in zip(saved, artifacts, strict=True)}
+            fresh = {one.get("path"): artifact for one, artifact in zip(saved, artifacts, strict=True)}
             picture = fresh.get(result.get("image_path"), {})
             shown |= {"image_url": picture.get("url"), "expires_at": picture.get("expires_at")}
         return {**shown, "artifacts": artifacts}
@@ -50,6 +50,8 @@ class Showing:
     async def _artifact(self, saved: Mapping[str, Any]) -> dict[str, Any]:
         shown = {name: saved.get(name) for name in KEPT}
         at = self._clock.now()
+        if not (saved.get("bucket") and saved.get("path")):  # somebody else wrote this row
+            return {**shown, "url": None, "expires_at": None}
         try:
             url = await self._artifacts.sign(saved["bucket"], saved["path"], self._valid_s)
         except StoreRejected:  # its object is gone: results are kept for a time

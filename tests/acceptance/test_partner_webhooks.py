@@ -235,6 +235,21 @@ async def test_who_answers_too_late_is_tried_again_and_what_is_cut_short_is_give
     assert len({webhook_id for webhook_id, _ in partner.got}) == 1
 
 
+async def test_a_secret_that_nobody_can_sign_with_stops_nobody_else(
+    stack: Stack, street: Street, connection: asyncpg.Connection[Any], partner: Partner
+) -> None:
+    broken = await street.store()
+    await street.operator.stores.set_webhook(broken.id, f"{partner.url}/broken", active=True)
+    await connection.execute("update listener.partner_webhooks set secrets = $1", ["whsec_" + "A" * 33])
+    await finish(broken)
+    async with sending(stack, partner) as sender:
+        await sender.until("retry")
+        session = await finish(await told(street, partner))
+        await sender.until("retry", "delivered")
+    assert [body["data"]["session_id"] for _, body in partner.got] == [session]
+    assert "not made: " in await connection.fetchval("select last_error from listener.deliveries where failures = 1")
+
+
 async def test_a_partner_hears_of_its_own_sessions_alone(stack: Stack, street: Street, partner: Partner) -> None:
     async with open_partner() as other:
         mine, theirs = await told(street, partner), await told(street, other)

@@ -165,6 +165,7 @@ async def test_who_cannot_pay_is_told_402_and_in_an_array_the_first_ones_are_pai
 BODIES: dict[str, tuple[int, str, dict[str, str], bytes]] = {
     "no JSON": (400, "MALFORMED_JSON", {}, b"{"),
     "a number that JSON has not": (400, "MALFORMED_JSON", {}, b'{"prompt": NaN}'),
+    "a number beyond all": (400, "MALFORMED_JSON", {}, b'{"version": 1e999}'),
     "half a character": (400, "MALFORMED_JSON", {}, b'{"prompt": "\\ud800"}'),
     "too deep": (400, "MALFORMED_JSON", {}, b"[" * 100_000),
     "another type": (415, "UNSUPPORTED_MEDIA_TYPE", {"Content-Type": "text/plain"}, b"{}"),
