@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 
@@ -14,6 +14,14 @@ class Caller:
 
     owner: UUID
     owner_column: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A signed-in user of the app. His token goes along with what is asked for him, and the database decides by it."""
+
+    id: UUID
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +77,32 @@ class SessionDesk(Protocol):
 
     async def credits(self, owner: UUID) -> int:
         """An owner's balance, with the welcome grant that is still to come."""
+
+
+class TokenReader(Protocol):
+    """Tells whose a user's token is. Raises: StoreUnavailable when the project's keys cannot be read."""
+
+    async def user(self, token: str) -> User | Literal["expired", "invalid"]:
+        """Check signature, times and audience."""
+
+
+class UserDesk(Protocol):
+    """The app's tables and buckets, as its user sees and writes them. Raises: StoreUnavailable, StoreRejected."""
+
+    async def insert(self, user: User, table: str, row: Mapping[str, Any], request_id: str) -> dict[str, Any] | None:
+        """Insert what is not there yet, by its id; answers the new row only."""
+
+    async def read(self, user: User, table: str, column: str, value: str) -> list[dict[str, Any]]:
+        """Those of his rows whose column has the value."""
+
+    async def queue(self, user: User, row: UUID) -> dict[str, Any]:
+        """Where his session stands."""
+
+    async def cancel(self, user: User, row: UUID) -> dict[str, Any]:
+        """Cancel his session, or ask its worker to."""
+
+    async def upload(self, user: User, path: str, data: bytes, content_type: str) -> None:
+        """Put an object into his folder of the bucket `uploads`; one that is there stays as it is."""
+
+    async def sign(self, user: User, bucket: str, paths: Sequence[str], valid_s: int) -> dict[str, str | None]:
+        """URLs that read objects for `valid_s` seconds; None for one that is gone."""

@@ -117,7 +117,7 @@ class Daemon:
         settings, metrics = self._settings, self._metrics
         metrics.registry.register(self._wakers.answers())
         probes = Probes(self._health, self.ready.is_set)
-        routes = [*probes.routes(), *self._wakers.routes(), *partners.routes(), metrics_route(metrics.registry)]
+        routes = [*probes.routes(), *self._wakers.routes(), *partners.routes(outbound), metrics_route(metrics.registry)]
         routes += self._endpoints.routes(outbound, partners.callers())
         count, origins = metrics.request_answered, settings.allowed_origins
         return serving(settings.http_host, settings.http_port, routes, count, origins)

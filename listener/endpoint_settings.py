@@ -17,6 +17,12 @@ class EndpointSettings(BaseSettings):
         min_length=16,
         description="What callers of POST /estimate-body send as Authorization: Bearer; open to all when absent",
     )
+    supabase_jwt_secret: SecretStr | None = Field(
+        None,
+        validation_alias="SUPABASE_JWT_SECRET",
+        min_length=32,
+        description="The project's JWT secret, where users' tokens are still signed with it (HS256); else left out",
+    )
     endpoints: Words = Field(
         (),
         validation_alias="LISTENER_ENDPOINTS",

@@ -12,23 +12,31 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from listener.adapters.desk import SupabaseDesk
 from listener.adapters.key_ring import SupabaseKeyRing
 from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.outbox import SupabaseOutbox
 from listener.adapters.supabase_clients import Clients, open_clients
+from listener.adapters.user_desk import SupabaseUserDesk
+from listener.adapters.user_tokens import SigningKeys, UserTokens
 from listener.contract import Handler
 from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
+from listener.http.characters import Faces
+from listener.http.packs import PacksApi
 from listener.http.sessions import SessionsApi
 from listener.http.shown import Showing
-from listener.ports import Clock, Poster
+from listener.http.users import Users
+from listener.ports import Clock, Fetcher, Poster
 from listener.settings import Settings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 
 CONNECTIONS = 16
+PACK = "pack"
+"""The kind whose handler says what a character may be."""
 END_S = TIMEOUT_S + 2.0
 """How long deliveries under way may take at the end; then they are given back."""
 
@@ -49,12 +57,13 @@ class Partners:
         """Who may call: the stores, by their keys."""
         return Callers(SupabaseKeyRing(self._clients.calls))
 
-    def routes(self) -> list[web.AbstractRouteDef]:
+    def routes(self, fetcher: Fetcher) -> list[web.AbstractRouteDef]:
         """The routes to add to the application."""
         artifacts = SupabaseArtifactStore(self._clients)
         showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
         params = {kind: handler.Params for kind, handler in self._handlers.items()}
-        return SessionsApi(self.callers(), SupabaseDesk(self._clients.calls, self._clock), showing, params).routes()
+        sessions = SessionsApi(self.callers(), SupabaseDesk(self._clients.calls, self._clock), showing, params)
+        return [*sessions.routes(), *self._packs(fetcher, params.get(PACK)).routes()]
 
     def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
         """Start to tell partners."""
@@ -68,6 +77,15 @@ class Partners:
             log=log.get("deliveries"),
         )
         return group.create_task(self._deliverer.run(), name="deliveries")
+
+    def _packs(self, fetcher: Fetcher, params: type[BaseModel] | None) -> PacksApi:
+        settings, clock = self._settings, self._clock
+        secret = settings.supabase_jwt_secret
+        keys = SigningKeys(settings.supabase_url, self._clients.calls.postgrest.session, clock)
+        users = Users(UserTokens(keys, secret.get_secret_value() if secret else None))
+        key = settings.supabase_service_role_key.get_secret_value()
+        desk = SupabaseUserDesk(settings.supabase_url, key, self._clients)
+        return PacksApi(users, desk, Faces(fetcher, desk), params, clock, signed_url_s=settings.signed_url_s)
 
     def wake(self) -> None:
         """Look for something to tell."""

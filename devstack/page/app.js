@@ -1,15 +1,17 @@
 /**
  * The page: inserts a row, follows the visitor's rows, shows the balance.
- * Knows the tables and two functions; how a row is followed is in watch.js, what a try-on uploads in tryon.js.
+ * Knows the tables and two functions; how a row is followed is in watch.js, what a try-on uploads in tryon.js,
+ * what a pack shows in pack.js.
  */
 
 import { Card } from './card.js'
+import { PACK_TABLE, PackCard, PackForm, watchImages } from './pack.js'
 import { TRYON_TABLE, TryonForm } from './tryon.js'
 import { connect } from './visitor.js'
 import { artifactUrl, isTerminal, watchSession } from './watch.js'
 
 const HEADSHOT_TABLE = 'headshot_sessions'
-const TABLES = [HEADSHOT_TABLE, TRYON_TABLE]
+const TABLES = [HEADSHOT_TABLE, TRYON_TABLE, PACK_TABLE]
 const SHOWN_AT_MOST = 24
 
 const $ = (id) => document.getElementById(id)
@@ -17,6 +19,7 @@ const cards = new Map() // id -> Card
 const watches = new Map() // id -> watch, while the session is open
 let supabase
 let tryonForm
+let packForm
 
 function show(element, text) {
   element.textContent = text
@@ -24,7 +27,7 @@ function show(element, text) {
 }
 
 function inWords(error) {
-  if (error.code === 'PT402') return 'You have no credits left. A picture costs one credit.'
+  if (error.code === 'PT402') return 'Your credits do not pay for this. A picture costs one credit.'
   if (error.code === 'PGRST303' || error.status === 401) return 'Your visit has expired. Reload the page.'
   return error.message || 'The stack did not answer.'
 }
@@ -41,23 +44,23 @@ async function drawCredits() {
   $('credits').textContent = error || data === null ? '–' : String(data)
 }
 
-function cardOf(row) {
+async function cancel(id) {
+  const { error } = await supabase.rpc('cancel_session', { p_row_id: id })
+  if (error) throw error
+}
+
+function cardOf(table, row) {
   const known = cards.get(row.id)
   if (known) return known
-  const card = new Card($('card'), {
-    urlOf: (artifact, { fresh }) => artifactUrl(supabase, artifact, fresh ? { minValidS: Infinity } : {}),
-    onCancel: async (id) => {
-      const { error } = await supabase.rpc('cancel_session', { p_row_id: id })
-      if (error) throw error
-    },
-  })
+  const urlOf = (artifact, { fresh }) => artifactUrl(supabase, artifact, fresh ? { minValidS: Infinity } : {})
+  const card = table === PACK_TABLE ? new PackCard($('pack-card'), supabase, cancel) : new Card($('card'), { urlOf, onCancel: cancel })
   cards.set(row.id, card)
   $('empty').hidden = true
   return card
 }
 
-function draw(row) {
-  const card = cardOf(row)
+function draw(table, row) {
+  const card = cardOf(table, row)
   const before = card.row.status
   card.update(row)
   if (before && before !== row.status) $('spoken').textContent = `${row.status}: ${card.title}`
@@ -68,14 +71,16 @@ function follow(table, row) {
   const watch = watchSession(supabase, {
     table,
     id: row.id,
-    onChange: draw,
+    onChange: (changed) => draw(table, changed),
     onConnection: drawConnection,
     onError: (error) => console.info('watch:', error.message), // the watch goes on by itself
   })
+  const images = table === PACK_TABLE ? watchImages(supabase, row.id, () => void cards.get(row.id).refresh()) : null
   watches.set(row.id, watch)
   drawConnection()
   void watch.finished.then(() => {
     watches.delete(row.id)
+    void images?.stop()
     drawConnection()
     return drawCredits()
   })
@@ -92,7 +97,7 @@ async function listSessions() {
   found.sort((one, other) => Date.parse(other.row.created_at) - Date.parse(one.row.created_at))
   $('empty').hidden = found.length > 0
   for (const { table, row } of found.slice(0, SHOWN_AT_MOST)) {
-    $('sessions').append(draw(row).element)
+    $('sessions').append(draw(table, row).element)
     if (!isTerminal(row)) follow(table, row)
   }
 }
@@ -104,7 +109,7 @@ async function insert(table, fieldsOf, button, problem) {
   try {
     const { data: row, error } = await supabase.from(table).insert(await fieldsOf()).select().single()
     if (error) throw error
-    const card = draw(row)
+    const card = draw(table, row)
     $('sessions').prepend(card.element)
     $('spoken').textContent = `queued: ${card.title}`
     follow(table, row)
@@ -132,6 +137,11 @@ async function submitTryon(event) {
   await insert(TRYON_TABLE, () => tryonForm.row(), $('dress'), $('tryon-error'))
 }
 
+async function submitPack(event) {
+  event.preventDefault()
+  await insert(PACK_TABLE, () => packForm.row(), $('make'), $('pack-error'))
+}
+
 function tick() {
   for (const id of watches.keys()) cards.get(id)?.tick()
 }
@@ -141,6 +151,7 @@ async function start() {
     const connected = await connect()
     supabase = connected.supabase
     tryonForm = new TryonForm($('tryon'), supabase, connected.user)
+    packForm = new PackForm($('pack'), supabase, connected.user)
     $('embedded').hidden = connected.config.embedded !== true
     await Promise.all([drawCredits(), listSessions()])
   } catch (error) {
@@ -152,12 +163,13 @@ async function start() {
   drawConnection()
   $('form').addEventListener('submit', submitPrompt)
   $('tryon').addEventListener('submit', submitTryon)
+  $('pack').addEventListener('submit', submitPack)
   $('prompt').addEventListener('keydown', (key) => {
     if (key.key !== 'Enter' || key.shiftKey || key.isComposing) return
     key.preventDefault()
     $('form').requestSubmit()
   })
-  $('generate').disabled = $('dress').disabled = false
+  $('generate').disabled = $('dress').disabled = $('make').disabled = false
   setInterval(tick, 500)
   addEventListener('online', drawConnection)
   addEventListener('offline', drawConnection)

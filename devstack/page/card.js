@@ -13,7 +13,8 @@ const SAID = {
   cancelled: 'Cancelled. Your credit came back.',
 }
 
-function reasonOf({ error_message: message, error_code: code, error_details: details }) {
+/** Why a row failed, in words. */
+export function reasonOf({ error_message: message, error_code: code, error_details: details }) {
   const fields = (details?.fields ?? []).map(({ field, message: rule }) => `${field}: ${rule.replace('Value error, ', '')}`)
   const cause = details?.problem ? [`${details.field}: ${details.problem}; ${details.remedy}.`] : []
   return [message || code || 'It failed without a reason.', ...fields, ...cause].join(' ')

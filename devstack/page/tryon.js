@@ -24,19 +24,12 @@ export class TryonForm {
   /** Uploads both pictures and gives the row to insert. Throws an Error in plain words. */
   async row() {
     const files = this.#inputs.map(checked)
-    const paths = await Promise.all(files.map((file) => this.#upload(file)))
+    const paths = await Promise.all(files.map((file) => upload(this.#supabase, this.#user, file)))
     return { image_urls: paths }
   }
 
   get #inputs() {
     return [this.#form.elements.person, this.#form.elements.garment]
-  }
-
-  async #upload(file) {
-    const path = `${this.#user.id}/${crypto.randomUUID()}.${EXTENSIONS[file.type]}`
-    const { error } = await this.#supabase.storage.from('uploads').upload(path, file, { contentType: file.type })
-    if (error) throw error
-    return path
   }
 
   #preview(input) {
@@ -48,11 +41,28 @@ export class TryonForm {
   }
 }
 
+/** Puts a picture into the user's own folder and gives its path. Throws an Error in plain words. */
+export async function uploadPicture(supabase, user, file, what) {
+  requirePicture(file, what)
+  return upload(supabase, user, file)
+}
+
+async function upload(supabase, user, file) {
+  const path = `${user.id}/${crypto.randomUUID()}.${EXTENSIONS[file.type]}`
+  const { error } = await supabase.storage.from('uploads').upload(path, file, { contentType: file.type })
+  if (error) throw error
+  return path
+}
+
 function checked(input) {
   const [file] = input.files
   const what = input.name === 'person' ? 'of a person' : 'of a garment'
   if (!file) throw new Error(`Choose a picture ${what}.`)
+  requirePicture(file, what)
+  return file
+}
+
+function requirePicture(file, what) {
   if (!EXTENSIONS[file.type]) throw new Error(`The picture ${what} is neither PNG, JPEG nor WebP.`)
   if (file.size > LARGEST_BYTES) throw new Error(`The picture ${what} is larger than 10 MB.`)
-  return file
 }

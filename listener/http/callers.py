@@ -1,6 +1,6 @@
 """Who calls: the credential of a request, and what its answer has to say about it.
 
-Knows API keys; a further kind of credential is one more branch here and nowhere else.
+Knows the API keys of stores; users and their tokens are users.py's, for what is done for a user is done in his name.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class EndpointDoor:
             message = "This took too long. The same request may be sent again."
             raise Refused(503, "TIMEOUT", message, _retry_after()) from None
         except AttemptFailure as failure:
-            raise _refusal(failure) from failure
+            raise refusal_of_failure(failure) from failure
         return web.json_response(answer)
 
     def _params(self, body: object) -> BaseModel:
@@ -100,7 +100,7 @@ class EndpointDoor:
             self._inside -= 1
 
 
-def _refusal(failure: AttemptFailure) -> Refused:
+def refusal_of_failure(failure: AttemptFailure) -> Refused:
     """The answer that tells of a failure, in the taxonomy's own words: never those of the exception."""
     status = next(status for kind, status in STATUSES if isinstance(failure, kind))
     headers = _retry_after(failure.retry_after_s) if status in TRIED_AGAIN else {}

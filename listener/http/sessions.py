@@ -5,8 +5,7 @@ Knows requests and answers; inserts, reads and cancels rows through the desk, an
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -17,18 +16,16 @@ from pydantic import BaseModel
 from listener.api import Caller, OwnedTable, SessionDesk
 from listener.http.body import parsed_json, read_body, require_json
 from listener.http.callers import Callers
+from listener.http.guarded import guarded
 from listener.http.intake import TASK, Intake, Taken
 from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
 from listener.http.shown import Showing
-from listener.http.store_refusals import session_unknown, worded
+from listener.http.store_refusals import session_unknown
 from listener.http.submissions import ID_FIELDS, KEY, Submission, idempotency_key, named, session_id, submission
 
 BODY_BYTES = 2**20
 MOST_SESSIONS = 100
-WITHIN_S = 30.0
-
-Endpoint = Callable[[web.Request, Caller], Awaitable[web.Response]]
 
 
 class SessionsApi:
@@ -45,11 +42,12 @@ class SessionsApi:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The routes to add to the application."""
+        whose = self._callers.of
         return [
-            web.post("/api/sessions/{kind}", self._guarded(self.submit)),
-            web.get("/api/sessions/{id}", self._guarded(self.read)),
-            web.post("/api/sessions/{id}/cancel", self._guarded(self.cancel)),
-            web.get("/api/credits", self._guarded(self.credits)),
+            web.post("/api/sessions/{kind}", guarded(self.submit, whose)),
+            web.get("/api/sessions/{id}", guarded(self.read, whose)),
+            web.post("/api/sessions/{id}/cancel", guarded(self.cancel, whose)),
+            web.get("/api/credits", guarded(self.credits, whose)),
         ]
 
     async def submit(self, request: web.Request, caller: Caller) -> web.Response:
@@ -81,20 +79,6 @@ class SessionsApi:
     async def credits(self, request: web.Request, caller: Caller) -> web.Response:
         """The caller's balance."""
         return _answer(request, {"credits": await self._desk.credits(caller.owner)})
-
-    def _guarded(self, endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """Find out who calls before anything else, and end in time."""
-
-        async def guarded(request: web.Request) -> web.Response:
-            try:
-                async with asyncio.timeout(WITHIN_S):
-                    with worded():
-                        return await endpoint(request, await self._callers.of(request))
-            except TimeoutError:
-                message = "This took too long. The same request may be sent again."
-                raise Refused(503, "TIMEOUT", message, {hdrs.RETRY_AFTER: "5"}) from None
-
-        return guarded
 
     async def _submit_all(
         self, request: web.Request, caller: Caller, table: OwnedTable, payloads: Sequence[object], header: str | None

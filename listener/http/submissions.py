@@ -55,7 +55,7 @@ def submission(
 ) -> Submission:
     """Check one session's fields and give it its id. Raises: Refused (403, 422)."""
     if not isinstance(payload, dict):
-        raise _invalid([_problem("body", "dict_type", "is not an object", "give an object")])
+        raise invalid_params([_problem("body", "dict_type", "is not an object", "give an object")])
     fields = {_ours(name, table): value for name, value in payload.items()}
     owner = fields.pop(table.owner_column, None)
     if owner is not None and str(owner).lower() != str(caller.owner):
@@ -65,7 +65,7 @@ def submission(
     name = _name(fields, key)
     given = {name: value for name, value in fields.items() if name not in ACCEPTED_UNUSED or name in _writable(table)}
     if unknown := sorted(set(given) - _writable(table)):
-        raise _invalid(
+        raise invalid_params(
             [_problem(name, "extra_forbidden", "is not a field", "leave this field out") for name in unknown]
         )
     row_id = session_id(caller, name) if name is not None else uuid4()
@@ -91,7 +91,9 @@ def _name(fields: Mapping[str, Any], key: str | None) -> str | None:
         if (value := fields.get(field)) is not None:
             if not isinstance(value, str) or not KEY.fullmatch(value):
                 text = "is not 1 to 255 printable ASCII characters"
-                raise _invalid([_problem(field, "string_pattern_mismatch", text, "give a text of the documented form")])
+                raise invalid_params(
+                    [_problem(field, "string_pattern_mismatch", text, "give a text of the documented form")]
+                )
             return named(field, value)
     return None
 
@@ -114,10 +116,11 @@ def _validate(params: type[BaseModel], row: Mapping[str, Any]) -> None:
     try:
         params.model_validate(dict(row))
     except ValidationError as error:
-        raise _invalid(problems_of(error)) from None
+        raise invalid_params(problems_of(error)) from None
 
 
-def _invalid(problems: list[dict[str, str]]) -> Refused:
+def invalid_params(problems: list[dict[str, str]]) -> Refused:
+    """The refusal that names fields, rules and remedies."""
     return Refused(422, "INVALID_PARAMS", "The request has a field that cannot be used.", None, fields=problems)
 
 

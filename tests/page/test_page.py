@@ -187,7 +187,7 @@ async def test_without_credits_the_page_says_so(browser: Browser, dev: Project) 
             await expect(page.get_by_role("button", name="Generate")).to_be_enabled()
             await ask_for(page, "unpayable")
             await expect(page.get_by_role("alert")).to_have_text(
-                "You have no credits left. A picture costs one credit."
+                "Your credits do not pay for this. A picture costs one credit."
             )
             await expect(page.locator(".card")).to_have_count(0)
     finally:

@@ -1,0 +1,118 @@
+"""The app's tables and buckets as a signed-in user: his token goes along, so that row level security decides.
+
+Knows how a request is made in somebody's name; does not know what the rows mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from postgrest import AsyncPostgrestClient
+from pydantic import TypeAdapter
+from storage3 import AsyncStorageClient
+from storage3.exceptions import StorageApiError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from listener.adapters.failures import translated
+from listener.adapters.supabase_clients import Clients
+from listener.api import User
+from listener.engine.inputs import UPLOADS
+from listener.errors import StoreUnavailable
+
+TRIES = 3
+LONGEST_PAUSE_S = 0.5
+THERE_ALREADY = "409"
+
+Row = dict[str, Any]
+ROWS = TypeAdapter(list[Row])
+ROW = TypeAdapter(Row)
+
+
+class SupabaseUserDesk:
+    """The UserDesk of a project.
+
+    Our secret key only opens the gateway; each client is made for one request, so none can carry another's token.
+    """
+
+    def __init__(self, url: str, key: str, clients: Clients) -> None:
+        self._url = url.rstrip("/")
+        self._key = key
+        self._calls = clients.calls.postgrest.session
+        self._uploads = clients.uploads.postgrest.session
+
+    async def insert(self, user: User, table: str, row: Mapping[str, Any], request_id: str) -> Row | None:
+        """Insert what is not there yet, by its id; a repeated call inserts and charges nothing again."""
+        async for attempt in _tries():
+            with attempt, translated(f"insert into {table}"):
+                builder = (
+                    self._rest(user)
+                    .from_(table)
+                    .upsert([dict(row)], ignore_duplicates=True, on_conflict="id", default_to_null=False)
+                )
+                builder.request.headers["X-Request-Id"] = request_id
+                rows = ROWS.validate_python((await builder.execute()).data)
+                return rows[0] if rows else None
+        raise AssertionError  # the last try raises
+
+    async def read(self, user: User, table: str, column: str, value: str) -> list[Row]:
+        """Those of his rows whose column has the value."""
+        async for attempt in _tries():
+            with attempt, translated(f"read {table}"):
+                builder = self._rest(user).from_(table).select("*").eq(column, value)
+                return ROWS.validate_python((await builder.execute()).data)
+        raise AssertionError  # the last try raises
+
+    async def queue(self, user: User, row: UUID) -> Row:
+        """Where his session stands."""
+        return await self._call(user, "queue_status", row)
+
+    async def cancel(self, user: User, row: UUID) -> Row:
+        """Cancel his session, or ask its worker to."""
+        return await self._call(user, "cancel_session", row)
+
+    async def upload(self, user: User, path: str, data: bytes, content_type: str) -> None:
+        """Put an object into his folder of the bucket `uploads`; one that is there stays as it is."""
+        # The library sends the options as headers; a refused upload can hang the next request on its connection.
+        options = {"content-type": content_type, "upsert": "false", "headers": {"Connection": "close"}}
+        storage = AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=self._uploads)
+        with translated(f"upload to {UPLOADS}"):
+            try:
+                await storage.from_(UPLOADS).upload(path, data, options)  # type: ignore[arg-type]
+            except StorageApiError as error:
+                if str(error.status) != THERE_ALREADY:
+                    raise
+
+    async def sign(self, user: User, bucket: str, paths: Sequence[str], valid_s: int) -> dict[str, str | None]:
+        """URLs that read objects for `valid_s` seconds; None for one that is gone."""
+        if not paths:
+            return {}
+        storage = AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=self._calls)
+        async for attempt in _tries():
+            with attempt, translated(f"signed URLs in {bucket}"):
+                signed = await storage.from_(bucket).create_signed_urls(list(paths), valid_s)
+                return {one["path"]: one["signedURL"] for one in signed}
+        raise AssertionError  # the last try raises
+
+    async def _call(self, user: User, function: str, row: UUID) -> Row:
+        async for attempt in _tries():
+            with attempt, translated(function):
+                answer = await self._rest(user).rpc(function, {"p_row_id": str(row)}).execute()
+                return ROW.validate_python(answer.data)
+        raise AssertionError  # the last try raises
+
+    def _rest(self, user: User) -> AsyncPostgrestClient:
+        return AsyncPostgrestClient(f"{self._url}/rest/v1", headers=self._headers(user), http_client=self._calls)
+
+    def _headers(self, user: User) -> dict[str, str]:
+        return {"apikey": self._key, "Authorization": f"Bearer {user.token}"}
+
+
+def _tries() -> AsyncRetrying:
+    return AsyncRetrying(
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_S),
+        retry=retry_if_exception_type(StoreUnavailable),
+        reraise=True,
+    )

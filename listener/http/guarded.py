@@ -1,0 +1,36 @@
+"""What stands before every endpoint of the API: who calls, a limit of time, and a store's refusals in words.
+
+Knows nothing of what the endpoint does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aiohttp import hdrs, web
+
+from listener.http.refusal import Refused
+from listener.http.store_refusals import worded
+
+WITHIN_S = 30.0
+
+Who = TypeVar("Who")
+
+
+def guarded(
+    endpoint: Callable[[web.Request, Who], Awaitable[web.Response]], whose: Callable[[web.Request], Awaitable[Who]]
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Find out who calls before anything else, and end in time."""
+
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                with worded():
+                    return await endpoint(request, await whose(request))
+        except TimeoutError:
+            message = "This took too long. The same request may be sent again."
+            raise Refused(503, "TIMEOUT", message, {hdrs.RETRY_AFTER: "5"}) from None
+
+    return answer
