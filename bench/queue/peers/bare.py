@@ -1,4 +1,4 @@
-"""The bare loop: one plain table, two updates a batch; on two connections if the batches overlap."""
+"""The bare loop: one plain table, two updates a batch; settled on connections of their own if the batches overlap."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from phases import Drain, arguments, is_overlapped, work_off
+from phases import SETTLERS, Drain, Settle, arguments, is_overlapped, work_off
 
 TABLE = """
 create table if not exists public.bare (
@@ -34,21 +34,27 @@ async def main() -> None:
     await connection.execute(TABLE)
     await connection.execute(FILL, count)
     await connection.execute("vacuum analyze public.bare")
-    settler = await asyncpg.connect(dsn) if is_overlapped() else connection
-    taking, completing, worker = await connection.prepare(CLAIM), await settler.prepare(COMPLETE), uuid4()
+    settlers = [await asyncpg.connect(dsn) for _ in range(SETTLERS)] if is_overlapped() else [connection]
+    taking, worker = await connection.prepare(CLAIM), uuid4()
 
     async def claim() -> Sequence[Any]:
         rows: Sequence[Any] = await taking.fetch(worker, batch)
         return rows
 
-    async def settle(rows: Sequence[Any]) -> None:
-        await completing.fetch([row["id"] for row in rows])
+    async def settling(settler: Any) -> Settle:
+        completing = await settler.prepare(COMPLETE)
 
+        async def settle(rows: Sequence[Any]) -> None:
+            await completing.fetch([row["id"] for row in rows])
+
+        return settle
+
+    settles = [await settling(settler) for settler in settlers]
     drain = Drain()
-    await work_off(claim, settle, count)
+    await work_off(claim, settles, count)
     drain.done(count)
-    await settler.close()
-    await connection.close()
+    for each in {connection, *settlers}:
+        await each.close()
 
 
 asyncio.run(main())

@@ -1,4 +1,5 @@
-"""Listener: what a worker calls, claim_sessions and complete_sessions; on two connections if the batches overlap."""
+"""Listener: what a worker calls, claim_sessions and complete_sessions; settled on connections of
+their own if the batches overlap, as the daemon settles each session by a call of its own."""
 
 import asyncio
 import json
@@ -7,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from phases import Drain, arguments, is_overlapped, work_off
+from phases import SETTLERS, Drain, Settle, arguments, is_overlapped, work_off
 
 OWNERS = "select coalesce(array_agg(id), $1) from (select id from auth.users order by id limit 50) as known"
 FILL = """
@@ -29,27 +30,32 @@ async def main() -> None:
     await connection.execute(
         "select public.register_worker($1, 'bench', '{headshot}', $2, '{}', '0', 300)", worker, batch
     )
-    settler = await asyncpg.connect(dsn) if is_overlapped() else connection
-    for each in (connection, settler):
+    settlers = [await asyncpg.connect(dsn) for _ in range(SETTLERS)] if is_overlapped() else [connection]
+    for each in {connection, *settlers}:
         await each.execute("set role service_role")
     taking = await connection.prepare("select * from public.claim_sessions($1, $2, '{headshot}', $3)")
-    completing = await settler.prepare("select * from public.complete_sessions($1, $2)")
 
     async def claim() -> Sequence[Any]:
         rows: Sequence[Any] = await taking.fetch(worker, uuid4(), batch)
         return rows
 
-    async def settle(rows: Sequence[Any]) -> None:
-        items = [{"session": str(row["session"]), "attempt": row["attempt"], "result": {"seed": 7}} for row in rows]
-        answers = await completing.fetch(worker, json.dumps(items))
-        if any(answer["outcome"] != "applied" for answer in answers):
-            raise AssertionError("a session was not applied")
+    async def settling(settler: Any) -> Settle:
+        completing = await settler.prepare("select * from public.complete_sessions($1, $2)")
 
+        async def settle(rows: Sequence[Any]) -> None:
+            items = [{"session": str(row["session"]), "attempt": row["attempt"], "result": {"seed": 7}} for row in rows]
+            answers = await completing.fetch(worker, json.dumps(items))
+            if any(answer["outcome"] != "applied" for answer in answers):
+                raise AssertionError("a session was not applied")
+
+        return settle
+
+    settles = [await settling(settler) for settler in settlers]
     drain = Drain()
-    await work_off(claim, settle, count)
+    await work_off(claim, settles, count)
     drain.done(count)
-    await settler.close()
-    await connection.close()
+    for each in {connection, *settlers}:
+        await each.close()
 
 
 asyncio.run(main())

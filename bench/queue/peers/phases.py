@@ -13,6 +13,8 @@ from typing import Any
 
 Claim = Callable[[], Awaitable[Sequence[Any]]]
 Settle = Callable[[Sequence[Any]], Awaitable[None]]
+SETTLERS = 2
+"""Connections that settle while another claims."""
 
 
 def arguments() -> tuple[str, int, int]:
@@ -37,12 +39,12 @@ def is_overlapped() -> bool:
     return "overlapped" in sys.argv[4:]
 
 
-async def work_off(claim: Claim, settle: Settle, count: int) -> None:
-    """Claim and settle until so many are done: by turns, or overlapped by one batch.
+async def work_off(claim: Claim, settles: Sequence[Settle], count: int) -> None:
+    """Claim and settle until so many are done: by turns, or overlapped, as many settling at once as there are ways to.
 
     Raises: AssertionError when nothing is left to claim too early.
     """
-    claimed: asyncio.Queue[Sequence[Any]] = asyncio.Queue(1)
+    claimed: asyncio.Queue[Sequence[Any] | None] = asyncio.Queue(1)
 
     async def claim_all() -> None:
         left = count
@@ -54,18 +56,18 @@ async def work_off(claim: Claim, settle: Settle, count: int) -> None:
             await claimed.put(rows)
             if not is_overlapped():
                 await claimed.join()
+        for _ in settles:
+            await claimed.put(None)
 
-    async def settle_all() -> None:
-        left = count
-        while left:
-            rows = await claimed.get()
+    async def settle_all(settle: Settle) -> None:
+        while (rows := await claimed.get()) is not None:
             await settle(rows)
             claimed.task_done()
-            left -= len(rows)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(claim_all())
-        group.create_task(settle_all())
+        for settle in settles:
+            group.create_task(settle_all(settle))
 
 
 class Drain:
