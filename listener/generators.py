@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -104,6 +104,11 @@ class GenerationRequest:
     def drawn_prompts(self) -> tuple[str, ...]:
         """The prompt of each image."""
         return self.prompts or (self.prompt,) * len(self.seeds)
+
+    def apart(self) -> tuple[GenerationRequest, ...]:
+        """A request for each image, for who draws one prompt at a time."""
+        pairs = zip(self.seeds, self.drawn_prompts, strict=True)
+        return tuple(replace(self, seeds=(seed,), prompt=prompt, prompts=()) for seed, prompt in pairs)
 
 
 @dataclass(frozen=True, slots=True)

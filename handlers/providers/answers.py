@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from listener.errors import (
     AttemptFailure,
     ContentRejected,
+    GenerationFailed,
     NothingProduced,
     ProviderBusy,
     ProviderDown,
@@ -105,6 +106,14 @@ def failure_of(provider: str, answered: AnswerError) -> AttemptFailure:
     if answered.is_passing:
         return ProviderDown(words, details=details, retry_after_s=answered.retry_after_s)
     return ProviderRefused(words, details=details)
+
+
+def first_failure(provider: str, failed: ExceptionGroup[Exception], made: int) -> Exception:
+    """The first of several failures; one that would let another generator try, only while nothing was made."""
+    first = failed.exceptions[0]
+    if made and isinstance(first, ProviderDown | ProviderMisconfigured):
+        return GenerationFailed(f"{provider}: {made} images were made, then: {first}", details=first.details)
+    return first
 
 
 def content_rejected(provider: str) -> ContentRejected:

@@ -17,6 +17,7 @@ from handlers.providers.answers import (
     TooLargeError,
     UnreachedError,
     content_rejected,
+    first_failure,
     is_moderation,
     judged,
 )
@@ -32,7 +33,7 @@ from listener.contract import (
     Permit,
     ProviderConfig,
 )
-from listener.errors import AttemptFailure, GenerationFailed, NothingProduced, ProviderDown, ProviderMisconfigured
+from listener.errors import AttemptFailure, GenerationFailed, NothingProduced
 
 CALL_S = 30.0
 CANCEL_S = 5.0
@@ -107,8 +108,8 @@ class JobGenerator:
         made: list[GeneratedImage] = []
         busy: list[float | None] = []
 
-        async def make(seed: int) -> GeneratedImage:
-            image, busy_s = await self._one(request, seed)
+        async def make(one: GenerationRequest) -> GeneratedImage:
+            image, busy_s = await self._one(one, *one.seeds)
             made.append(image)
             busy.append(busy_s)
             on_step(len(made), len(request.seeds))
@@ -116,9 +117,9 @@ class JobGenerator:
 
         try:
             async with asyncio.TaskGroup() as group:
-                making = [group.create_task(make(seed)) for seed in request.seeds]
+                making = [group.create_task(make(one)) for one in request.apart()]
         except ExceptionGroup as failed:
-            raise self._first(failed, made) from failed
+            raise first_failure(self._provider, failed, len(made)) from failed
         known_s = [one for one in busy if one is not None]
         return Generation(
             images=tuple(task.result() for task in making),
@@ -186,12 +187,3 @@ class JobGenerator:
             return content_rejected(self._provider)
         details = {"provider": self._provider, "reason": "job_failed"}
         return GenerationFailed(f"the job failed at {self._provider}", details=details)
-
-    def _first(self, failed: ExceptionGroup[Exception], made: Sequence[GeneratedImage]) -> Exception:
-        """The first failure; one that would let another generator try, only while nothing was made."""
-        first = failed.exceptions[0]
-        if made and isinstance(first, ProviderDown | ProviderMisconfigured):
-            return GenerationFailed(
-                f"{self._provider}: {len(made)} images were made, then: {first}", details=first.details
-            )
-        return first

@@ -5,17 +5,20 @@ The client's own retries are off: it would repeat a 429, and no permit would be 
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from handlers.providers.answers import AnswerError, TooLargeError, UnreachedError, judged, retry_after_s
+from handlers.providers.answers import AnswerError, TooLargeError, UnreachedError, first_failure, judged, retry_after_s
 from handlers.providers.forms import read_options
 from handlers.providers.results import BYTES_MAX, Results
 from handlers.providers.tries import patiently
 from handlers.providers.wire import CONNECT_S
 from listener.contract import (
+    GeneratedImage,
     Generation,
     GenerationRequest,
     Generator,
@@ -63,8 +66,16 @@ class OpenAIOptions(BaseModel):
     usd_per_image: float | None = Field(None, ge=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one request to OpenAI made."""
+
+    images: tuple[GeneratedImage, ...]
+    cost_usd: float | None
+
+
 class OpenAIGenerator:
-    """Asks OpenAI for all images of a request at once."""
+    """Asks OpenAI for all images of a prompt at once."""
 
     def __init__(self, config: ProviderConfig) -> None:
         self._config = config
@@ -100,8 +111,37 @@ class OpenAIGenerator:
         return GeneratorStatus(True, f"{PROVIDER}: {self._config.model}", details)
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
-        """Make the images. Raises: AttemptFailure."""
+        """Make the images, those of one prompt in one request. Raises: AttemptFailure."""
         began = time.monotonic()
+        parts = request.apart() if len(set(request.drawn_prompts)) > 1 else (request,)
+        made: list[Part] = []
+
+        async def make(part: GenerationRequest) -> Part:
+            done = await self._images(replace(part, prompt=part.drawn_prompts[0], prompts=()))
+            made.append(done)
+            on_step(sum(len(one.images) for one in made), len(request.seeds))
+            return done
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                making = [group.create_task(make(part)) for part in parts]
+        except ExceptionGroup as failed:
+            raise first_failure(PROVIDER, failed, len(made)) from failed
+        costs_usd = [one.cost_usd for one in made if one.cost_usd is not None]
+        return Generation(
+            images=tuple(image for task in making for image in task.result().images),
+            model=self._config.model,
+            pipeline_class="images.edits" if request.references else "images.generations",
+            device=PROVIDER,
+            steps=0,
+            guidance_scale=None,
+            duration_s=time.monotonic() - began,
+            notes=_notes(request),
+            cost_usd=sum(costs_usd) if costs_usd else None,
+        )
+
+    async def _images(self, request: GenerationRequest) -> Part:
+        """The images of one prompt. Raises: AttemptFailure."""
 
         async def permitted() -> None:
             if self._permit is not None:
@@ -120,18 +160,7 @@ class OpenAIGenerator:
             raise NothingProduced(f"{len(encoded)} of {len(request.seeds)} images came", details=details)
         pairs = zip(request.seeds, encoded, strict=False)
         images = tuple([await self._results.image(one, seed) for seed, one in pairs])
-        on_step(len(images), len(images))
-        return Generation(
-            images=images,
-            model=self._config.model,
-            pipeline_class="images.edits" if request.references else "images.generations",
-            device=PROVIDER,
-            steps=0,
-            guidance_scale=None,
-            duration_s=time.monotonic() - began,
-            notes=_notes(request),
-            cost_usd=self._cost_usd(answer, len(images)),
-        )
+        return Part(images, self._cost_usd(answer, len(images)))
 
     async def _ask(self, request: GenerationRequest) -> ImagesResponse:
         """One request. Raises: AnswerError, UnreachedError, TooLargeError, TimeoutError."""

@@ -56,6 +56,11 @@ class _Lane:
     member: _Member
     index: int
 
+    @property
+    def prompt(self) -> str:
+        order = self.member.order
+        return order.prompts[self.index] if order.prompts else order.prompt
+
 
 @dataclass(slots=True)
 class Drawing:
@@ -127,13 +132,13 @@ class Drawing:
         except StoppedError:
             return Failed(lanes[0].member.order.run, "cancelled", "", {})
         except Exception as error:  # noqa: BLE001 the classes are diffusers', torch's and the driver's
-            prompts = [text for order in self.orders for text in (order.prompt, order.negative_prompt)]
-            return describe(error, self.loaded, lanes[0].member.order, tuple(prompts))
+            texts = [text for order in self.orders for text in order.texts]
+            return describe(error, self.loaded, lanes[0].member.order, tuple(texts))
         return None
 
     def _draw(self, lanes: list[_Lane], ladder: Ladder) -> None:
         arguments = {**lanes[0].member.arguments, "width": ladder.width, "height": ladder.height}
-        arguments.update(_batched(self.loaded, [lane.member.order.prompt for lane in lanes], arguments))
+        arguments.update(_batched(self.loaded, [lane.prompt for lane in lanes], arguments))
         # Generators of the processor give the same noise on every device and in every batch.
         generators = [torch.Generator("cpu").manual_seed(lane.member.order.seeds[lane.index]) for lane in lanes]
 

@@ -49,6 +49,7 @@ class Load:
 class Generate:
     """To the child: make one image per seed, at most `batch_max` at once. The blobs are reference images, encoded.
 
+    `prompts` are one for each seed; none: `prompt` for all.
     `joined` counts the orders that follow and are to be run in the same batch.
     """
 
@@ -64,6 +65,12 @@ class Generate:
     blobs: tuple[bytes, ...] = field(default=(), repr=False)
     batch_max: int = 1
     joined: int = 0
+    prompts: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def texts(self) -> tuple[str | None, ...]:
+        """All that people wrote in it: what must not appear anywhere."""
+        return (self.prompt, *self.prompts, self.negative_prompt)
 
 
 @dataclass(frozen=True, slots=True)

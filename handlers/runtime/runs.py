@@ -45,7 +45,7 @@ class Run:
 
     @property
     def prompts(self) -> tuple[str | None, ...]:
-        return (self.request.prompt, self.request.negative_prompt)
+        return (self.request.prompt, *self.request.prompts, self.request.negative_prompt)
 
     def order(self, pipeline: PipelineConfig, joined: int = 0) -> Generate:
         """Write the order for the child; `joined` counts the runs that follow in the same batch."""
@@ -63,6 +63,7 @@ class Run:
             guidance_scale=request.guidance_scale,
             batch_max=pipeline.batch_max,
             joined=joined,
+            prompts=request.prompts,
             blobs=request.references,
         )
 
@@ -106,7 +107,7 @@ def load_order(number: int, pipeline: PipelineConfig, config: GeneratorConfig) -
 
 
 def may_join(first: Run, other: Run, is_suspect: Callable[[UUID], bool]) -> bool:
-    """Tell whether two runs may share a batch: all is alike but the prompt and the seeds.
+    """Tell whether two runs may share a batch: all is alike but the prompts and the seeds.
 
     A pipeline hands reference images to the whole batch, so that a request with one is never joined; nor is a session
     that ended a child before.

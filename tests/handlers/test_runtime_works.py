@@ -66,6 +66,15 @@ async def test_several_seeds_draw_what_each_draws_alone(bench: Any) -> None:
         assert max(abs(one - two) for one, two in zip(image.rgb, alone.rgb, strict=True)) <= 1
 
 
+async def test_several_prompts_reach_the_child_and_each_draws_what_it_draws_alone(bench: Any) -> None:
+    prompts = ("a quokka", "a lighthouse at night")
+    pack = await bench.draw("flux", prompt="", prompts=prompts, seeds=(1, 2), steps=2)
+    alone = [await bench.draw("flux", prompt=prompt, seed=seed, steps=2) for seed, prompt in enumerate(prompts, 1)]
+    for image, one in zip(pack.images, alone, strict=True):
+        assert image.seed == one.images[0].seed
+        assert max(abs(a - b) for a, b in zip(image.rgb, one.images[0].rgb, strict=True)) <= 1
+
+
 async def test_each_step_is_told_once_in_order(bench: Any) -> None:
     bench.steps.clear()
     await bench.draw("flux", steps=5)

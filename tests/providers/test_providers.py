@@ -6,18 +6,20 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from listener.errors import (
     AttemptFailure,
     ContentRejected,
+    GenerationFailed,
     NothingProduced,
     ProviderBusy,
     ProviderDown,
     ProviderMisconfigured,
     ProviderRefused,
 )
-from tests.providers.conftest import Provider, opened
-from tests.providers.wires import KEY, PROMPT, answering, endless, failing, mute, picture, torn
+from tests.providers.conftest import Provider, a_request, opened
+from tests.providers.wires import KEY, PROMPT, Wire, answering, endless, failing, mute, picture, torn
 
 
 async def failure_of(provider: Provider, kind: type[AttemptFailure], **fields: Any) -> AttemptFailure:
@@ -172,3 +174,35 @@ async def test_an_image_that_decodes_to_too_many_pixels_is_refused() -> None:
         provider.wire.image = picture(side=5200)
         failure = await failure_of(provider, NothingProduced)
     assert failure.details["reason"] == "unreadable_image"
+
+
+async def test_a_pack_is_drawn_prompt_by_prompt_and_comes_back_in_its_order(provider: Provider) -> None:
+    prompts = ("CANARY front", "CANARY profile", "CANARY smiling")
+    made = await provider.make(prompt="", prompts=prompts, seeds=(3, 1, 2))
+    assert [image.seed for image in made.images] == [3, 1, 2]
+    assert sorted(asked["prompt"] for asked in provider.wire.began) == sorted(prompts)
+    assert sorted(request.prompt for request in provider.permits) == sorted(prompts), "each with a permit"
+    assert provider.steps == [(1, 3), (2, 3), (3, 3)]
+
+
+async def test_one_prompt_for_several_images_is_sent_as_one(provider: Provider) -> None:
+    made = await provider.make(prompt="", prompts=("CANARY face",) * 2, seeds=(1, 2))
+    assert len(made.images) == 2
+    assert {asked["prompt"] for asked in provider.wire.began} == {"CANARY face"}
+    assert len(provider.wire.began) == (1 if provider.name == "openai" else 2)
+
+
+async def test_a_pack_half_made_elsewhere_is_not_made_again_by_another_generator(provider: Provider) -> None:
+    refused, first_is_made = failing(401, "invalid_api_key"), asyncio.Event()
+
+    async def whole(wire: Wire, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(wire.made(wire.began[-1]))
+
+    async def refused_later(wire: Wire, request: web.Request) -> web.StreamResponse:
+        await first_is_made.wait()
+        return await refused(wire, request)
+
+    provider.wire.scripted = [whole, refused_later]
+    request = a_request(prompt="", prompts=("CANARY front", "CANARY profile"), seeds=(1, 2))
+    with pytest.raises(GenerationFailed, match="1 images were made"):
+        await provider.generator.generate(request, lambda *_: first_is_made.set())
