@@ -6,12 +6,12 @@ Knows the protocol; does not know why a child is there or what comes after.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from handlers.runtime.exits import suspect
-from handlers.runtime.messages import Beat, Cancel, Done, Failed
+from handlers.runtime.messages import DRAWN, Beat, Cancel, Done, Failed
 from handlers.runtime.process import Child, ChildEndedError
 from handlers.runtime.runs import Run, failure
 from listener.contract import PipelineConfig
@@ -21,13 +21,18 @@ log = structlog.get_logger()
 
 
 class Execution:
-    """Runs that were sent to a child together; each leaves when it ends."""
+    """Runs that were sent to a child together; each leaves when it ends.
 
-    def __init__(self, child: Child, group: Sequence[Run], step_timeout_s: float) -> None:
+    Pixels take milliseconds to travel, so what is drawn may be followed by the next group while it is `arriving`; that
+    is handed from one execution to the next.
+    """
+
+    def __init__(self, child: Child, group: Sequence[Run], step_timeout_s: float, arriving: dict[int, Run]) -> None:
         self._child = child
         self._group = tuple(group)
         self._open = {run.number: run for run in group}
         self._step_timeout_s = step_timeout_s
+        self._arriving = arriving
         self.memory: dict[str, float] = {}
         self.out_of_memory = 0
 
@@ -39,12 +44,16 @@ class Execution:
         """Ask the child to leave a run out from its next step on."""
         self._child.post(Cancel(run.number))
 
-    async def complete(self, pipeline: PipelineConfig) -> None:
-        """See every run to its end. Raises: ChildEndedError, after those that were open were told."""
+    async def complete(self, pipelines: Mapping[str, PipelineConfig], has_next: Callable[[], bool]) -> None:
+        """See every run to its end; where somebody can begin at once, only until all is drawn.
+
+        Raises: ChildEndedError, after those that were open were told.
+        """
         for index, run in enumerate(self._group):
-            self._child.post(run.order(pipeline, joined=len(self._group) - 1 - index))
+            joined = len(self._group) - 1 - index
+            self._child.post(run.order(pipelines[run.request.kind], joined=joined))
         try:
-            await self._follow()
+            await self._follow(has_next)
         except TimeoutError as error:
             cause = f"no step for {self._step_timeout_s:g} s"
             words = await self._child.kill_and_wait()
@@ -54,24 +63,36 @@ class Execution:
             self._tell_died(str(error), error.cause or suspect(str(error)))
             raise
         except asyncio.CancelledError:
-            for run in self._open.values():
+            for run in self._lost():
                 run.events.put_nowait(ModelUnavailable("the generator is closed"))
             raise
 
-    async def _follow(self) -> None:
+    def _lost(self) -> list[Run]:
+        """Those whose end will not come any more."""
+        lost = [*self._arriving.values(), *self._open.values()]
+        self._arriving.clear()
+        return lost
+
+    async def _follow(self, has_next: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._step_timeout_s) as limit:
-            while self._open:
+            while self._open or (self._arriving and not has_next()):
                 message = await self._child.receive()
-                if isinstance(message, Beat | Done | Failed) and (run := self._open.get(message.run)):
+                if not isinstance(message, Beat | Done | Failed):
+                    continue
+                if run := self._open.get(message.run) or self._arriving.get(message.run):
                     limit.reschedule(loop.time() + self._step_timeout_s)
                     self._pass_on(run, message)
 
     def _pass_on(self, run: Run, message: Beat | Done | Failed) -> None:
         if isinstance(message, Beat):
-            run.events.put_nowait(message)
+            if message.note == DRAWN:
+                self._arriving[run.number] = self._open.pop(run.number)
+            else:
+                run.events.put_nowait(message)
             return
-        del self._open[run.number]
+        self._open.pop(run.number, None)
+        self._arriving.pop(run.number, None)
         self.out_of_memory += int((message.facts if isinstance(message, Done) else message.details).get("ran_out", 0))
         session = str(run.request.session)
         if isinstance(message, Done):
@@ -88,6 +109,6 @@ class Execution:
 
     def _tell_died(self, words: str, cause: str) -> None:
         details = {"exit": words, "cause": cause} if cause else {"exit": words}
-        for run in self._open.values():
+        for run in self._lost():
             error = RuntimeDied(f"the generation process was lost: {words}", details=details)
             run.events.put_nowait(error)

@@ -23,6 +23,7 @@ from handlers.runtime.process import Child, ChildEndedError
 from handlers.runtime.readiness import Readiness
 from handlers.runtime.runs import Run, may_join
 from handlers.runtime.standby import Standby
+from handlers.runtime.wear import Wear
 from listener.contract import GeneratorConfig
 from listener.errors import GenerationFailed
 
@@ -47,8 +48,8 @@ class Keeper:
         self._had_worked = False
         self.standby = Standby(self._spawn)
         self._group: asyncio.TaskGroup | None = None
-        self._runs = 0
-        self._rss_first_mib = 0.0
+        self._wear = Wear(config)
+        self._arriving: dict[int, Run] = {}
 
     def wake(self) -> None:
         """Have a look at the line."""
@@ -94,7 +95,8 @@ class Keeper:
 
     async def _live(self, child: Child) -> str:
         """See one child through its life; tell why it ended, or nothing when it was time to."""
-        self._child, self._runs, self._rss_first_mib = child, 0, 0.0
+        self._child = child
+        self._wear.begin()
         self.readiness.started(child.pid)
         log.info("runtime_started", pid=child.pid, from_standby=child.imported)
         cause, reason = "nothing could be loaded", "nothing_loaded"
@@ -123,12 +125,16 @@ class Keeper:
             if reload_at is not None and loop.time() >= reload_at:
                 reload_at = await self._load_missing(loading)
                 continue
+            if self._arriving and (reload_at is not None or not self._is_next(self.line.first())):
+                await self._execute(child, [])
+                continue
             match self.line.first():
                 case Loan(borrower=borrower):
                     return "lent", f"the device is lent to {borrower}"
                 case Run() as run:
                     await self._serve_first(child, loading, run)
-                    if worn := self._worn():
+                    if worn := self._wear.reason(self.readiness.memory):
+                        await self._execute(child, [])
                         return "recycled", worn
                     if reload_at is None and self.readiness.missing():
                         reload_at = loop.time() + self._reload.next_s(had_worked=False)
@@ -137,6 +143,12 @@ class Keeper:
                         async with asyncio.timeout_at(reload_at):
                             await child.receive()
         return None
+
+    def _is_next(self, comer: Run | Loan | None) -> bool:
+        """Tell whether somebody can begin on this child at once."""
+        if not isinstance(comer, Run) or self._casualties.is_poison(comer.request.session):
+            return False
+        return self.readiness.is_resident(comer.request.kind)
 
     async def _serve_first(self, child: Child, loading: Loading, run: Run) -> None:
         kind = run.request.kind
@@ -162,14 +174,15 @@ class Keeper:
         return group
 
     async def _execute(self, child: Child, group: list[Run]) -> None:
+        """Draw a group, and see to what is still on its way; with nobody in it, to that alone."""
         group = [run for run in group if not run.abandoned]
-        if not group:
+        if not group and not self._arriving:
             return
         self._recent.extend(group)
         began_s = asyncio.get_running_loop().time()
-        self.running = Execution(child, group, self._config.step_timeout_s)
+        self.running = Execution(child, group, self._config.step_timeout_s, self._arriving)
         try:
-            await self.running.complete(self._pipelines[group[0].request.kind])
+            await self.running.complete(self._pipelines, lambda: bool(group) and self._is_next(self.line.first()))
         except ChildEndedError:
             now_s = asyncio.get_running_loop().time()
             self._casualties.died_with({run.request.session for run in group}, now_s)
@@ -179,20 +192,9 @@ class Keeper:
             self.readiness.tally.out_of_memory += self.running.out_of_memory
             self.readiness.tally.busy_s += asyncio.get_running_loop().time() - began_s
             self.running = None
-        self._runs += len(group)
+        self._wear.did(len(group))
         self._casualties.survived()
         self._respawn.reset()
-
-    def _worn(self) -> str:
-        """Tell why a child that works is to be replaced: it is old, or its memory grew too far."""
-        if 0 < self._config.recycle_after_runs <= self._runs:
-            return f"it has done {self._runs} runs"
-        rss_mib = float(self.readiness.memory.get("rss_mib", 0.0))
-        self._rss_first_mib = self._rss_first_mib or (rss_mib if self._runs else 0.0)
-        grown_mib = rss_mib - self._rss_first_mib
-        if self._rss_first_mib and grown_mib > self._config.recycle_growth_mib:
-            return f"its memory grew by {grown_mib:.0f} MiB since its first run"
-        return ""
 
     async def _load_missing(self, loading: Loading) -> float | None:
         """Load what is to be there from the start; tell when to try again, on the loop's clock."""

@@ -16,6 +16,8 @@ HEADER_LENGTH = struct.Struct("!I")
 HEADER_BYTES_MAX = 4 << 20
 BLOB_BYTES_MAX = 1 << 30
 WARMING_UP = "warming up"
+DRAWN = "drawn"
+"""The note of a beat: the run holds the device no more, its pixels follow."""
 NO_RUN = 0
 """The number of a beat that belongs to no order: runs and loads count from one."""
 

@@ -17,7 +17,7 @@ from handlers.runtime.batching import BatchSizes
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
 from handlers.runtime.failures import MESSAGE_CHARS_MAX, TRACE_CHARS_MAX, FatalDeviceError, classify
 from handlers.runtime.memory import free_memory, memory_facts, settle_memory
-from handlers.runtime.messages import WARMING_UP, Beat, Done, Failed, Generate, Load, Message
+from handlers.runtime.messages import DRAWN, WARMING_UP, Beat, Done, Failed, Generate, Load, Message
 from handlers.runtime.pictures import Made
 from handlers.runtime.pipelines import Loaded
 from handlers.runtime.redaction import redact
@@ -125,6 +125,7 @@ class _Audience:
         if isinstance(ended, Failed):
             self._orders.answer(ended)
             return
+        self._orders.answer(Beat(run, 0, 0, DRAWN))
         ended.facts["memory"] = memory_facts(self._device)
         self._orders.answer_later(lambda: ended.to_message(run))
 

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
+from handlers.runtime.messages import Message
+from handlers.runtime.process import Child
 from listener.contract import Artifact, Context, GenerationRequest, Session
 from listener.errors import InputUnavailable, InvalidParams, ModelUnavailable, OutOfMemory
 from tests.engine.engine_support import Bench as EngineBench
@@ -215,6 +217,20 @@ async def test_one_session_uploads_and_fetches_while_another_generates(bench: An
     second = asyncio.ensure_future(attempts.attempt(act))
     ended = await asyncio.wait_for(asyncio.gather(first, second), 60)
     assert [row.status for row, _ in ended] == ["completed", "completed"]
+
+
+async def test_the_device_does_not_wait_while_pixels_travel(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Child.post
+    with capture_logs() as logs:
+
+        def noted(child: Child, message: Message) -> None:
+            logs.append({"event": type(message).__name__, "log_level": "sent"})
+            plain(child, message)
+
+        monkeypatch.setattr(Child, "post", noted)
+        await asyncio.gather(*(bench.draw(seed=seed, width=128, height=128) for seed in (1, 2)))
+    order = [line["event"] for line in logs if line["event"] in {"Generate", "generation_done"}]
+    assert order == ["Generate", "Generate", "generation_done", "generation_done"]
 
 
 async def test_the_daemon_never_imports_torch() -> None:
