@@ -100,7 +100,7 @@ bench: setup ## measured figures, as ratios against a bare loop of the same run
 lock: ## pin every package with its hash again (after a change of pyproject.toml)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	@$(LOCK) --all-extras --output-file requirements.lock
-	@$(LOCK) --extra gpu --extra openai --extra replicate --extra fal --extra runpod --extra sizing \
+	@$(LOCK) --extra gpu --extra openai --extra replicate --extra fal --extra runpod --extra sizing --extra faces \
 		--output-file requirements-worker.lock
 
 clean: ## remove what was set up

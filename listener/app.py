@@ -41,7 +41,7 @@ from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
 from listener.partners import Partners, open_partners
-from listener.registry import load_handlers
+from listener.registry import close_handlers, load_handlers
 from listener.routes import build_generator
 from listener.settings import Settings
 from listener.surroundings import introduction
@@ -70,7 +70,7 @@ class Daemon:
         self._settings = settings
         self._log = log.get("daemon")
         self._clock = SystemClock()
-        self._handlers = load_handlers(settings.kinds)
+        self._handlers = load_handlers(settings.kinds, settings.handler_configs())
         self._endpoints = Endpoints(settings)
         self._metrics = Metrics()
         self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
@@ -104,6 +104,7 @@ class Daemon:
                 self._host.start()
                 stack.callback(self._host.stop)
                 stack.push_async_callback(self._generator.close)
+                stack.push_async_callback(close_handlers, self._handlers)
                 stack.push_async_callback(self._endpoints.close)
                 if self._moderator is not None:
                     stack.push_async_callback(self._moderator.close)

@@ -53,6 +53,7 @@ __all__ = [
     "GeneratorFactory",
     "GeneratorStatus",
     "Handler",
+    "HandlerConfig",
     "Log",
     "OnStep",
     "Permit",
@@ -117,8 +118,11 @@ class Context(Protocol):
     async def save(self, artifact: Artifact) -> SavedArtifact:
         """Upload a file, its thumbnail beside it, and record it for this attempt; the same name again replaces it."""
 
-    async def generate(self, request: GenerationRequest) -> Generation:
-        """Generate, with each step reported as progress; the prompts are judged before."""
+    async def generate(self, request: GenerationRequest, ready: int = 0, count: int | None = None) -> Generation:
+        """Generate, with each step reported as progress; the prompts are judged before.
+
+        Where its images are a part of the work: `ready` of `count` images were there before.
+        """
 
     async def judge(self, texts: Mapping[str, str]) -> None:
         """Judge words, by field, that go elsewhere than to `generate`. Raises: ContentRejected, ModerationDown."""
@@ -157,10 +161,19 @@ class RetryPolicy(Enum):
 P = TypeVar("P", bound=BaseModel)
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerConfig:
+    """What the settings say of a kind, by its handler's own names."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Handler(Protocol[P]):
     """Serves one kind. Found by the entry-point group `listener.handlers`.
 
-    `Params` is checked before anything is paid for in GPU time. `retry_policy: ClassVar[RetryPolicy]` may be named too.
+    `Params` is checked before anything is paid for in GPU time. There may be too: `retry_policy:
+    ClassVar[RetryPolicy]`; a classmethod `configured(HandlerConfig) -> Handler`, which then builds it and may raise
+    ConfigError; and `async close()`, which leaves no process behind.
     """
 
     kind: ClassVar[str]

@@ -73,6 +73,19 @@ class TryonPipeline(BaseSettings):
     tryon_side_px: Side = _of("tryon", "side_px", 1024, "Longer side of a try-on at most; its shape is the person's")
 
 
+class PackPipeline(BaseSettings):
+    """The pipeline of character packs: the headshot's, if it names no model. It has to take reference images."""
+
+    pack_model: Model | None = _of("pack", "model", None, "Model of packs; the headshot's pipeline, if absent")
+    pack_pipeline: str | None = _of("pack", "pipeline", None, "Its diffusers class; what that model names, if absent")
+    pack_dtype: Dtype | None = _of("pack", "dtype", None, "bfloat16, float16 or float32; bfloat16, if absent")
+    pack_options: JsonObject | None = _of("pack", "options", None, "Its speed options, as JSON")
+    pack_steps: Steps | None = _of("pack", "steps", None, "Its default steps")
+    pack_guidance: Guidance | None = _of("pack", "guidance", None, "Its default guidance")
+    pack_width: Side = _of("pack", "width", 1024, "Pixels wide of a pack's images")
+    pack_height: Side = _of("pack", "height", 1024, "Pixels high of a pack's images")
+
+
 class FurtherPipeline(BaseModel):
     """A pipeline beside those of the kinds, for a variant to name."""
 
@@ -94,7 +107,7 @@ Further = Annotated[
 ]
 
 
-class PipelineSettings(HeadshotPipeline, TryonPipeline):
+class PipelineSettings(HeadshotPipeline, TryonPipeline, PackPipeline):
     """The pipelines of all kinds."""
 
     device: Device = Field(
@@ -117,7 +130,8 @@ class PipelineSettings(HeadshotPipeline, TryonPipeline):
         )
         side_px = self.tryon_side_px
         tryon = self._pipeline("tryon", width=side_px, height=side_px, side_max_px=side_px)
-        return headshot, tryon, *self._further()
+        pack = self._pipeline("pack", width=self.pack_width, height=self.pack_height)
+        return headshot, tryon, pack, *self._further()
 
     def _pipeline(self, kind: str, **of_the_kind: Any) -> PipelineConfig:
         """Compose a kind's pipeline; one without a model draws as the headshot's does, but for what it names."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from listener.contract import Endpoint, EndpointConfig, EndpointFactory, GeneratorFactory, Handler
+from listener.contract import Endpoint, EndpointConfig, EndpointFactory, GeneratorFactory, Handler, HandlerConfig
 from listener.errors import ConfigError
 from listener.telemetry import log
 
@@ -17,21 +17,31 @@ ENDPOINTS = "listener.endpoints"
 NONE = "none"
 
 
-def load_handlers(kinds: Sequence[str]) -> dict[str, Handler[Any]]:
+def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | None = None) -> dict[str, Handler[Any]]:
     """One handler for each of the kinds; for every installed one when none is named.
 
-    Raises: ConfigError for a kind that nothing serves, or a handler that cannot be imported.
+    Raises: ConfigError for a kind that nothing serves, a handler that cannot be imported, or whose options are wrong.
     """
     found = _entry_points(HANDLERS)
     handlers: dict[str, Handler[Any]] = {}
     for kind in kinds or sorted(found):
-        handler = cast(Handler[Any], _load(_named(found, kind, "LISTENER_KINDS"))())
+        made = _load(_named(found, kind, "LISTENER_KINDS"))
+        build = getattr(made, "configured", None)
+        config = (configs or {}).get(kind, HandlerConfig())
+        handler = cast(Handler[Any], made() if build is None else build(config))
         if handler.kind != kind:
             raise ConfigError(f"the handler installed as {kind!r} says that it serves {handler.kind!r}")
         handlers[kind] = handler
     if not handlers:
         raise ConfigError(f"no handler is installed (entry-point group {HANDLERS})")
     return handlers
+
+
+async def close_handlers(handlers: Mapping[str, Handler[Any]]) -> None:
+    """Close those that have something to close."""
+    for handler in handlers.values():
+        if (close := getattr(handler, "close", None)) is not None:
+            await close()
 
 
 def installed_kinds() -> tuple[str, ...]:

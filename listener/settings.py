@@ -15,6 +15,7 @@ from listener.endpoint_settings import EndpointSettings
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
 from listener.later import Origins
+from listener.pack_settings import PackSettings
 from listener.provider_settings import ProviderSettings, is_route, routes_in
 from listener.waking import WakingSettings
 
@@ -26,7 +27,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN", "LISTENER_STACK_DIR"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(WakingSettings, ProviderSettings, FetchSettings, EndpointSettings):
+class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, EndpointSettings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)

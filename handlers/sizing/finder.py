@@ -1,22 +1,15 @@
-"""The pose process: pictures in, people out, one at a time. The only module that imports MediaPipe; it has no network.
+"""The pose process: pictures in, people out. The only module that imports MediaPipe.
 
-A message is its length (4 bytes, big endian) and its bytes: PNG from the daemon, JSON from here. The first one from
-here says `ready` or `failure`. Started as `python -m handlers.sizing.finder <pid of the daemon>`.
+Started as `python -m handlers.sizing.finder <pid of the daemon>`; a message from the daemon is a PNG.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
-import struct
-import sys
-from typing import Any, BinaryIO
+from typing import Any
 
-from handlers.runtime.lifeline import leave_signals_to_the_daemon, tie_to_parent
-from handlers.sizing.offline import forbid_network
+from handlers.detectors.serving import serve_the_daemon
 
-LENGTH = struct.Struct("!I")
 COMPLEXITY = 1
 """The one model that the wheel carries; 0 and 2 would be downloaded."""
 LEAST_CONFIDENCE = 0.5
@@ -63,29 +56,6 @@ class Finder:
         return {"width": width, "height": height, "landmarks": landmarks, "rows": rows}
 
 
-def _send(stream: BinaryIO, told: dict[str, Any]) -> None:
-    body = json.dumps(told).encode()
-    stream.write(LENGTH.pack(len(body)) + body)
-    stream.flush()
-
-
-def serve(reading: BinaryIO, writing: BinaryIO) -> None:
-    """Answer pictures until the daemon closes its end."""
-    try:
-        finder = Finder()
-        finder.find(_blank())  # the first picture loads the models
-    except Exception as error:  # noqa: BLE001 - whatever it is, the daemon tells it
-        _send(writing, {"failure": f"{type(error).__name__}: {error}"})
-        return
-    _send(writing, {"ready": True})
-    while len(prefix := reading.read(LENGTH.size)) == LENGTH.size:
-        try:
-            told: dict[str, Any] = {"person": finder.find(reading.read(LENGTH.unpack(prefix)[0]))}
-        except Exception as error:  # noqa: BLE001 - one bad picture does not end the process
-            told = {"failure": type(error).__name__}
-        _send(writing, told)
-
-
 def _blank() -> bytes:
     from PIL import Image  # noqa: PLC0415
 
@@ -95,9 +65,4 @@ def _blank() -> bytes:
 
 
 if __name__ == "__main__":
-    tie_to_parent(int(sys.argv[1]))
-    leave_signals_to_the_daemon()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is no answer
-    forbid_network()
-    serve(sys.stdin.buffer, answers)
+    serve_the_daemon(Finder, _blank())

@@ -29,7 +29,7 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     """Every finding, in order."""
     yield Finding("settings", "ok", f"{settings.supabase_url}, worker {settings.worker_name}")
     try:
-        kinds = tuple(load_handlers(settings.kinds))
+        kinds = tuple(load_handlers(settings.kinds, settings.handler_configs()))
     except ConfigError as error:
         remedy = "correct LISTENER_KINDS, or install the package that serves it"
         yield Finding("handlers", "failing", str(error), remedy)

@@ -102,20 +102,22 @@ class AttemptContext:
         self.log.info("artifact_saved", artifact=artifact.name, path=saved.path, size_bytes=saved.size_bytes)
         return saved
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, ready: int = 0, count: int | None = None) -> Generation:
         """Generate, with every step reported as progress; the door through which every prompt goes, so judged here.
 
         While the request waits in line for a device, the attempt's time stands still.
         Raises: ContentRejected, ModerationDown, and what the generator raises; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
+        images = len(request.seeds)
+        whole = images if count is None else count
         several = {f"prompts.{n}": prompt for n, prompt in enumerate(request.prompts)}
         await self.judge({"prompt": request.prompt, **several, "negative_prompt": request.negative_prompt or ""})
 
         def on_step(done: int, total: int) -> None:
             turn.stands() if (done, total) == IN_LINE else turn.goes_on()
             if total:
-                self.writer.report(Report(done, total, "generating"))
+                self.writer.report(Report(ready * total + images * done, whole * total, "generating"))
 
         request = replace(request, time_left_s=self.remaining_s(), session_kind=self._session.kind)
         with Turn(self.allowance, self.stages) as turn:

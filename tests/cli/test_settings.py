@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from handlers.pack.handler import PackHandler
+from handlers.pack.options import PackOptions, options_of
+from handlers.pack.poses import SHIPPED, read_poses
 from listener.access import DatabaseSettings
 from listener.adapters.destinations import Policy
 from listener.errors import ConfigError
+from listener.registry import load_handlers
 from listener.settings import Settings, load_settings, names_of
 from tests.cli.conftest import set_all
 
@@ -119,11 +123,11 @@ def test_a_try_on_draws_with_the_headshots_pipeline_until_it_has_a_model_of_its_
     complete.setenv("LISTENER_HEADSHOT_MODEL", "weights/klein")
     complete.setenv("LISTENER_HEADSHOT_OPTIONS", '{"attention": "auto"}')
     complete.setenv("LISTENER_TRYON_STEPS", "6")
-    headshot, tryon = load_settings().generator_config().pipelines
+    headshot, tryon, _ = load_settings().generator_config().pipelines
     assert (tryon.kind, tryon.model, tryon.options, tryon.steps) == ("tryon", headshot.model, headshot.options, 6)
     assert (tryon.width, tryon.height, tryon.side_max_px, headshot.side_max_px) == (1024, 1024, 1024, None)
     complete.setenv("LISTENER_TRYON_MODEL", "weights/editor")
-    _, tryon = load_settings().generator_config().pipelines
+    _, tryon, _ = load_settings().generator_config().pipelines
     assert (tryon.model, tryon.pipeline_class, tryon.options, tryon.steps) == ("weights/editor", None, {}, 6)
 
 
@@ -132,9 +136,30 @@ def test_only_the_pipelines_of_the_kinds_served_are_configured(complete: pytest.
         complete.setenv("LISTENER_KINDS", served)
         return [pipeline.kind for pipeline in load_settings().generator_config().pipelines]
 
-    assert kinds("") == ["headshot", "tryon"]
+    assert kinds("") == ["headshot", "tryon", "pack"]
     assert kinds("tryon") == ["tryon"]
-    assert kinds("headshot,postcard") == ["headshot", "tryon"], "a kind of somebody's own may draw with any"
+    assert kinds("headshot,postcard") == ["headshot", "tryon", "pack"], "a kind of somebody's own may draw with any"
+
+
+def test_packs_are_drawn_as_their_variables_say(complete: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    complete.setenv("LISTENER_HEADSHOT_MODEL", "weights/klein")
+    complete.setenv("LISTENER_PACK_WIDTH", "768")
+    pack = load_settings().generator_config().pipelines[2]
+    assert (pack.kind, pack.model, pack.width, pack.height) == ("pack", "weights/klein", 768, 1024)
+    assert options_of(load_settings().handler_configs()["pack"].options) == PackOptions(), "the same defaults"
+    poses = tmp_path / "poses.toml"
+    poses.write_text(SHIPPED.read_text(encoding="utf-8").replace('"portrait"', '"passport"'), encoding="utf-8")
+    for name, value in {"SIMILARITY": "0.7", "TRIES": "0", "BELOW": "refund", "BATCH": "2", "POSES": poses}.items():
+        complete.setenv(f"LISTENER_PACK_{name}", str(value))
+    handler = load_handlers(["pack"], load_settings().handler_configs())["pack"]
+    assert isinstance(handler, PackHandler)
+    assert handler.options == PackOptions(similarity_min=0.7, tries=0, below="refund", batch=2, poses=poses)
+    poses.write_text("version = 2", encoding="utf-8")
+    read_poses.cache_clear()
+    with pytest.raises(ConfigError, match=r"poses\.toml"):
+        load_handlers(["pack"], load_settings().handler_configs())
+    complete.setenv("LISTENER_PACK_SIMILARITY", "1")
+    assert problems()[0].startswith("LISTENER_PACK_SIMILARITY")
 
 
 def test_further_pipelines_are_read_from_json_and_a_wrong_one_is_refused(complete: pytest.MonkeyPatch) -> None:

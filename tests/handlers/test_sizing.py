@@ -41,7 +41,7 @@ REAL = {"astronaut": "astronaut.png", "photographer": "camera.png", "cat": "chel
 
 REACHING = """
 import socket, urllib.request
-from handlers.sizing.offline import forbid_network
+from handlers.detectors.offline import forbid_network
 
 forbid_network()
 for reach in (

@@ -1,0 +1,1 @@
+"""Faces: found and told apart by dlib, in a process of its own."""
