@@ -80,6 +80,8 @@ def worker_environment(place: Place, **settings: str) -> dict[str, str]:
         "LISTENER_HEADSHOT_WIDTH": "128",
         "LISTENER_HEADSHOT_HEIGHT": "128",
         "LISTENER_TRYON_SIDE_PX": "128",
+        "LISTENER_PACK_WIDTH": "128",
+        "LISTENER_PACK_HEIGHT": "128",
         "LISTENER_DEVICE": "cpu",
         "LISTENER_HTTP_PORT": "0",
         "LISTENER_HTTP_HOST": "127.0.0.1",
