@@ -535,8 +535,8 @@ DOORS = (
     case(
         "a user reads the files of others",
         "policies/storage_objects",
-        "bucket_id in ('headshots', 'generated', 'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text",
-        "bucket_id in ('headshots', 'generated', 'characters', 'uploads')",
+        "'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text",
+        "'characters', 'uploads')",
         "roles",
     ),
     case(
