@@ -15,6 +15,7 @@ from listener.adapters.host import HostReader
 from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.announcement import Announcement
+from listener.cleaners import clean_along
 from listener.contract import Generator
 from listener.endpoints import Endpoints
 from listener.engine.admission import Admission
@@ -157,8 +158,9 @@ class Daemon:
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
-        ending += [group.create_task(sweep.run(), name="sweep"), group.create_task(said.run(), name="announce")]
-        ending += [group.create_task(guards.circuits.run(), name="circuits")]
+        cleaning = clean_along(self._settings, clients, self.worker)
+        beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run(), "cleaning": cleaning}
+        ending += [group.create_task(work, name=name) for name, work in beside.items()]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")
         delivering = partners.deliver(group, self.worker, outbound, metrics)

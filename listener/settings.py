@@ -84,6 +84,11 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
     signed_url_s: int = Field(
         21600, validation_alias="LISTENER_SIGNED_URL_S", ge=60, description="Seconds a result's signed URL is valid"
     )
+    cleaning: Literal["on", "dry_run", "off"] = Field(
+        "on",
+        validation_alias="LISTENER_CLEANING",
+        description="on: remove files that are kept no longer, or that no row names; dry_run: only log how many; off",
+    )
     min_memory_mib: int = Field(
         256, validation_alias="LISTENER_MIN_MEMORY_MIB", ge=0, description="No claims below this free memory; 0: never"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from listener.adapters.downloads import downloaded
@@ -42,6 +42,12 @@ class SupabaseArtifactStore:
         """
         with self._watched(f"download from {bucket}", bucket):
             return await downloaded(self._clients, bucket, path, accepted)
+
+    async def remove(self, bucket: str, paths: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        if paths:
+            with self._watched(f"removal from {bucket}", bucket):
+                await self._clients.calls.storage.from_(bucket).remove(list(paths))
 
     async def ping(self) -> None:
         """Ask for the buckets: cheap, and it needs the gateway, the server and its database."""

@@ -32,6 +32,7 @@ COMMANDS = {
     "store": "Make stores, and list them.",
     "keys": "Make, list and revoke the API keys of stores.",
     "partner-webhook": "Say where a store hears of finished sessions.",
+    "clean": "Remove files that nobody needs any more.",
     "deliveries": "Show what was sent to a store, and what came of it.",
 }
 

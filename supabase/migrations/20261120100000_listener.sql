@@ -612,6 +612,22 @@ revoke all on table public.character_images from public, anon, authenticated, se
 grant select, insert, update, delete on table public.character_images to service_role;
 grant select on table public.character_images to authenticated;
 
+-- listener.cleaning
+-- One row: whose turn it is to remove what nobody needs, and the object that the walk through the storage has come to. Without a
+-- holder nobody is at it, and workers wait until `until`; with one, the others wait until then.
+create table listener.cleaning (
+  id boolean primary key default true,
+  holder uuid,
+  until timestamptz not null,
+  bucket text not null default '',
+  path text not null default '',
+  constraint cleaning_is_one_row check (id)
+);
+
+alter table listener.cleaning enable row level security;
+revoke all on table listener.cleaning from public, anon, authenticated, service_role;
+grant select, insert, update on table listener.cleaning to service_role;
+
 -- listener.deliveries
 -- What partners are told: one row for each finished session of a store with an active webhook, written by the settling
 -- transaction. `id` is the message's, the same at every attempt. `attempt` only grows and is the fence of settle_deliveries;
@@ -3640,6 +3656,30 @@ $$;
 revoke all on function listener.kind_misfits(listener.session_tables, integer, integer, text)
 from public, anon, authenticated, service_role;
 
+-- public.leave_cleaning(holder, bucket, path, rest_s) -> boolean
+-- Ends a holder's turn: the walk has come to this object, '' and '' being its beginning, and the next turn is after rest_s seconds.
+-- False, and nothing written, for who does not hold the turn any more.
+-- Locks:  the row of the turn.
+create function public.leave_cleaning(p_holder uuid, p_bucket text, p_path text, p_rest_s integer)
+returns boolean
+language sql volatile security invoker
+set search_path = ''
+as $$
+  with left_to_others as (
+    update listener.cleaning as turn
+    set
+      holder = null, bucket = coalesce(p_bucket, ''), path = coalesce(p_path, ''),
+      until = listener.clock() + make_interval(secs => least(greatest(coalesce(p_rest_s, 60), 0), 86400))
+    where turn.holder = p_holder
+    returning turn.id
+  )
+
+  select exists (select from left_to_others)
+$$;
+
+revoke all on function public.leave_cleaning(uuid, text, text, integer) from public, anon, authenticated;
+grant execute on function public.leave_cleaning(uuid, text, text, integer) to service_role;
+
 -- listener.limited_demand() -> integer
 -- Sessions that run, or wait and are due as far as the limits of plans and kinds would let them run beside the others.
 create function listener.limited_demand()
@@ -6489,6 +6529,37 @@ end
 $$;
 
 revoke all on function listener.take_character() from public, anon, authenticated;
+
+-- public.take_cleaning(holder, hold_s, at_once) -> jsonb
+-- Gives the turn to clean to one holder at a time, and again to who holds it. Answers {"bucket", "path"}: the object that the walk
+-- has come to; null: another one's turn, or nothing is due yet, which at_once does not wait for.
+-- Units: p_hold_s is seconds, after which a holder that is silent has lost it.
+-- Locks:  the row of the turn.
+create function public.take_cleaning(p_holder uuid, p_hold_s integer default 300, p_at_once boolean default false)
+returns jsonb
+language sql volatile security invoker
+set search_path = ''
+as $$
+  with stamp as (
+    select
+      listener.clock() as clock,
+      listener.clock() + make_interval(secs => least(greatest(coalesce(p_hold_s, 300), 1), 3600)) as until
+  ),
+  taken as (
+    insert into listener.cleaning as turn (holder, until)
+    select p_holder, stamp.until from stamp
+    on conflict (id) do update set holder = excluded.holder, until = excluded.until
+    where
+      turn.until <= (select stamp.clock from stamp) or turn.holder = p_holder
+      or (turn.holder is null and coalesce(p_at_once, false))
+    returning turn.bucket, turn.path
+  )
+
+  select jsonb_build_object('bucket', taken.bucket, 'path', taken.path) from taken
+$$;
+
+revoke all on function public.take_cleaning(uuid, integer, boolean) from public, anon, authenticated;
+grant execute on function public.take_cleaning(uuid, integer, boolean) to service_role;
 
 -- listener.take_due(kinds, limit, is_limited, now) -> due_session[]
 -- Locks the next due sessions and shows them as processing: those that the claim may start.

@@ -28,6 +28,7 @@ WORKER_RPCS = {
     "fail_sessions",
     "grant_credits",
     "heartbeat",
+    "leave_cleaning",
     "owned_tables",
     "owner_credits",
     "partner_report",
@@ -42,6 +43,7 @@ WORKER_RPCS = {
     "service_status",
     "survey_project",
     "sweep_sessions",
+    "take_cleaning",
     "worker_demand",
 }
 USER_DOORS = {
