@@ -38,7 +38,13 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto", "LISTENER_DRAIN_S": GRACE_S}
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
-        sides = ("LISTENER_HEADSHOT_WIDTH", "LISTENER_HEADSHOT_HEIGHT", "LISTENER_TRYON_SIDE_PX")
+        sides = (
+            "LISTENER_HEADSHOT_WIDTH",
+            "LISTENER_HEADSHOT_HEIGHT",
+            "LISTENER_TRYON_SIDE_PX",
+            "LISTENER_PACK_WIDTH",
+            "LISTENER_PACK_HEIGHT",
+        )
         defaults |= dict.fromkeys(sides, EMBEDDED_SIDE_PX)
     forced = {
         "SUPABASE_URL": url,
