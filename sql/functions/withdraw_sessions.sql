@@ -1,6 +1,6 @@
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
 -- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
--- gives back what a cancel would: deleting the row is no way around the kind's policy.
+-- gives back what a cancel would: deleting the row is no way around the kind's policy. What the sessions knew and made goes, too.
 -- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
 -- Locks:  sessions ascending, then accounts.
 create function listener.withdraw_sessions()
@@ -28,6 +28,7 @@ begin
     order by session.id
     for no key update
   );
+  perform listener.discard(v_table.id, v_rows);
   if cardinality(v_open) = 0 then
     return null;
   end if;

@@ -24,6 +24,8 @@ create table public.characters (
 );
 
 create index characters_by_user on public.characters (user_id, created_at desc);
+create index characters_by_reference on public.characters (reference_path) where reference_path is not null;
+create index characters_by_face_reference on public.characters (face_reference_path) where face_reference_path is not null;
 
 alter table public.characters enable row level security;
 revoke all on table public.characters from public, anon, authenticated, service_role;

@@ -104,6 +104,8 @@ create table public.characters (
 );
 
 create index characters_by_user on public.characters (user_id, created_at desc);
+create index characters_by_reference on public.characters (reference_path) where reference_path is not null;
+create index characters_by_face_reference on public.characters (face_reference_path) where face_reference_path is not null;
 
 alter table public.characters enable row level security;
 revoke all on table public.characters from public, anon, authenticated, service_role;
@@ -551,6 +553,7 @@ grant select, insert, update on table listener.app_refunds to service_role;
 
 -- listener.artifacts
 -- The files that an attempt saved. Only those of the attempt that settles count. facts: what the handler says of this one.
+-- discarded_at: when its row was deleted; the object goes with the next cleaning (due_artifacts).
 -- Units: width and height are pixels.
 create table listener.artifacts (
   session uuid not null references listener.sessions (id) on delete cascade,
@@ -566,6 +569,7 @@ create table listener.artifacts (
   url text,
   expires_at timestamptz,
   facts jsonb not null default '{}',
+  discarded_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (session, attempt, name),
@@ -573,6 +577,10 @@ create table listener.artifacts (
   constraint artifacts_size_is_not_negative check (size_bytes >= 0),
   constraint artifacts_facts_are_an_object check (jsonb_typeof(facts) = 'object')
 );
+
+create index artifacts_by_path on listener.artifacts (path);
+create index artifacts_by_thumbnail on listener.artifacts (thumbnail_path) where thumbnail_path is not null;
+create index artifacts_discarded on listener.artifacts (discarded_at) where discarded_at is not null;
 
 alter table listener.artifacts enable row level security;
 revoke all on table listener.artifacts from public, anon, authenticated, service_role;
@@ -692,6 +700,17 @@ create index events_by_time on listener.events using brin (at);
 alter table listener.events enable row level security;
 revoke all on table listener.events from public, anon, authenticated, service_role;
 grant select, insert on table listener.events to service_role;
+
+-- listener.forgotten_owners
+-- Users who were deleted: whatever still lies in a folder that bears such an id may go (unnamed_among).
+create table listener.forgotten_owners (
+  owner uuid primary key,
+  forgotten_at timestamptz not null
+);
+
+alter table listener.forgotten_owners enable row level security;
+revoke all on table listener.forgotten_owners from public, anon, authenticated, service_role;
+grant select, insert on table listener.forgotten_owners to service_role;
 
 -- public.generation_sessions
 -- Virtual try-on for users (B2C): one row is one picture, charged to its user when it is inserted. image_urls: the person first,
@@ -995,6 +1014,50 @@ group by artifact.session, artifact.attempt;
 revoke all on table listener.artifact_lists from public, anon, authenticated, service_role;
 grant select on table listener.artifact_lists to service_role;
 
+-- listener.due_artifacts
+-- Artifacts that nobody has any claim to from due_at on, and why: their row was deleted; nobody is shown them, as they are of an
+-- attempt that did not settle or all credits went back; their kind's keep_days are over. Not while their table is broken: its
+-- rows may still show them; and not of a table that was left, whose rows do. No clock in here: a volatile function would have
+-- all of them read.
+create view listener.due_artifacts
+with (security_invoker = true) as
+with judged as (
+  select
+    artifact.session,
+    artifact.attempt,
+    artifact.name,
+    artifact.bucket,
+    artifact.path,
+    artifact.thumbnail_path,
+    artifact.size_bytes,
+    artifact.discarded_at,
+    session.kind,
+    session.finished_at,
+    case
+      when artifact.discarded_at is not null then 'row_deleted'
+      when artifact.attempt <> session.attempt or session.status = 'failed' then 'not_delivered'
+      when session.status = 'cancelled' and (session.refund_due < session.cost) is not true then 'not_delivered'
+      when policy.keep_days is not null then 'kept_long_enough'
+    end as reason,
+    session.finished_at + make_interval(days => policy.keep_days) as kept_until
+  from listener.artifacts as artifact
+  inner join listener.sessions as session on artifact.session = session.id
+  inner join listener.session_tables as registry on session.table_id = registry.id
+  inner join listener.kinds as policy on session.kind = policy.kind
+  where session.finished_at is not null and registry.broken_at is null
+)
+
+select
+  judged.*,
+  case judged.reason
+    when 'row_deleted' then judged.discarded_at when 'not_delivered' then judged.finished_at else judged.kept_until
+  end as due_at
+from judged
+where judged.reason is not null;
+
+revoke all on table listener.due_artifacts from public, anon, authenticated, service_role;
+grant select on table listener.due_artifacts to service_role;
+
 -- listener.events_per_day
 -- Events counted by UTC day, kind and event. duration_ms is of generation_completed; for pack_completed, from the insert on.
 create view listener.events_per_day
@@ -1131,6 +1194,64 @@ where session.variant is distinct from session.params -> 'variant' ->> 'name';
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;
 
+-- listener.pack_invariants
+-- Whatever contradicts the promises about packs, by name. Must always be empty. Apart from listener.invariants, since an app may
+-- have tables of its own under these names.
+create view listener.pack_invariants
+with (security_invoker = true) as
+with shown as (
+  select
+    image.id,
+    session.status,
+    session.attempt,
+    session.owner,
+    session.refund_due,
+    session.cost,
+    image.user_id,
+    artifact.attempt as of_attempt
+  from public.character_images as image
+  left join listener.session_tables as registry on registry.relation = 'public.generation_jobs'::regclass
+  left join listener.sessions as session on image.job_id = session.row_id and registry.id = session.table_id
+  left join listener.artifacts as artifact on session.id = artifact.session and image.storage_path = artifact.path
+)
+
+select
+  'an_image_that_is_shown_is_recorded_for_the_attempt_that_counts' as invariant,
+  shown.id as subject
+from shown
+where shown.of_attempt is distinct from shown.attempt or shown.user_id is distinct from shown.owner
+union all
+select
+  'an_image_is_shown_only_while_its_pack_runs_or_is_paid_for' as invariant,
+  shown.id as subject
+from shown
+where (
+  shown.status in ('processing', 'completed') or (shown.status = 'cancelled' and shown.refund_due < shown.cost)
+) is not true
+union all
+select
+  'every_image_of_a_pack_that_counts_is_shown' as invariant,
+  session.id as subject
+from listener.sessions as session
+inner join public.generation_jobs as job on session.row_id = job.id
+inner join listener.session_tables as registry on session.table_id = registry.id
+inner join listener.artifacts as artifact on session.id = artifact.session and session.attempt = artifact.attempt
+left join public.character_images as image on job.id = image.job_id and artifact.path = image.storage_path
+where
+  registry.relation = 'public.generation_jobs'::regclass and registry.broken_at is null
+  and (session.status in ('processing', 'completed') or (session.status = 'cancelled' and session.refund_due < session.cost))
+  and artifact.content_type like 'image/%' and image.id is null
+union all
+select
+  'a_pack_draws_its_own_users_character' as invariant,
+  job.id as subject
+from public.generation_jobs as job
+inner join public.characters as owned on job.character_id = owned.id
+where job.user_id <> owned.user_id or job.character ->> 'id' is distinct from owned.id::text;
+
+revoke all on table listener.pack_invariants from public, anon, authenticated, service_role;
+grant select on table listener.pack_invariants to service_role;
+
 -- listener.variant_results
 -- How the variants of a kind do against each other: how many of their sessions succeeded, how long those took, what they cost.
 -- A null variant is the sessions from before the test. cost_usd is what handlers said in their results, where they said it.
@@ -1231,6 +1352,28 @@ as $$
 $$;
 
 revoke all on function listener.state_columns() from public, anon, authenticated, service_role;
+
+-- listener.is_named(bucket, path) -> boolean
+-- Whether a character names this object. For each object alone, and asking whether the table is there: an app may have dropped ours.
+create function listener.is_named(p_bucket text, p_path text)
+returns boolean
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  if to_regclass('public.characters') is null then
+    return false;
+  end if;
+  return case p_bucket
+    when 'characters' then exists (select from public.characters as owned where owned.reference_path = p_path)
+    when 'uploads' then exists (select from public.characters as owned where owned.face_reference_path = p_path)
+    else false
+  end;
+end
+$$;
+
+revoke all on function listener.is_named(text, text) from public, anon, authenticated;
+grant execute on function listener.is_named(text, text) to service_role;
 
 -- listener.access_misfits(table, rls_off_is_fine, grant_select) -> setof misfit
 -- Who would see too much, or by whom Realtime would be silenced for the whole project: a role that may read a published table
@@ -2529,6 +2672,43 @@ $$;
 revoke all on function listener.delivery_payload(uuid, text) from public, anon, authenticated;
 grant execute on function listener.delivery_payload(uuid, text) to service_role;
 
+-- listener.discard(table, rows)
+-- Empties the sessions of deleted rows of what their owners wrote and got, but for the variant, which results are compared by; and
+-- marks their artifacts for the next cleaning.
+-- Locks:  sessions; the caller has locked the open ones.
+create function listener.discard(p_table_id integer, p_rows uuid[])
+returns void
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_sessions uuid[];
+begin
+  with emptied as (
+    update listener.sessions as session
+    set
+      params = case
+        when session.params ? 'variant' then jsonb_build_object('variant', session.params -> 'variant') else '{}'
+      end,
+      result = null, note = null
+    from (
+      select held.id from listener.sessions as held
+      where held.row_id = any(p_rows) and held.table_id = p_table_id
+      order by held.id
+      for no key update
+    ) as of_row
+    where session.id = of_row.id
+    returning session.id
+  )
+  select array_agg(emptied.id) into v_sessions from emptied;
+  update listener.artifacts as artifact
+  set discarded_at = listener.clock()
+  where artifact.session = any(v_sessions) and artifact.discarded_at is null;
+end
+$$;
+
+revoke all on function listener.discard(integer, uuid[]) from public, anon, authenticated, service_role;
+
 -- listener.distinct_attempts(items) -> jsonb
 -- The (session, attempt) pairs of items, each once: several artifacts of one attempt share one fence.
 create function listener.distinct_attempts(p_items jsonb)
@@ -2542,6 +2722,41 @@ $$;
 
 revoke all on function listener.distinct_attempts(jsonb) from public, anon, authenticated;
 grant execute on function listener.distinct_attempts(jsonb) to service_role;
+
+-- listener.drop_artifacts(sessions, objects) -> (bucket, path, is_fading)
+-- Deletes the artifacts of these sessions that are due and lie in these objects, and answers all their objects; is_fading: its
+-- row showed it until now.
+-- Security definer: nobody else may delete from this table.
+-- Locks:  none; the caller has locked visible rows and sessions.
+create function listener.drop_artifacts(p_sessions uuid[], p_objects jsonb)
+returns table (session uuid, bucket text, path text, is_fading boolean)
+language sql volatile security definer
+set search_path = ''
+as $$
+  with due as (
+    select candidate.session, candidate.attempt, candidate.name, candidate.reason
+    from listener.due_artifacts as candidate
+    where
+      candidate.session = any(p_sessions) and candidate.due_at <= (select listener.clock()) and not listener.is_named(candidate.bucket, candidate.path)
+      and (candidate.bucket, candidate.path) in (
+        select given.bucket, given.path from jsonb_to_recordset(p_objects) as given (bucket text, path text)
+      )
+  ),
+  dropped as (
+    delete from listener.artifacts as artifact
+    using due
+    where artifact.session = due.session and artifact.attempt = due.attempt and artifact.name = due.name
+    returning artifact.session, artifact.bucket, artifact.path, artifact.thumbnail_path, due.reason = 'kept_long_enough' as is_fading
+  )
+
+  select dropped.session, dropped.bucket, dropped.path, dropped.is_fading from dropped
+  union all
+  select dropped.session, dropped.bucket, dropped.thumbnail_path, dropped.is_fading from dropped
+  where dropped.thumbnail_path is not null
+$$;
+
+revoke all on function listener.drop_artifacts(uuid[], jsonb) from public, anon, authenticated;
+grant execute on function listener.drop_artifacts(uuid[], jsonb) to service_role;
 
 -- listener.drop_webhook(url) -> boolean
 -- Sends this URL nothing any more; false when nothing was sent there. Its argument bears no p_: people type its name.
@@ -3066,6 +3281,50 @@ $$;
 revoke all on function listener.expire_workers(integer) from public, anon, authenticated;
 grant execute on function listener.expire_workers(integer) to service_role;
 
+-- public.expired_artifacts(limit) -> (bucket, path, size_bytes, reason)
+-- Objects, thumbnails too, of up to `limit` artifacts that may go: of deleted rows, and kept for their kind's keep_days. Changes
+-- nothing, so it is the dry run as well; forget_artifacts comes next. What was never delivered is found by orphaned_objects.
+-- Units: size_bytes is null for a thumbnail.
+create function public.expired_artifacts(p_limit integer default 100)
+returns table (bucket text, path text, size_bytes bigint, reason text)
+language sql stable security invoker
+set search_path = ''
+as $$
+  with due as (
+    (
+      select discarded.bucket, discarded.path, discarded.thumbnail_path, discarded.size_bytes, discarded.reason
+      from listener.due_artifacts as discarded
+      where discarded.discarded_at is not null and not listener.is_named(discarded.bucket, discarded.path)
+      order by discarded.discarded_at
+      limit least(greatest(p_limit, 0), 1000)
+    )
+    union all
+    (
+      select old.bucket, old.path, old.thumbnail_path, old.size_bytes, old.reason
+      from listener.kinds as policy
+      cross join lateral (
+        select kept.*
+        from listener.due_artifacts as kept
+        where
+          kept.kind = policy.kind and kept.finished_at < (select listener.clock()) - make_interval(days => policy.keep_days)
+          and kept.discarded_at is null and not listener.is_named(kept.bucket, kept.path)
+        order by kept.finished_at
+        limit least(greatest(p_limit, 0), 1000)
+      ) as old
+      where policy.keep_days is not null
+    )
+    limit least(greatest(p_limit, 0), 1000)
+  )
+
+  select due.bucket, due.path, due.size_bytes, due.reason from due
+  union all
+  select due.bucket, due.thumbnail_path, null, due.reason from due
+  where due.thumbnail_path is not null
+$$;
+
+revoke all on function public.expired_artifacts(integer) from public, anon, authenticated;
+grant execute on function public.expired_artifacts(integer) to service_role;
+
 -- listener.fail_here(sessions, code, message)
 -- The database itself fails sessions: no worker may write to them any more, and their credits go back.
 -- Locks:  accounts; visible rows and sessions are locked by the caller.
@@ -3176,6 +3435,129 @@ $$;
 
 revoke all on function listener.fence(uuid, jsonb, text[]) from public, anon, authenticated;
 grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
+
+-- public.forget_artifacts(objects) -> (bucket, path)
+-- Takes from rows what expired_artifacts and orphaned_objects named, [{"bucket", "path"}], and answers the objects that may be
+-- removed through the Storage API now: those that no row names any more, and thumbnails of what went. All conditions are asked
+-- again. Rows come first: when the removal fails, an object is left that orphaned_objects finds, never a row without its object.
+-- Locks:  visible rows, then sessions, skip locked.
+create function public.forget_artifacts(p_objects jsonb)
+returns table (bucket text, path text)
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+#variable_conflict use_column
+declare
+  v_locked uuid[];
+  v_present uuid[];
+  v_held uuid[];
+  v_dropped record;
+begin
+  select array_agg(locked.session), array_agg(locked.session) filter (where not locked.is_gone)
+  into v_locked, v_present
+  from listener.lock_rows(array(
+    select recorded.session
+    from jsonb_to_recordset(p_objects) as given (bucket text, path text)
+    inner join listener.artifacts as recorded on given.path = recorded.path and given.bucket = recorded.bucket
+  ), true) as locked;
+  v_held := array(
+    select session.id from listener.sessions as session
+    where session.id = any(v_locked)
+    order by session.id
+    for no key update skip locked
+  );
+  select
+    array_agg(dropped.bucket) as buckets, array_agg(dropped.path) as paths,
+    array_agg(distinct dropped.session) filter (where dropped.is_fading and dropped.session = any(v_present)) as fading
+  into v_dropped
+  from listener.drop_artifacts(v_held, p_objects) as dropped;
+  perform listener.project(v_dropped.fading);
+
+  return query
+  select dropped.bucket, dropped.path
+  from unnest(v_dropped.buckets, v_dropped.paths) as dropped (bucket, path)
+  where
+    not exists (select from listener.artifacts as kept where kept.path = dropped.path and kept.bucket = dropped.bucket)
+    and not exists (select from listener.artifacts as kept where kept.thumbnail_path = dropped.path and kept.bucket = dropped.bucket)
+    and not listener.is_named(dropped.bucket, dropped.path)
+  union
+  select unnamed.bucket, unnamed.path
+  from (
+    select array_agg(given.bucket) as buckets, array_agg(given.path) as paths
+    from jsonb_to_recordset(p_objects) as given (bucket text, path text)
+  ) as asked
+  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed;
+end
+$$;
+
+revoke all on function public.forget_artifacts(jsonb) from public, anon, authenticated;
+grant execute on function public.forget_artifacts(jsonb) to service_role;
+
+-- public.forget_owner(owner) -> jsonb
+-- Deletes what a user has in our tables: his rows, which cancels and refunds open sessions and empties all of them, his
+-- characters and memberships; the objects go with the next cleaning. The ledger and emptied sessions stay for accounting, events
+-- for counting: ids, amounts and times. Rows of an app's own tables are the app's to delete. Answers {"rows", "characters"}.
+-- Deleting the user does the same: see forget_user.
+-- Locks:  visible rows by table and id, then sessions, then accounts; then characters.
+create function public.forget_owner(p_owner uuid)
+returns jsonb
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+  v_count integer;
+  v_rows integer := 0;
+  v_characters integer := 0;
+begin
+  insert into listener.forgotten_owners as known (owner, forgotten_at)
+  values (p_owner, listener.clock())
+  on conflict (owner) do nothing;
+  for v_table in
+    select registry.relation, registry.id_column, registry.owner_column
+    from listener.session_tables as registry
+    where registry.relation in (
+      to_regclass('public.headshot_sessions'), to_regclass('public.generation_sessions'), to_regclass('public.generation_jobs')
+    )
+    order by registry.id
+  loop
+    execute format(
+      'select from %1$s as visible where visible.%3$I = $1 order by visible.%2$I for update',
+      v_table.relation, v_table.id_column, v_table.owner_column
+    ) using p_owner;
+    execute format('delete from %s as visible where visible.%I = $1', v_table.relation, v_table.owner_column) using p_owner;
+    get diagnostics v_count = row_count;
+    v_rows := v_rows + v_count;
+  end loop;
+  if to_regclass('public.characters') is not null then
+    delete from public.characters as owned where owned.user_id = p_owner;
+    get diagnostics v_characters = row_count;
+  end if;
+  if to_regclass('public.store_members') is not null then
+    delete from public.store_members as member where member.user_id = p_owner;
+  end if;
+  return jsonb_build_object('rows', v_rows, 'characters', v_characters);
+end
+$$;
+
+revoke all on function public.forget_owner(uuid) from public, anon, authenticated;
+grant execute on function public.forget_owner(uuid) to service_role;
+
+-- listener.forget_user() trigger, after delete on auth.users, for each row
+-- Deletes what the user had here: see forget_owner.
+-- Security definer: whoever deletes users has no rights on our tables.
+create function listener.forget_user()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform public.forget_owner(old.id);
+  return null;
+end
+$$;
+
+revoke all on function listener.forget_user() from public, anon, authenticated, service_role;
 
 -- listener.full_owners(also) -> uuid[]
 -- Owners of whom as many sessions run as their plan allows at once, those in p_also counted as running.
@@ -4092,6 +4474,58 @@ $$;
 
 revoke all on function listener.open_accounts(uuid[]) from public, anon, authenticated;
 grant execute on function listener.open_accounts(uuid[]) to service_role;
+
+-- public.orphaned_objects(bucket, path, limit) -> jsonb
+-- Looks at up to `limit` objects of our buckets, those that come after the given one, and answers {"objects": [{"bucket", "path",
+-- "size_bytes", "reason"}], "examined", "next": {"bucket", "path"} or null at the end}: what no row names, and what was recorded
+-- but never delivered. Changes nothing, so it is the dry run as well; forget_artifacts comes next.
+create function public.orphaned_objects(p_bucket text default '', p_path text default '', p_limit integer default 1000)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1000), 1), 1000);
+  v_buckets text[];
+  v_paths text[];
+  v_count integer;
+begin
+  select array_agg(page.bucket_id), array_agg(page.name), count(*) into v_buckets, v_paths, v_count
+  from (
+    select object.bucket_id, object.name
+    from storage.objects as object
+    where (object.bucket_id, object.name) > (p_bucket, p_path)
+    order by object.bucket_id, object.name
+    limit v_limit
+  ) as page;
+  return jsonb_build_object(
+    'objects', (
+      select coalesce(jsonb_agg(to_jsonb(candidate) order by candidate.bucket, candidate.path), '[]')
+      from (
+        select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
+        from listener.unnamed_among(v_buckets, v_paths) as unnamed
+        union
+        select given.bucket, given.path, due.size_bytes, due.reason
+        from unnest(v_buckets, v_paths) as given (bucket, path)
+        cross join lateral (
+          select recorded.size_bytes, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
+          union all
+          select null, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
+        ) as due
+      ) as candidate
+    ),
+    'examined', v_count,
+    'next', case when v_count = v_limit then jsonb_build_object('bucket', v_buckets[v_count], 'path', v_paths[v_count]) end
+  );
+end
+$$;
+
+revoke all on function public.orphaned_objects(text, text, integer) from public, anon, authenticated;
+grant execute on function public.orphaned_objects(text, text, integer) to service_role;
 
 -- listener.own_balance() -> integer
 -- The caller's credits: see balance_of.
@@ -6343,7 +6777,8 @@ as $$
       array[
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
-        'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session'
+        'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
+        'expired_artifacts', 'orphaned_objects', 'forget_artifacts'
       ]
     ) as wanted (name)
     left join pg_catalog.pg_proc as routine
@@ -6646,6 +7081,45 @@ $$;
 revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
 grant execute on function listener.take_turns(text, uuid[]) to service_role;
 
+-- listener.unnamed_among(buckets, paths) -> (bucket, path, size_bytes, reason)
+-- Those of these objects that no row names: in our own buckets, of a shape that workers write, untouched for two days, which is
+-- longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
+create function listener.unnamed_among(p_buckets text[], p_paths text[])
+returns table (bucket text, path text, size_bytes bigint, reason text)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    object.bucket_id, object.name,
+    case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end,
+    case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
+  from unnest(p_buckets, p_paths) as given (bucket, path)
+  inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
+  left join listener.forgotten_owners as gone on split_part(object.name, '/', 1) = gone.owner::text
+  where
+    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'uploads')
+    and (
+      gone.owner is not null
+      or (
+        object.bucket_id <> 'uploads'
+        and object.name ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        and greatest(object.created_at, object.updated_at) < (select listener.clock()) - interval '2 days'
+      )
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.path = object.name and artifact.bucket = object.bucket_id
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.thumbnail_path = object.name and artifact.bucket = object.bucket_id
+    )
+    and not listener.is_named(object.bucket_id, object.name)
+$$;
+
+revoke all on function listener.unnamed_among(text[], text[]) from public, anon, authenticated;
+grant execute on function listener.unnamed_among(text[], text[]) to service_role;
+
 -- listener.unwatch(relation, cancel_open) -> jsonb
 -- Leaves a table to itself: no triggers, no place in the publication (unless it had one before), no entry in the registry. Its
 -- columns, rows and grants stay, and so do the sessions and the ledger. Open sessions refuse it, or are cancelled and refunded
@@ -6926,7 +7400,7 @@ grant execute on function listener.welcomes_left(text) to service_role;
 
 -- listener.withdraw_sessions() trigger, after delete, for each statement, transition table old_rows
 -- Cancels and refunds the open sessions of deleted rows; a running attempt hears of it at its worker's next heartbeat, and
--- gives back what a cancel would: deleting the row is no way around the kind's policy.
+-- gives back what a cancel would: deleting the row is no way around the kind's policy. What the sessions knew and made goes, too.
 -- After, not before: the delete has locked the visible rows by then, so the lock order is the settling functions' own.
 -- Locks:  sessions ascending, then accounts.
 create function listener.withdraw_sessions()
@@ -6954,6 +7428,7 @@ begin
     order by session.id
     for no key update
   );
+  perform listener.discard(v_table.id, v_rows);
   if cardinality(v_open) = 0 then
     return null;
   end if;
@@ -7138,6 +7613,10 @@ create trigger sessions_tell_partner after update of finished_at on listener.ses
 for each row
 when (new.tells_partner and old.finished_at is null and new.finished_at is not null)
 execute function listener.record_delivery();
+
+-- triggers of auth.users
+create trigger listener_forget_user after delete on auth.users
+for each row execute function listener.forget_user();
 
 -- policies of public.character_images
 -- A signed-in user sees his own; the database writes them.

@@ -196,6 +196,7 @@ async def expect_invariants(project: Project) -> None:
     """Nothing contradicts the promises, and every visible row shows its session."""
     assert await project.rows("select * from listener.invariants") == []
     assert await project.rows("select * from listener.credit_audit") == []
+    assert await project.rows("select * from listener.pack_invariants") == []
     differing = await project.rows(
         """
         select shown.id, shown.status, state.status as should_be

@@ -176,3 +176,40 @@ async def test_a_pack_tells_its_character_and_each_image(project: Project, owner
     (done,) = events["pack_completed"]
     assert done["image_count"] == 3
     assert done["total_duration_ms"] >= 0
+
+
+async def test_two_users_see_and_change_nothing_of_each_other(project: Project, owner: UUID) -> None:
+    other = uuid4()
+    for user in (owner, other):
+        held = await started(project, user)
+        await save(project, held, 0)
+    for user in (owner, other):
+        async with project.acting("authenticated", user) as connection:
+            for table in ("characters", "generation_jobs", "character_images"):
+                found = await connection.fetch(f"select user_id from public.{table}")
+                assert [row["user_id"] for row in found] == [user]
+            assert await connection.execute("update public.characters set name = 'mine'") == "UPDATE 1"
+    for change in (
+        f"insert into public.characters (user_id, config) values ('{other}', '{{}}')",
+        f"update public.characters set user_id = '{other}'",
+        "update public.characters set reference_path = 'x'",
+        "update public.generation_jobs set image_count = 10",
+        "delete from public.generation_jobs",
+        "delete from public.character_images",
+        "insert into public.generation_jobs (character_id, status) select id, 'completed' from public.characters",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with project.acting("authenticated", owner) as connection:
+                await connection.execute(change)
+    for table in ("characters", "generation_jobs", "character_images"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with project.acting("anon") as connection:
+                await connection.fetch(f"select 1 from public.{table}")
+
+
+@pytest.mark.parametrize(
+    "path", ["{other}/face.jpg", "{owner}/../x.jpg", "/{owner}/x.jpg", "{owner}//x.jpg", "{owner}/"]
+)
+async def test_a_face_lies_in_its_user_s_own_folder(project: Project, owner: UUID, path: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await create(project, owner, face_reference_path=path.format(owner=owner, other=uuid4()))

@@ -25,11 +25,15 @@ WORKER_RPCS = {
     "cancel_sessions",
     "claim_sessions",
     "complete_sessions",
+    "expired_artifacts",
     "fail_sessions",
+    "forget_artifacts",
+    "forget_owner",
     "grant_credits",
     "heartbeat",
     "leave_cleaning",
     "owned_tables",
+    "orphaned_objects",
     "owner_credits",
     "partner_report",
     "recent_failures",
@@ -170,6 +174,8 @@ async def test_service_role_cannot_rewrite_history(project: Project) -> None:
         ("api_keys", "delete"),
         ("api_key_days", "delete"),
         ("variants", "update"),
+        ("artifacts", "delete"),
+        ("forgotten_owners", "delete"),
     ):
         allowed = await project.value(f"select has_table_privilege('service_role', 'listener.{table}', '{privilege}')")
         assert allowed is False
@@ -222,6 +228,9 @@ async def test_a_user_cannot_change_or_delete_rows(project: Project, owner: UUID
         "deliveries",
         "variants",
         "variant_results",
+        "due_artifacts",
+        "forgotten_owners",
+        "pack_invariants",
     ],
 )
 async def test_the_private_schema_is_closed_to_users(project: Project, owner: UUID, table: str) -> None:

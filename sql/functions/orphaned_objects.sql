@@ -1,0 +1,51 @@
+-- public.orphaned_objects(bucket, path, limit) -> jsonb
+-- Looks at up to `limit` objects of our buckets, those that come after the given one, and answers {"objects": [{"bucket", "path",
+-- "size_bytes", "reason"}], "examined", "next": {"bucket", "path"} or null at the end}: what no row names, and what was recorded
+-- but never delivered. Changes nothing, so it is the dry run as well; forget_artifacts comes next.
+create function public.orphaned_objects(p_bucket text default '', p_path text default '', p_limit integer default 1000)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_limit integer := least(greatest(coalesce(p_limit, 1000), 1), 1000);
+  v_buckets text[];
+  v_paths text[];
+  v_count integer;
+begin
+  select array_agg(page.bucket_id), array_agg(page.name), count(*) into v_buckets, v_paths, v_count
+  from (
+    select object.bucket_id, object.name
+    from storage.objects as object
+    where (object.bucket_id, object.name) > (p_bucket, p_path)
+    order by object.bucket_id, object.name
+    limit v_limit
+  ) as page;
+  return jsonb_build_object(
+    'objects', (
+      select coalesce(jsonb_agg(to_jsonb(candidate) order by candidate.bucket, candidate.path), '[]')
+      from (
+        select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
+        from listener.unnamed_among(v_buckets, v_paths) as unnamed
+        union
+        select given.bucket, given.path, due.size_bytes, due.reason
+        from unnest(v_buckets, v_paths) as given (bucket, path)
+        cross join lateral (
+          select recorded.size_bytes, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
+          union all
+          select null, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
+        ) as due
+      ) as candidate
+    ),
+    'examined', v_count,
+    'next', case when v_count = v_limit then jsonb_build_object('bucket', v_buckets[v_count], 'path', v_paths[v_count]) end
+  );
+end
+$$;
+
+revoke all on function public.orphaned_objects(text, text, integer) from public, anon, authenticated;
+grant execute on function public.orphaned_objects(text, text, integer) to service_role;

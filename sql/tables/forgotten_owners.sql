@@ -1,0 +1,10 @@
+-- listener.forgotten_owners
+-- Users who were deleted: whatever still lies in a folder that bears such an id may go (unnamed_among).
+create table listener.forgotten_owners (
+  owner uuid primary key,
+  forgotten_at timestamptz not null
+);
+
+alter table listener.forgotten_owners enable row level security;
+revoke all on table listener.forgotten_owners from public, anon, authenticated, service_role;
+grant select, insert on table listener.forgotten_owners to service_role;

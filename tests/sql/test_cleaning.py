@@ -1,0 +1,297 @@
+"""What may be removed from Storage, and that nothing a row names ever is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.sql.packs import create, image, job, order, save, seen, started, take
+from tests.sql.project import Held, Project, Row, expect_invariants
+
+Object = tuple[str, str]
+START = "2030-01-01 00:00:00+00"
+A_MONTH_LATER = "2030-02-10 00:00:00+00"
+
+
+async def expired(project: Project) -> dict[Object, str]:
+    found = await project.rpc("expired_artifacts")
+    return {(row["bucket"], row["path"]): row["reason"] for row in found}
+
+
+async def orphaned(project: Project, page: int = 1000) -> dict[Object, str]:
+    """Walk all objects, page by page."""
+    found: dict[Object, str] = {}
+    place: dict[str, Any] | None = {"bucket": "", "path": ""}
+    while place is not None:
+        answer = await project.answer("orphaned_objects", p_bucket=place["bucket"], p_path=place["path"], p_limit=page)
+        assert answer["examined"] <= page
+        found |= {(row["bucket"], row["path"]): row["reason"] for row in answer["objects"]}
+        place = answer["next"]
+    return found
+
+
+async def forget(project: Project, *objects: Object) -> set[Object]:
+    """Forget objects and remove those that may go, as a worker does."""
+    items = [{"bucket": bucket, "path": path} for bucket, path in objects]
+    freed = {(row["bucket"], row["path"]) for row in await project.rpc("forget_artifacts", p_objects=items)}
+    for bucket, path in freed:
+        await project.connection.execute("set storage.allow_delete_query = true")
+        await project.connection.execute("delete from storage.objects where (bucket_id, name) = ($1, $2)", bucket, path)
+    await expect_every_named_object(project)
+    return freed
+
+
+async def expect_every_named_object(project: Project) -> None:
+    """No row names an object that is gone."""
+    missing = await project.rows(
+        """
+        with named as (
+          select bucket, path from listener.artifacts
+          union select bucket, thumbnail_path from listener.artifacts where thumbnail_path is not null
+          union select 'characters', storage_path from public.character_images
+          union select 'characters', reference_path from public.characters where reference_path is not null
+          union select 'uploads', face_reference_path from public.characters where face_reference_path is not null
+          union select shown ->> 'bucket', shown ->> 'path'
+            from public.generation_jobs cross join jsonb_array_elements(result -> 'artifacts') as shown
+        )
+        select * from named where not exists (
+          select from storage.objects where bucket_id = named.bucket and name = named.path
+        )
+        """
+    )
+    assert missing == []
+
+
+async def put(project: Project, *objects: Object, at: str = START) -> None:
+    for bucket, path in objects:
+        await project.connection.execute(
+            "insert into storage.objects (bucket_id, name, created_at, updated_at) "
+            "select $1, $2, stamp.at, stamp.at from (select $3::text::timestamptz as at) as stamp "
+            "on conflict do nothing",
+            bucket,
+            path,
+            at,
+        )
+
+
+def of(*items: Row) -> set[Object]:
+    """The objects of recorded artifacts, thumbnails too."""
+    return {("characters", item[field]) for item in items for field in ("path", "thumbnail_path")}
+
+
+async def saved(project: Project, held: Held, *positions: int, **facts: Any) -> set[Object]:
+    """Save images of a pack, with their objects."""
+    objects = of(*(image(held, position) for position in positions))
+    await put(project, *objects)
+    await save(project, held, *positions, **facts)
+    return objects
+
+
+async def completed(project: Project, owner: UUID, **facts: Any) -> tuple[Held, set[Object]]:
+    held = await started(project, owner)
+    objects = await saved(project, held, 0, 1, **facts)
+    await project.settle("complete_sessions", held, result={}, refund=3)
+    return held, objects
+
+
+async def test_what_is_kept_for_ever_is_never_named(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    _, objects = await completed(project, owner)
+    await project.set_clock("2050-01-01 00:00:00+00")
+    assert await expired(project) == await orphaned(project) == {}
+    assert await forget(project, *objects) == set()
+    assert await seen(project, owner) == [0, 1]
+
+
+async def test_old_results_go_from_rows_first_and_then_from_storage(project: Project, owner: UUID) -> None:
+    await project.connection.execute("update listener.kinds set keep_days = 30 where kind = 'pack'")
+    await project.set_clock(START)
+    held, objects = await completed(project, owner)
+    before = await job(project, held)
+    await project.set_clock("2030-01-30 00:00:00+00")
+    assert await expired(project) == {}
+    await project.set_clock(A_MONTH_LATER)
+    assert await expired(project) == dict.fromkeys(objects, "kept_long_enough")
+    assert await expired(project) == dict.fromkeys(objects, "kept_long_enough"), "asking changes nothing"
+    assert await forget(project, *objects) == objects
+    shown = await job(project, held)
+    assert (shown["result"]["artifacts"], shown["completed_count"], await seen(project, owner)) == ([], 2, [])
+    assert shown["version"] > before["version"]
+    assert await expired(project) == {}
+    await project.answer("sweep_sessions")
+    assert await project.value("select count(*) from listener.sessions") == 0
+    assert await project.entries(owner) == ["grant", "charge", "refund"]
+
+
+async def test_a_character_s_reference_outlives_the_pack_that_drew_it(project: Project, owner: UUID) -> None:
+    await project.connection.execute("update listener.kinds set keep_days = 30 where kind = 'pack'")
+    await project.set_clock(START)
+    held = await started(project, owner)
+    reference = await saved(project, held, 0, similarity_state="reference")
+    others = await saved(project, held, 1)
+    await project.settle("complete_sessions", held, result={}, refund=3)
+    await project.set_clock(A_MONTH_LATER)
+    assert set(await expired(project)) == others
+    assert await forget(project, *reference, *others) == others
+    assert await seen(project, owner) == [0]
+
+
+@pytest.mark.parametrize("way", ["row", "character"])
+async def test_what_a_deleted_row_had_goes_at_once_and_its_words_too(project: Project, owner: UUID, way: str) -> None:
+    held, objects = await completed(project, owner)
+    async with project.acting("service_role" if way == "row" else "authenticated", owner) as connection:
+        await connection.execute(f"delete from public.{'generation_jobs' if way == 'row' else 'characters'}")
+    assert (await project.session(held))["params"] == {}
+    assert await expired(project) == dict.fromkeys(objects, "row_deleted")
+    assert await forget(project, *objects) == objects
+    assert await project.entries(owner) == ["grant", "charge", "refund"]
+
+
+async def test_a_running_pack_whose_character_is_deleted_is_cancelled_and_cleaned(
+    project: Project, owner: UUID
+) -> None:
+    held = await started(project, owner)
+    objects = await saved(project, held, 0)
+    await project.outcomes("report_progress", held.worker, held.item(done=1, total=5))
+    async with project.acting("authenticated", owner) as connection:
+        await connection.execute("delete from public.characters")
+    assert await project.balance(owner) == 9, "what was delivered by then is paid for"
+    assert await project.settle("add_artifacts", held, **image(held, 1)) == ("refused", "SL001")
+    assert await forget(project, *await expired(project)) == objects
+
+
+async def test_what_was_never_delivered_is_found_by_the_walk(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    held = await started(project, owner)
+    lost = await saved(project, held, 0)
+    await project.settle("retry_sessions", held, code="provider_busy", delay_s=0)
+    again = await take(project, held.worker)
+    kept = await saved(project, again, 0)
+    assert await orphaned(project) == {}, "while it runs nothing is touched"
+    await project.settle("complete_sessions", again, result={}, refund=4)
+    assert await orphaned(project, page=1) == dict.fromkeys(lost, "not_delivered")
+    assert await forget(project, *lost, *kept) == lost
+    assert await seen(project, owner) == [0]
+
+
+async def test_an_object_without_a_row_is_an_orphan_after_two_days(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    _, objects = await completed(project, owner)
+    folder = f"{owner}/{uuid4()}"
+    orphans = [
+        ("characters", f"{folder}/{uuid4()}.2/3.png"),
+        ("generated", f"{folder}.jpg"),
+        ("headshots", f"{folder}.2.png"),
+    ]
+    strange = [("generated", "readme.txt"), ("generated", f"{owner}/mine.png"), ("uploads", f"{folder}.png")]
+    await put(project, *orphans, *strange)
+    await project.set_clock("2030-01-02 23:00:00+00")
+    assert await orphaned(project) == {}
+    assert await forget(project, *orphans, *strange) == set(), "who asks too early gets nothing"
+    await project.set_clock("2030-01-03 01:00:00+00")
+    assert await orphaned(project, page=2) == dict.fromkeys(orphans, "named_by_no_row")
+    assert await forget(project, *orphans, *strange, *objects) == set(orphans)
+
+
+async def test_a_bucket_that_is_not_ours_is_left_alone(project: Project, owner: UUID) -> None:
+    await project.connection.execute("insert into storage.buckets (id, name) values ('theirs', 'theirs')")
+    theirs = ("theirs", f"{owner}/{uuid4()}.jpg")
+    await put(project, theirs)
+    await project.set_clock(A_MONTH_LATER)
+    assert await orphaned(project) == {}
+    assert await forget(project, theirs) == set()
+
+
+async def test_a_deleted_user_leaves_numbers_and_nothing_else(project: Project, owner: UUID) -> None:
+    other = uuid4()
+    _, theirs = await completed(project, other)
+    for user in (owner, other):
+        await project.connection.execute("insert into auth.users (id) values ($1)", user)
+    await put(project, ("uploads", f"{owner}/face.jpg"), ("uploads", f"{other}/face.jpg"))
+    held = await started(project, owner)
+    objects = await saved(project, held, 0, 1)
+    await project.settle("complete_sessions", held, result={"words": "secret"}, refund=3)
+    await project.insert(owner, prompt="a secret")
+    open_job = await order(project, owner, await create(project, owner, config={"eye_color": "secret"}))
+    await project.connection.execute("delete from auth.users where id = $1", owner)
+    assert await project.balance(owner) == 8, "what was open is given back"
+    assert (await project.session(open_job))["status"] == "cancelled"
+    for table in ("characters", "generation_jobs", "character_images", "headshot_sessions"):
+        assert await project.value(f"select count(*) from public.{table} where user_id = $1", owner) == 0
+    left = await project.rows(
+        "select to_jsonb(session) as row from listener.sessions as session union all "
+        "select to_jsonb(event) from listener.events as event union all "
+        "select to_jsonb(entry) from listener.ledger as entry"
+    )
+    assert "secret" not in str(left)
+    gone = await expired(project) | await orphaned(project)
+    assert set(gone) == objects | {("uploads", f"{owner}/face.jpg")}
+    assert await forget(project, *gone, *theirs, ("uploads", f"{other}/face.jpg")) == set(gone)
+    assert await seen(project, other) == [0, 1]
+    assert await project.answer("forget_owner", p_owner=owner) == {"rows": 0, "characters": 0}
+
+
+async def test_a_row_that_is_locked_is_cleaned_another_time(project: Project, another: Any, owner: UUID) -> None:
+    await project.connection.execute("update listener.kinds set keep_days = 30 where kind = 'pack'")
+    await project.set_clock(START)
+    held, objects = await completed(project, owner)
+    await project.set_clock(A_MONTH_LATER)
+    holder = await another()
+    async with holder.connection.transaction():
+        await holder.connection.execute("select from public.generation_jobs where id = $1 for update", held.row)
+        assert await forget(project, *objects) == set()
+    assert await forget(project, *objects) == objects
+
+
+async def test_a_broken_table_keeps_its_files(project: Project, owner: UUID) -> None:
+    await project.connection.execute("update listener.kinds set keep_days = 30 where kind = 'pack'")
+    await project.set_clock(START)
+    _, objects = await completed(project, owner)
+    await project.set_clock(A_MONTH_LATER)
+    await project.connection.execute("update listener.session_tables set broken_at = now(), broken_reason = 'x'")
+    assert await expired(project) == {}
+    assert await forget(project, *objects) == set()
+    await project.connection.execute("update listener.session_tables set broken_at = null, broken_reason = null")
+    await expect_invariants(project)
+
+
+MANY = """
+update listener.kinds set keep_days = 30 where kind = 'pack';
+insert into listener.accounts (owner) values ('00000000-0000-4000-8000-000000000001');
+set local session_replication_role = replica;
+insert into listener.sessions (
+  table_id, row_id, kind, owner, status, params, cost, start_tag, fair_tag, max_attempts, time_limit_s, request_id,
+  attempt, finished_at
+)
+select
+  registry.id, gen_random_uuid(), 'pack', '00000000-0000-4000-8000-000000000001', 'completed', '{}', 0, 0, 0, 3, 600,
+  'r', 1, now() - n * interval '1 minute'
+from generate_series(1, 20000) as n
+cross join listener.session_tables as registry
+where registry.relation = 'public.generation_jobs'::regclass;
+insert into listener.artifacts (session, attempt, name, bucket, path, size_bytes, content_type)
+select
+  session.id, 1, 'a', 'characters', session.owner::text || '/' || session.row_id::text || '.png', 1, 'image/png'
+from listener.sessions as session;
+insert into storage.objects (bucket_id, name) select artifact.bucket, artifact.path from listener.artifacts as artifact;
+analyze listener.sessions, listener.artifacts, storage.objects;
+"""
+
+
+async def test_twenty_thousand_files_are_not_read_to_find_the_few_that_may_go(project: Project) -> None:
+    transaction = project.connection.transaction()
+    await transaction.start()
+    await project.connection.execute(MANY)
+    took: dict[str, timedelta] = {}
+    for call in ("public.expired_artifacts(100)", "public.orphaned_objects('', '', 1000)"):
+        began = await project.value("select clock_timestamp()")
+        await project.connection.execute(f"select * from {call}")
+        took[call] = await project.value("select clock_timestamp()") - began
+    assert max(took.values()) < timedelta(seconds=1), took
+    for column, index in (("discarded_at is not null", "discarded"), ("path = 'x'", "by_path")):
+        plan = await project.connection.fetch(f"explain select * from listener.due_artifacts where {column}")
+        assert f"artifacts_{index}" in "\n".join(line[0] for line in plan)
+    await transaction.rollback()
