@@ -113,6 +113,7 @@ async def test_old_results_go_from_rows_first_and_then_from_storage(project: Pro
     before = await job(project, held)
     await project.set_clock("2030-01-30 00:00:00+00")
     assert await expired(project) == {}
+    assert await forget(project, *objects) == set(), "who asks too early gets nothing"
     await project.set_clock(A_MONTH_LATER)
     assert await expired(project) == dict.fromkeys(objects, "kept_long_enough")
     assert await expired(project) == dict.fromkeys(objects, "kept_long_enough"), "asking changes nothing"
