@@ -12,6 +12,7 @@ from typing import Any, cast
 from bench.gpu.network import FarObjects, FarStore
 from bench.gpu.subject import Subject
 from handlers.headshot.handler import HeadshotHandler
+from handlers.runtime.environment import child_environment
 from handlers.runtime.host import LocalGenerator
 from listener.contract import Generation, GenerationRequest, GeneratorStatus, OnStep
 from listener.engine.admission import Admission
@@ -123,7 +124,8 @@ def bare_loop_s(subject: Subject, count: int) -> float:
         "side": subject.side_px,
         "steps": subject.steps,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.gpu.bare", json.dumps(asked)], check=True, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "bench.gpu.bare", json.dumps(asked)]
+    # The same threads as the runtime's child has: others draw faster or slower for reasons of their own.
+    environment = child_environment(subject.config)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(json.loads(done.stdout.splitlines()[-1])["image_s"])
