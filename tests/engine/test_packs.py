@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from listener.contract import Artifact, Context, GenerationRequest, Session
+from listener.engine.context import AttemptContext
 from listener.errors import Cancelled, TimeLimit
 from tests.engine.engine_support import Bench, PortraitParams, running_of
 
@@ -32,6 +33,24 @@ async def test_a_thumbnail_lies_beside_its_file_and_is_recorded_with_it(bench: B
         "1.png": f"{prefix}.thumb.webp",
         "2.png": f"{prefix}/2.thumb.webp",
     }
+
+
+async def test_the_steps_of_a_part_are_told_as_progress_of_the_whole(bench: Bench) -> None:
+    told: list[tuple[int, int]] = []
+
+    async def pack(session: Session, _params: PortraitParams, context: Context) -> None:
+        assert isinstance(context, AttemptContext)
+        report = context.writer.report
+        context.writer.report = lambda each: (told.append((each.done, each.total)), report(each))[1]  # type: ignore[method-assign]
+        request = GenerationRequest("portrait", session.id, "a face", seeds=(1, 2))
+        await context.generate(request)
+        await context.generate(request, ready=2, count=8)
+
+    await bench.attempt(pack)
+    shares = [done / total for done, total in told]
+    alone, part = shares[: len(shares) // 2], shares[len(shares) // 2 :]
+    assert alone[-1] == 1
+    assert part == [pytest.approx((2 + 2 * share) / 8) for share in alone]
 
 
 async def test_no_row_names_a_thumbnail_that_was_not_stored(bench: Bench) -> None:
