@@ -50,6 +50,13 @@ def test_the_example_of_a_try_on_dresses_a_person(project: Target, tmp_path: Pat
         assert (made.format, made.size) == ("JPEG", (96, 128))
 
 
+def test_the_example_of_a_pack_saves_each_image(project: Target, tmp_path: Path) -> None:
+    last = run(project, tmp_path, str(NODE), str(ROOT / "examples" / "pack.mjs"), "auburn", "a linen suit")
+    assert sorted(image.stem for image in tmp_path.iterdir()) == ["0", "1", "2", "3", "4"]
+    with Image.open(last) as made:
+        assert made.size == (128, 128)
+
+
 def test_the_examples_page_names_files_that_exist() -> None:
     text = (ROOT / "examples" / "README.md").read_text()
     links = re.findall(r"\]\(([^)]+)\)", text)

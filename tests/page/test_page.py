@@ -1,6 +1,7 @@
 """The page in headless Chromium against a running `listener dev`: what a visitor does and sees.
 
-PAGE_SCREENSHOT=FILE keeps a picture of the page, TRYON_SCREENSHOT=FILE one of a try-on.
+PAGE_SCREENSHOT=FILE keeps a picture of the page, TRYON_SCREENSHOT=FILE one of a try-on,
+PACK_SCREENSHOT=FILE one of a pack that is being drawn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from playwright.async_api import (
     BrowserContext,
     ConsoleMessage,
     FilePayload,
+    Locator,
     Page,
     async_playwright,
     expect,
@@ -234,3 +236,47 @@ async def test_a_visitor_tries_a_garment_on(page: Page, dev: Project) -> None:
         await page.screenshot(path=target, full_page=True)
     await page.reload()
     await expect(page.locator(".card .prompt")).to_have_text("Try-on")
+
+
+async def order_pack(page: Page) -> Locator:
+    """Describe a character and ask for its pack; the card."""
+    for label, words in (("Hair color", "auburn"), ("Hair style", "curly"), ("Outfit", "a linen suit")):
+        await page.get_by_label(label).fill(words)
+    await page.get_by_role("button", name="Make the pack").click()
+    card = page.locator(".pack.card")
+    await expect(card.locator(".prompt")).to_have_text("Woman, 25–32, auburn curly hair, a linen suit")
+    return card
+
+
+async def test_a_pack_fills_image_by_image(page: Page) -> None:
+    await page.get_by_label("Youngest").fill("12")
+    await page.get_by_role("button", name="Make the pack").click()
+    await expect(page.locator("#pack-error")).to_have_text("Give two ages from 18 to 100, the youngest first.")
+    await page.get_by_label("Youngest").fill("25")
+    card = await order_pack(page)
+    await expect(page.locator("#credits")).to_have_text("5")
+    await expect(card.locator(".tile")).to_have_count(5)
+    await expect(card.locator(".tile img")).to_have_count(1, timeout=PICTURE_WITHIN_MS)
+    await expect(card.locator(".count")).to_have_text("1 of 5 images")
+    await expect(card).to_have_attribute("data-status", "processing")
+    if target := os.environ.get("PACK_SCREENSHOT"):
+        await expect(card.locator(".tile img")).to_have_count(3, timeout=PICTURE_WITHIN_MS)
+        await page.screenshot(path=target, full_page=True)
+    await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
+    await expect(card.locator(".tile img")).to_have_count(5)
+    await expect(card.locator(".tile.empty")).to_have_count(0)
+    first = card.locator(".tile img").first
+    assert await first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    await page.reload()
+    await expect(page.locator(".pack.card .tile img")).to_have_count(5)
+
+
+async def test_a_waiting_pack_says_its_place_and_costs_nothing_when_it_is_cancelled(page: Page, dev: Project) -> None:
+    with stopped_worker(dev):
+        card = await order_pack(page)
+        await expect(card.locator(".message")).to_contain_text("Number 1 in the queue")
+        await card.get_by_role("button", name="Cancel").click()
+        await expect(card).to_have_attribute("data-status", "cancelled")
+        await expect(card.locator(".message")).to_have_text("Cancelled. 5 credits came back.")
+        await expect(card.locator(".tile")).to_have_count(0)
+        await expect(page.locator("#credits")).to_have_text("10")
