@@ -80,6 +80,13 @@ class Studio:
 
 
 @asynccontextmanager
+async def studio_of(place: Place, worker_url: str) -> AsyncIterator[Studio]:
+    """The API of a running worker."""
+    async with aiohttp.ClientSession(worker_url) as http:
+        yield Studio(place, http)
+
+
+@asynccontextmanager
 async def studio_on(place: Place, url: str = "", allow: frozenset[str] = frozenset()) -> AsyncIterator[Studio]:
     """Serve the API; with a `url`, the API reaches the project there. `allow` names hosts that may be private."""
     target, clock = target_of(place), SystemClock()
