@@ -11,10 +11,11 @@ from tests.support.project import Project, running_dev
 
 # So many that a session can be caught in the middle.
 FOR_A_SCREENSHOT = {"LISTENER_HEADSHOT_STEPS": "200"}
+ONE_BY_ONE = {"LISTENER_PACK_BATCH": "1"}
 
 
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    settings = FOR_A_SCREENSHOT if os.environ.get("PAGE_SCREENSHOT") else {}
+    settings = ONE_BY_ONE | (FOR_A_SCREENSHOT if os.environ.get("PAGE_SCREENSHOT") else {})
     with running_dev(tmp_path_factory.mktemp("project"), **settings) as running:
         yield running
