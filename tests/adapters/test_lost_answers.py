@@ -71,11 +71,13 @@ async def test_a_claim_whose_answer_was_lost_brings_the_same_session_again(
     ("verdict", "function", "status", "refunds"),
     [
         (Complete({"model": "tiny"}), "complete_sessions", "completed", 0),
+        (Complete({"made": 0}, 1), "complete_sessions", "completed", 1),
+        (Complete({"made": 0}, 9), "complete_sessions", "completed", 1),
         (Fail(FAILURE), "fail_sessions", "failed", 1),
         (Retry(FAILURE, 0.0), "retry_sessions", None, 0),
         (Release(), "release_sessions", "queued", 0),
     ],
-    ids=["complete", "fail", "retry", "release"],
+    ids=["complete", "part", "too-much", "fail", "retry", "release"],
 )
 async def test_a_settlement_whose_answer_was_lost_counts_once(
     *,

@@ -110,3 +110,17 @@ async def test_a_storage_that_is_not_there_may_be_asked_again() -> None:
     async with open_clients("http://127.0.0.1:1", "key", 1) as nowhere:
         with pytest.raises(StoreUnavailable, match="ConnectError"):
             await SupabaseArtifactStore(nowhere).put("headshots", "a/x.png", b"", "image/png")
+
+
+async def test_objects_are_removed_together_and_one_that_is_not_there_is_no_error(
+    objects: SupabaseArtifactStore,
+) -> None:
+    folder = str(uuid4())
+    gone, kept = f"{folder}/a b (1).png", f"{folder}/kept.png"
+    for path in (gone, kept):
+        await objects.put("uploads", path, PNG, "image/png")
+    await objects.remove("uploads", [gone, f"{folder}/never.png"])
+    await objects.remove("uploads", [])
+    with pytest.raises(InputUnavailable):
+        await objects.get("uploads", gone, PICTURES)
+    assert (await objects.get("uploads", kept, PICTURES)).data == PNG
