@@ -137,6 +137,18 @@ async def test_a_cancel_while_running_gives_back_what_the_kind_says(
     assert (shown["result"] is not None) == (kept > 0), "what was paid for stays visible"
 
 
+async def test_a_cancelled_pack_shows_what_its_handler_said_beside_what_was_made(project: Project, owner: UUID) -> None:
+    await costs(project, 8, "undelivered")
+    held = await project.held(owner=owner)
+    await artifact(project, held)
+    await cancel(project, owner, held.row)
+    for outcome in ("applied", "already"):
+        assert await project.settle("cancel_sessions", held, refund=7, result={"made": 1}) == (outcome, None)
+        shown = await project.row(held)
+        assert (shown["result"]["made"], len(shown["result"]["artifacts"])) == (1, 1)
+        assert await project.balance(owner) == 9
+
+
 async def test_nothing_delivered_is_nothing_kept(project: Project, owner: UUID) -> None:
     await costs(project, 8, "undelivered")
     held = await project.held(owner=owner)
