@@ -14,6 +14,7 @@ from tests.support.probing import url_of
 from tests.support.worker import running_worker
 
 WITHIN_S = 90.0
+OPEN = {"queued", "processing"}
 
 
 async def until(user: Visitor, job: str, seen: Any) -> dict[str, Any]:
@@ -28,8 +29,10 @@ async def until(user: Visitor, job: str, seen: Any) -> dict[str, Any]:
             await asyncio.sleep(0.1)
 
 
-async def test_a_user_orders_a_pack_and_reads_its_images_as_they_come(stack: Stack, tmp_path: Path) -> None:
-    settings = {"LISTENER_CACHE_DIR": str(tmp_path)}
+async def test_a_user_reads_a_packs_images_as_they_come_and_stops_another_in_the_middle(
+    stack: Stack, tmp_path: Path
+) -> None:
+    settings = {"LISTENER_CACHE_DIR": str(tmp_path), "LISTENER_PACK_BATCH": "1"}
     async with running_worker(stack, **settings) as worker, studio_of(stack, url_of(worker)) as studio:
         ada, eve = await studio.visitor(), await studio.visitor()
         refused = await ada.create({"config": {"age_range": [12, 13]}})
@@ -37,7 +40,7 @@ async def test_a_user_orders_a_pack_and_reads_its_images_as_they_come(stack: Sta
         job = await ada.pack()
         part = await until(ada, job, lambda read: read["images"])
         assert part["status"] == "processing"
-        done = await until(ada, job, lambda read: read["status"] not in {"queued", "processing"})
+        done = await until(ada, job, lambda read: read["status"] not in OPEN)
         assert (done["status"], done["completed_count"], done["progress"]) == ("completed", 5, 100), done
         assert [image["position"] for image in done["images"]] == [0, 1, 2, 3, 4]
         async with aiohttp.ClientSession() as anybody:
@@ -47,4 +50,12 @@ async def test_a_user_orders_a_pack_and_reads_its_images_as_they_come(stack: Sta
                         assert (answer.status, answer.content_type) == (200, kind)
         assert (await eve.ask("GET", f"/api/generate/{job}")).code == "JOB_NOT_FOUND"
         assert await ada.credits() == 5
+
+        stopped = await ada.pack()
+        await until(ada, stopped, lambda read: read["images"])
+        assert (await ada.ask("POST", f"/api/generate/{stopped}/cancel")).body["outcome"] == "requested"
+        kept = await until(ada, stopped, lambda read: read["status"] not in OPEN)
+        assert (kept["status"], len(kept["images"])) == ("cancelled", kept["completed_count"])
+        assert 0 < kept["completed_count"] < 5, "what was finished stays"
+        assert await ada.credits() == 5 - kept["completed_count"], "and the rest is paid back"
         assert ada.token not in str(worker.lines)
