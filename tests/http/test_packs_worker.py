@@ -52,10 +52,10 @@ async def test_a_user_reads_a_packs_images_as_they_come_and_stops_another_in_the
         assert await ada.credits() == 5
 
         stopped = await ada.pack()
-        await until(ada, stopped, lambda read: read["images"])
+        await until(ada, stopped, lambda read: len(read["images"]) > 1)
         assert (await ada.ask("POST", f"/api/generate/{stopped}/cancel")).body["outcome"] == "requested"
         kept = await until(ada, stopped, lambda read: read["status"] not in OPEN)
         assert (kept["status"], len(kept["images"])) == ("cancelled", kept["completed_count"])
-        assert 0 < kept["completed_count"] < 5, "what was finished stays"
+        assert 2 <= kept["completed_count"] < 5, "what was finished stays"
         assert await ada.credits() == 5 - kept["completed_count"], "and the rest is paid back"
         assert ada.token not in str(worker.lines)
