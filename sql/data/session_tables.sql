@@ -17,3 +17,5 @@ where registry.relation = 'public.store_generation_sessions'::regclass;
 update listener.session_tables as registry
 set credits_column = 'image_count', folder = '{owner}/{character}'
 where registry.relation = 'public.generation_jobs'::regclass;
+
+update listener.session_tables set is_ours = true;

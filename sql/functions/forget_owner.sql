@@ -21,9 +21,7 @@ begin
   for v_table in
     select registry.relation, registry.id_column, registry.owner_column
     from listener.session_tables as registry
-    where registry.relation in (
-      to_regclass('public.headshot_sessions'), to_regclass('public.generation_sessions'), to_regclass('public.generation_jobs')
-    )
+    where registry.is_ours
     order by registry.id
   loop
     execute format(
@@ -34,11 +32,11 @@ begin
     get diagnostics v_count = row_count;
     v_rows := v_rows + v_count;
   end loop;
-  if to_regclass('public.characters') is not null then
+  if exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
     delete from public.characters as owned where owned.user_id = p_owner;
     get diagnostics v_characters = row_count;
   end if;
-  if to_regclass('public.store_members') is not null then
+  if exists (select from listener.session_tables as registry where registry.owner_column = 'store_id' and registry.is_ours) then
     delete from public.store_members as member where member.user_id = p_owner;
   end if;
   return jsonb_build_object('rows', v_rows, 'characters', v_characters);

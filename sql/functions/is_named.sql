@@ -1,12 +1,12 @@
 -- listener.is_named(bucket, path) -> boolean
--- Whether a character names this object. For each object alone, and asking whether the table is there: an app may have dropped ours.
+-- Whether a character names this object. For each object alone, and asking whether our table is there: an app may have its own.
 create function listener.is_named(p_bucket text, p_path text)
 returns boolean
 language plpgsql stable security invoker
 set search_path = ''
 as $$
 begin
-  if to_regclass('public.characters') is null then
+  if not exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
     return false;
   end if;
   return case p_bucket

@@ -1,7 +1,8 @@
 -- public.characters
 -- Whom a user's packs show: config and style in the words of docs/packs.md. face_reference_path is an object in the user's folder
--- of the bucket uploads. reference_path and image_urls are the listener's: the image that later packs are measured against, and
--- the signed URLs of the last finished pack, as they were then; they run out, the paths in character_images do not.
+-- of the bucket uploads. reference_path and image_urls are the listener's: the reference image of the first pack that completed,
+-- which is kept as long as the character; and the signed URLs of the last one, as they were then. They run out, the paths in
+-- character_images do not.
 create table public.characters (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null default auth.uid(),

@@ -5,6 +5,7 @@
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
 -- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner,
 -- {character} its character_id.
+-- is_ours: our migration made it, so a deleted user's rows may be deleted from it.
 -- tells_partner: its owners are stores, whose webhooks hear of the end of its sessions.
 -- Units: credits is what one row costs, with credits_column as often as that column of the row says; with on_refund, what the
 --        app itself took for it.
@@ -28,6 +29,7 @@ create table listener.session_tables (
   bucket text,
   folder text not null default '{owner}',
   tells_partner boolean not null default false,
+  is_ours boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),

@@ -80,8 +80,9 @@ grant select on table public.stores to authenticated;
 
 -- public.characters
 -- Whom a user's packs show: config and style in the words of docs/packs.md. face_reference_path is an object in the user's folder
--- of the bucket uploads. reference_path and image_urls are the listener's: the image that later packs are measured against, and
--- the signed URLs of the last finished pack, as they were then; they run out, the paths in character_images do not.
+-- of the bucket uploads. reference_path and image_urls are the listener's: the reference image of the first pack that completed,
+-- which is kept as long as the character; and the signed URLs of the last one, as they were then. They run out, the paths in
+-- character_images do not.
 create table public.characters (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null default auth.uid(),
@@ -223,6 +224,7 @@ grant select, update on table listener.kinds to service_role;
 -- has a credit system of its own: see app_refunds. is_published_here: watch put the table into the publication.
 -- bucket, folder: where the artifacts of these rows lie; a null bucket is the kind's, {owner} in folder is the row's owner,
 -- {character} its character_id.
+-- is_ours: our migration made it, so a deleted user's rows may be deleted from it.
 -- tells_partner: its owners are stores, whose webhooks hear of the end of its sessions.
 -- Units: credits is what one row costs, with credits_column as often as that column of the row says; with on_refund, what the
 --        app itself took for it.
@@ -246,6 +248,7 @@ create table listener.session_tables (
   bucket text,
   folder text not null default '{owner}',
   tells_partner boolean not null default false,
+  is_ours boolean not null default false,
   constraint session_tables_once_per_relation unique (relation),
   constraint session_tables_credits_are_not_negative check (credits >= 0),
   constraint session_tables_columns_have_status_and_version check (columns ?& array['status', 'version']),
@@ -1354,14 +1357,14 @@ $$;
 revoke all on function listener.state_columns() from public, anon, authenticated, service_role;
 
 -- listener.is_named(bucket, path) -> boolean
--- Whether a character names this object. For each object alone, and asking whether the table is there: an app may have dropped ours.
+-- Whether a character names this object. For each object alone, and asking whether our table is there: an app may have its own.
 create function listener.is_named(p_bucket text, p_path text)
 returns boolean
 language plpgsql stable security invoker
 set search_path = ''
 as $$
 begin
-  if to_regclass('public.characters') is null then
+  if not exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
     return false;
   end if;
   return case p_bucket
@@ -3524,9 +3527,7 @@ begin
   for v_table in
     select registry.relation, registry.id_column, registry.owner_column
     from listener.session_tables as registry
-    where registry.relation in (
-      to_regclass('public.headshot_sessions'), to_regclass('public.generation_sessions'), to_regclass('public.generation_jobs')
-    )
+    where registry.is_ours
     order by registry.id
   loop
     execute format(
@@ -3537,11 +3538,11 @@ begin
     get diagnostics v_count = row_count;
     v_rows := v_rows + v_count;
   end loop;
-  if to_regclass('public.characters') is not null then
+  if exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
     delete from public.characters as owned where owned.user_id = p_owner;
     get diagnostics v_characters = row_count;
   end if;
-  if to_regclass('public.store_members') is not null then
+  if exists (select from listener.session_tables as registry where registry.owner_column = 'store_id' and registry.is_ours) then
     delete from public.store_members as member where member.user_id = p_owner;
   end if;
   return jsonb_build_object('rows', v_rows, 'characters', v_characters);
@@ -7780,6 +7781,8 @@ where registry.relation = 'public.store_generation_sessions'::regclass;
 update listener.session_tables as registry
 set credits_column = 'image_count', folder = '{owner}/{character}'
 where registry.relation = 'public.generation_jobs'::regclass;
+
+update listener.session_tables set is_ours = true;
 
 -- publication supabase_realtime
 -- The workers' canary, and the images of packs; listener.watch adds the session tables. Last, after schema usage and column grants: see

@@ -196,7 +196,8 @@ async def expect_invariants(project: Project) -> None:
     """Nothing contradicts the promises, and every visible row shows its session."""
     assert await project.rows("select * from listener.invariants") == []
     assert await project.rows("select * from listener.credit_audit") == []
-    assert await project.rows("select * from listener.pack_invariants") == []
+    if await project.value("select to_regclass('listener.pack_invariants') is not null"):
+        assert await project.rows("select * from listener.pack_invariants") == []
     differing = await project.rows(
         """
         select shown.id, shown.status, state.status as should_be

@@ -214,3 +214,28 @@ async def test_two_users_see_and_change_nothing_of_each_other(project: Project, 
 async def test_a_face_lies_in_its_user_s_own_folder(project: Project, owner: UUID, path: str) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await create(project, owner, face_reference_path=path.format(owner=owner, other=uuid4()))
+
+
+async def test_an_app_whose_own_characters_bear_our_name_keeps_them(project: Project, owner: UUID) -> None:
+    """The way of docs/stores-and-keys.md, from the migration on."""
+    await project.connection.execute(
+        """
+        create table public.own (id serial primary key, user_id uuid, hero text);
+        select listener.unwatch('public.generation_jobs');
+        drop table public.character_images, public.generation_jobs, public.characters cascade;
+        alter table public.own rename to characters;
+        """
+    )
+    await project.connection.execute("insert into public.characters (hero, user_id) values ('Ada', $1)", owner)
+    held = await project.held(owner=owner)
+    artifact = {"name": "a", "bucket": "headshots", "path": f"{owner}/{held.row}.png", "size_bytes": 1}
+    await project.settle("add_artifacts", held, **artifact, content_type="image/png", facts={"position": 1})
+    await project.settle("complete_sessions", held, result={})
+    assert (await project.row(held))["result"]["artifacts"][0]["facts"] == {"position": 1}
+    await project.connection.execute("insert into storage.objects (bucket_id, name) values ('headshots', 'x.png')")
+    assert (await project.answer("orphaned_objects"))["objects"] == []
+    assert await project.answer("forget_owner", p_owner=owner) == {"rows": 1, "characters": 0}
+    assert [row["reason"] for row in await project.rpc("expired_artifacts")] == ["row_deleted"]
+    items = [{"bucket": "headshots", "path": artifact["path"]}]
+    assert [row["path"] for row in await project.rpc("forget_artifacts", p_objects=items)] == [artifact["path"]]
+    assert await project.value("select hero from public.characters") == "Ada"
