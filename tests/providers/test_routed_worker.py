@@ -86,7 +86,7 @@ async def _require_degraded(worker: Worker, asked: int) -> None:
     openai = body["parts"]["openai"]
     assert (openai["status"], openai["details"]["circuit"]) == ("failing", "open")
     assert body["parts"]["replicate"]["status"] == "ok"
-    assert body["parts"]["generator"]["details"]["routes"] == {"headshot": ["openai", "replicate"]}
+    assert body["parts"]["generator"]["details"]["routes"]["headshot"] == ["openai", "replicate"]
     assert (await read(worker, "/readyz"))[0] == 200
     assert await sample(worker, "listener_circuit_state", dependency="openai", state="open") == 1
     assert (asked, worker.logged("circuit_opened")[0]["dependency"]) == (4, "openai")
