@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from listener.engine import cleaning as module
 from listener.engine.cleaning import BATCHES_MAX, EXPIRED_MAX, IDLE_S, REST_S, Cleaning, telling
 from listener.errors import StoreRejected, StoreUnavailable
 from listener.leftovers import Leftover, Page, Place
@@ -24,6 +26,8 @@ class World:
         self.turn: Place | None = Place()
         self.left: list[tuple[Place, int]] = []
         self.removal: Exception | None = None
+        self.faults: list[Exception] = []
+        self.ended = asyncio.Event()
 
     def add(self, name: str, reason: str = "") -> Place:
         """An object; with a reason, one of a row that may go."""
@@ -35,10 +39,13 @@ class World:
 
     async def take_turn(self, _hold_s: int, *, at_once: bool = False) -> Place | None:
         self.calls.append("take")
+        if self.faults:
+            raise self.faults.pop(0)
         return self.turn
 
     async def leave_turn(self, place: Place, rest_s: int) -> None:
         self.left.append((place, rest_s))
+        self.ended.set()
 
     async def expired(self, limit: int) -> tuple[Leftover, ...]:
         self.calls.append("expired")
@@ -177,3 +184,18 @@ async def test_everything_goes_to_the_end_and_keeps_its_turn() -> None:
     assert world.objects == []
     assert world.left == [(Place(), IDLE_S)]
     assert world.calls.count("take") > 1
+
+
+async def test_a_database_that_is_away_is_a_line_and_the_next_turn_cleans(
+    monkeypatch: pytest.MonkeyPatch, logged: Any
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.001)
+    world = World()
+    world.add("orphan")
+    world.faults = [StoreUnavailable("503"), StoreRejected("42883")]
+    running = asyncio.ensure_future(cleaning(world).run(log.get("test")))
+    async with asyncio.timeout(5):
+        await world.ended.wait()
+    running.cancel()
+    assert len(logged("cleaning_failed")) == 2
+    assert world.objects == []
