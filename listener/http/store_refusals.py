@@ -21,6 +21,7 @@ VALUES = re.compile(r"22[0-9A-Z]{3}|23502|23514|PGRST102|PGRST204")
 UNIQUE = "23505"
 FIXED = {
     "PT402": (402, "CREDITS_INSUFFICIENT", "The account has fewer credits than this costs."),
+    "PT403": (403, "TOO_MANY_CHARACTERS", "A user has at most 1000 characters."),
     "PT404": (404, "CHARACTER_NOT_FOUND", "There is no such character."),
     "SL002": (404, "SESSION_NOT_FOUND", "There is no such session."),
     "SL003": (409, "SESSION_FINISHED", "The session is finished already."),

@@ -10,7 +10,7 @@ language plpgsql volatile security invoker
 set search_path = ''
 as $$
 declare
-  v_table record;
+  v_ours text[] := array(select registry.relation::text from listener.session_tables as registry where registry.is_ours);
   v_count integer;
   v_rows integer := 0;
   v_characters integer := 0;
@@ -18,25 +18,27 @@ begin
   insert into listener.forgotten_owners as known (owner, forgotten_at)
   values (p_owner, listener.clock())
   on conflict (owner) do nothing;
-  for v_table in
-    select registry.relation, registry.id_column, registry.owner_column
-    from listener.session_tables as registry
-    where registry.is_ours
-    order by registry.id
-  loop
-    execute format(
-      'select from %1$s as visible where visible.%3$I = $1 order by visible.%2$I for update',
-      v_table.relation, v_table.id_column, v_table.owner_column
-    ) using p_owner;
-    execute format('delete from %s as visible where visible.%I = $1', v_table.relation, v_table.owner_column) using p_owner;
+  if 'public.headshot_sessions' = any(v_ours) then
+    perform from public.headshot_sessions as visible where visible.user_id = p_owner order by visible.id for update;
+    delete from public.headshot_sessions as visible where visible.user_id = p_owner;
     get diagnostics v_count = row_count;
     v_rows := v_rows + v_count;
-  end loop;
-  if exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
+  end if;
+  if 'public.generation_sessions' = any(v_ours) then
+    perform from public.generation_sessions as visible where visible.user_id = p_owner order by visible.id for update;
+    delete from public.generation_sessions as visible where visible.user_id = p_owner;
+    get diagnostics v_count = row_count;
+    v_rows := v_rows + v_count;
+  end if;
+  if 'public.generation_jobs' = any(v_ours) then
+    perform from public.generation_jobs as visible where visible.user_id = p_owner order by visible.id for update;
+    delete from public.generation_jobs as visible where visible.user_id = p_owner;
+    get diagnostics v_count = row_count;
+    v_rows := v_rows + v_count;
     delete from public.characters as owned where owned.user_id = p_owner;
     get diagnostics v_characters = row_count;
   end if;
-  if exists (select from listener.session_tables as registry where registry.owner_column = 'store_id' and registry.is_ours) then
+  if 'public.store_generation_sessions' = any(v_ours) then
     delete from public.store_members as member where member.user_id = p_owner;
   end if;
   return jsonb_build_object('rows', v_rows, 'characters', v_characters);

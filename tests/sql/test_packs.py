@@ -239,3 +239,15 @@ async def test_an_app_whose_own_characters_bear_our_name_keeps_them(project: Pro
     items = [{"bucket": "headshots", "path": artifact["path"]}]
     assert [row["path"] for row in await project.rpc("forget_artifacts", p_objects=items)] == [artifact["path"]]
     assert await project.value("select hero from public.characters") == "Ada"
+
+
+async def test_a_user_fills_no_database_with_characters(project: Project, owner: UUID) -> None:
+    many = "insert into public.characters (user_id, config) select $1, '{}' from generate_series(1, $2)"
+    with pytest.raises(asyncpg.PostgresError, match="too_many_characters"):
+        async with project.acting("authenticated", owner) as connection:
+            await connection.execute(many, owner, 1001)
+    async with project.acting("authenticated", owner) as connection:
+        await connection.execute(many, owner, 1000)
+    with pytest.raises(asyncpg.PostgresError, match="too_many_characters"):
+        await create(project, owner)
+    await create(project, uuid4())
