@@ -22,6 +22,7 @@ from tests.mutants.cases import CASES as SQL_CASES
 from tests.mutants.mutant import Mutant
 from tests.mutants.pack_cases import CASES as PACK_CASES
 from tests.mutants.store_cases import CASES as STORE_CASES
+from tests.mutants.user_cases import CASES as USER_CASES
 from tests.mutants.worker_cases import CASES as WORKER_CASES
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ SQL = ROOT / "sql"
 AT_ONCE = 2
 MIGRATION = "20000101000000_mutant.sql"
 FAILED = re.compile(r"^(?:FAILED|ERROR) tests/(?:sql/)?(\S+)", re.MULTILINE)
-CASES = (*SQL_CASES, *STORE_CASES, *PACK_CASES, *WORKER_CASES, *API_CASES)
+CASES = (*SQL_CASES, *STORE_CASES, *PACK_CASES, *WORKER_CASES, *API_CASES, *USER_CASES)
 COPIED = ("devstack", "docs", "examples", "handlers", "listener", "sql", "supabase", "tests", "pyproject.toml")
 
 
