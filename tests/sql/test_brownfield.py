@@ -112,13 +112,13 @@ STORES = App(
     owner="store_id",
 )
 JOBS = App(
-    # Character packs as REQUIREMENTS P9 has them.
-    table="public.generation_jobs",
+    # Packs of an app of its own, in the shape of REQUIREMENTS P9.
+    table="public.render_jobs",
     made="""
-    create table public.characters (id uuid primary key default gen_random_uuid(), user_id uuid not null);
-    create table public.generation_jobs (
+    create table public.figures (id uuid primary key default gen_random_uuid(), user_id uuid not null);
+    create table public.render_jobs (
       id uuid primary key default gen_random_uuid(),
-      character_id uuid not null references public.characters,
+      character_id uuid not null references public.figures,
       user_id uuid not null,
       status text not null default 'queued',
       image_count integer not null check (image_count between 5 and 10),
@@ -127,16 +127,16 @@ JOBS = App(
       started_at timestamptz,
       completed_at timestamptz
     );
-    create table public.character_images (
+    create table public.figure_images (
       id uuid primary key default gen_random_uuid(),
-      job_id uuid not null references public.generation_jobs on delete cascade
+      job_id uuid not null references public.render_jobs on delete cascade
     );
-    insert into public.characters (id, user_id) values ('00000000-0000-0000-0000-000000000009', gen_random_uuid());
+    insert into public.figures (id, user_id) values ('00000000-0000-0000-0000-000000000009', gen_random_uuid());
     """
-    + secured("public.generation_jobs"),
+    + secured("public.render_jobs"),
     watched={"columns": {"finished_at": "completed_at"}},
     inserts={"character_id": UUID(int=9), "image_count": 5},
-    kind="pack",
+    kind="figures",
     columns={"finished_at": "completed_at"},
 )
 TRYON = App(
@@ -310,10 +310,10 @@ async def test_all_four_shapes_live_side_by_side(project: Project, owner: UUID) 
         await adopt(project, app)
         await insert(project, app, owner)
     await project.insert(owner)
-    kinds = ["headshot", "pack", "portrait"]
+    kinds = ["figures", "headshot", "portrait"]
     worker = await project.worker(kinds=kinds)
     claimed = await project.claim(worker, 10, uuid4(), *kinds)
-    assert sorted(row["kind"] for row in claimed) == ["headshot", "pack", "portrait", "portrait", "portrait"]
+    assert sorted(row["kind"] for row in claimed) == ["figures", "headshot", "portrait", "portrait", "portrait"]
     items = [Held(worker, row["session"], row["attempt"], row["row_id"]).item(result={}) for row in claimed]
     assert await project.outcomes("complete_sessions", worker, *items) == [("applied", None)] * 5
     for app in (RENDERS, STORES, JOBS, TRYON):

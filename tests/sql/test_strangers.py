@@ -216,7 +216,12 @@ async def test_service_role_deletes_only_what_expires(project: Project) -> None:
         }
         for privilege in ("delete", "truncate", "references", "trigger")
     }
-    assert allowed == {"delete": {"listener.permits"}, "truncate": set(), "references": set(), "trigger": set()}
+    assert allowed == {
+        "delete": {"listener.permits", "listener.api_key_windows"},
+        "truncate": set(),
+        "references": set(),
+        "trigger": set(),
+    }
 
 
 async def test_service_role_reads_of_a_worker_only_that_it_beats(project: Project) -> None:
