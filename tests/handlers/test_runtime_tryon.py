@@ -29,9 +29,13 @@ def reference(width: int, height: int) -> bytes:
 
 
 def orders(weights: Path, **variables: str) -> list[Load]:
-    """The orders to load that the settings lead to."""
+    """The orders to load that the settings lead to: the headshot's and the try-on's."""
     given = {"SUPABASE_URL": "http://localhost", "SUPABASE_SERVICE_ROLE_KEY": "x" * 20, "LISTENER_DEVICE": "cpu"}
-    given |= {"LISTENER_HEADSHOT_MODEL": "embedded", "LISTENER_CACHE_DIR": str(weights)}
+    given |= {
+        "LISTENER_HEADSHOT_MODEL": "embedded",
+        "LISTENER_CACHE_DIR": str(weights),
+        "LISTENER_KINDS": "headshot,tryon",
+    }
     config = load_settings(given | variables).generator_config()
     return [load_order(number, pipeline, config) for number, pipeline in enumerate(config.pipelines)]
 
