@@ -100,6 +100,7 @@ async def test_a_killed_gpu_child_does_not_take_the_daemon_down(
     await expect_money(books, client, balance=8, charges=2, refunds=0)
 
 
+@pytest.mark.slow
 async def test_two_workers_never_run_one_session_twice(project: Target, books: Books) -> None:
     clients = [await signed_in(project) for _ in range(3)]
     async with running_worker(project) as first, running_worker(project) as second:
@@ -115,6 +116,7 @@ async def test_two_workers_never_run_one_session_twice(project: Target, books: B
         await expect_money(books, client, balance=2, charges=8, refunds=0)
 
 
+@pytest.mark.slow
 async def test_a_muted_realtime_still_gets_every_session_done_by_the_sweep(
     stack: Stack, client: AsyncClient, books: Books
 ) -> None:
@@ -126,6 +128,7 @@ async def test_a_muted_realtime_still_gets_every_session_done_by_the_sweep(
     await expect_money(books, client, balance=6, charges=4, refunds=0)
 
 
+@pytest.mark.slow
 async def test_a_terminated_worker_gives_its_session_back_uncounted(
     project: Target, client: AsyncClient, books: Books
 ) -> None:

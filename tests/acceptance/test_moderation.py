@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 
 from devstack.stack import Stack
 from tests.moderation.openai_server import ModerationServer, failing, moderation_server
@@ -23,6 +24,7 @@ def asking(server: ModerationServer, **settings: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 async def test_sessions_wait_while_nobody_can_judge_and_are_done_when_somebody_can(
     stack: Stack, connection: asyncpg.Connection
 ) -> None:

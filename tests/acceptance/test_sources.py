@@ -56,6 +56,7 @@ async def test_realtime_alone(stack: Stack, client: AsyncClient) -> None:
             assert answer.status == 404, "no secret, no endpoint"
 
 
+@pytest.mark.slow
 async def test_realtime_alone_after_an_outage_that_the_client_library_would_not_survive(
     stack: Stack, client: AsyncClient
 ) -> None:

@@ -19,6 +19,7 @@ async def bench(folder: Path, *more: str, **settings: str) -> Ended:
     return await listener(*SMALL, *more, folder=folder, within_s=110, **(kept | local | settings))
 
 
+@pytest.mark.slow
 async def test_the_table_compares_what_was_configured_and_asked_for_with_the_plain_model(tmp_path: Path) -> None:
     configured = json.dumps({"storage": "float8_e5m2"})
     ended = await bench(tmp_path, "--options", '{"attention": "flash"}', LISTENER_HEADSHOT_OPTIONS=configured)

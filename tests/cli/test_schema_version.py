@@ -28,6 +28,7 @@ async def set_version(connection: asyncpg.Connection, function: str, version: in
     )
 
 
+@pytest.mark.slow
 async def test_a_newer_schema_that_still_serves_it_is_worked_with(stack: Stack, connection: asyncpg.Connection) -> None:
     await set_version(connection, "schema_version", SCHEMA_VERSION + 3)
     async with running_worker(stack):
@@ -76,6 +77,7 @@ async def bare(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
     await admin.close()
 
 
+@pytest.mark.slow
 async def test_a_worker_that_was_started_before_the_migration_waits_for_it_and_says_so(bare: Stack) -> None:
     checked = await listener("check", place=bare)
     assert (checked.status, "`listener migrate` brings it" in checked.said) == (1, True)

@@ -80,6 +80,7 @@ async def test_when_it_is_killed_everything_goes_with_it(tmp_path: Path) -> None
         assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_it_loudly(tmp_path: Path) -> None:
     with running_dev(tmp_path) as project:
         family = psutil.Process(project.process.pid).children(recursive=True)
@@ -93,6 +94,7 @@ def test_a_worker_that_dies_ends_it_loudly(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_the_demo_stays_up_and_says_how_to_go_on(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "listener", "dev", "--demo"],

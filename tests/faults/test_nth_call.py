@@ -21,7 +21,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "answer lost": {"kind": "lost_answer"},
     "token expired": {"kind": "expired_token"},
 }
-SLOW = {name: pytest.mark.slow for name in ("answered 503", "answered 429", "reset", "token expired")}
+SLOW = {name: pytest.mark.slow for name in FAULTS if name != "answer lost"}
 MOST_CALLS = 60
 FEWEST_CALLS = 6
 """A worker that did a session has made more than these."""

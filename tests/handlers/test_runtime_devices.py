@@ -98,6 +98,7 @@ async def test_a_device_that_is_lent_out_leaves_its_requests_to_the_other(pair: 
     await all_ready(pair)
 
 
+@pytest.mark.slow
 async def test_a_device_that_cannot_work_is_told_and_harms_no_other(configure: Callable[..., GeneratorConfig]) -> None:
     generator = local_generator(configure(pipelines=KLEIN, devices=("cuda:0", "cpu")))
     await generator.start()

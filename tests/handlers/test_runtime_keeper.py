@@ -66,6 +66,7 @@ async def test_a_session_that_ended_two_children_gets_no_third(start: Any) -> No
     assert bench.generator.status().details["restarts"] == 2
 
 
+@pytest.mark.slow
 async def test_a_sick_device_rests_serves_nobody_meanwhile_and_is_tried_again(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_three_sessions_in_ten_minutes_are_too_many_and_after_the_rest_one_is() 
     assert noted.quarantine_s(3000) == 0, "it has earned its trust again"
 
 
+@pytest.mark.slow
 async def test_a_child_is_replaced_after_so_many_runs_and_nobody_notices(start: Any) -> None:
     bench = await start(pipelines=KLEIN, recycle_after_runs=2)
     await bench.ready()
@@ -116,6 +118,7 @@ async def test_a_child_is_replaced_after_so_many_runs_and_nobody_notices(start: 
     assert not [line for line in logs if line["event"] == "runtime_ended"], "no error"
 
 
+@pytest.mark.slow
 async def test_a_child_whose_memory_grew_is_replaced(start: Any) -> None:
     bench = await start(pipelines=KLEIN, recycle_growth_mib=0)
     await bench.ready()
@@ -162,6 +165,7 @@ async def test_a_handlers_engine_has_the_device_for_itself_and_in_its_turn(start
     assert bench.generator.status().details["restarts_by"] == {"lent": 1}
 
 
+@pytest.mark.slow
 async def test_a_borrower_that_gives_up_or_fails_leaves_the_device_to_the_others(start: Any) -> None:
     bench = await start(pipelines=KLEIN)
     await bench.ready()

@@ -127,6 +127,7 @@ async def test_a_kind_that_cannot_be_loaded_at_its_first_use_says_so_and_the_oth
     assert await bench.draw()
 
 
+@pytest.mark.slow
 async def test_it_is_ready_once_it_is_warm_and_a_warm_up_has_a_limit_of_its_own(start: Any) -> None:
     warm = PipelineConfig("klein", "embedded", device="cpu", warm_up=("64x64", "128x64"))
     bench = await start(pipelines=(warm,))
