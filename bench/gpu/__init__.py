@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.gpu.disturbed import cancel_ms, death_s, growth_percent, spare_mib
 from bench.gpu.full_queue import bare_loop_s, full_queue
+from bench.gpu.packs import IMAGES, SIDE_PX, pack_s
 from bench.gpu.subject import gpu_subject, has_gpu, standin_subject, tiny_config
 from listener.telemetry import log
 
@@ -49,6 +50,9 @@ async def _disturbed(place: Path, device: str, runs: int) -> None:
         worst = max(took_s - load_s for took_s, load_s in found)
         told = ", ".join(f"{took_s:.2f} s ({load_s:.2f} s of it loading)" for took_s, load_s in found)
         _row(f"child's death to the next generation, {words}", "load + 2 s", f"{told}; at worst load + {worst:.2f} s")
+    batch_s, single_s = await pack_s(tiny_config(place, device, standby=False))
+    told = f"{single_s / batch_s:.2f} times as fast ({batch_s:.2f} and {single_s:.2f} s)"
+    _row(f"a pack of {IMAGES} at {SIDE_PX} px in one batch, beside {IMAGES} single runs", "-", told)
     grown, size = await growth_percent(tiny_config(place, device, standby=False), runs)
     _row(f"growth of the child over {runs} tiny generations", "< 1 %", f"{grown:+.2f} % (of {size:.0f} MiB)")
 
