@@ -110,6 +110,7 @@ async def test_every_row_that_cannot_be_served_says_why_and_gives_the_credit_bac
     assert await connection.fetch("select * from listener.invariants") == []
 
 
+@pytest.mark.slow
 async def test_a_row_with_several_mistakes_is_told_all_of_them(stack: Stack) -> None:
     client = await signed_in(stack)
     async with running_worker(stack):

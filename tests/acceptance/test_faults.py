@@ -83,6 +83,7 @@ async def test_a_worker_killed_mid_generation_ends_in_one_finished_session(
     ]
 
 
+@pytest.mark.slow
 async def test_a_killed_gpu_child_does_not_take_the_daemon_down(
     project: Target, client: AsyncClient, books: Books
 ) -> None:

@@ -55,6 +55,7 @@ async def kill_during(bench: Any, session: UUID) -> None:
         await drawing
 
 
+@pytest.mark.slow
 async def test_a_session_that_ended_two_children_gets_no_third(start: Any) -> None:
     bench = await start(pipelines=KLEIN)
     poison = uuid4()
