@@ -22,6 +22,14 @@ STOP_LIMIT_S = 20.0
 LONGEST_LINE_BYTES = 2**20
 EMBEDDED = "embedded"
 EMBEDDED_SIDE_PX = "256"
+SIDES = (
+    "LISTENER_HEADSHOT_WIDTH",
+    "LISTENER_HEADSHOT_HEIGHT",
+    "LISTENER_TRYON_SIDE_PX",
+    "LISTENER_PACK_WIDTH",
+    "LISTENER_PACK_HEIGHT",
+)
+"""The settings that say how large each kind draws."""
 
 OnLog = Callable[[dict[str, Any]], None]
 
@@ -38,14 +46,7 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto", "LISTENER_DRAIN_S": GRACE_S}
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
-        sides = (
-            "LISTENER_HEADSHOT_WIDTH",
-            "LISTENER_HEADSHOT_HEIGHT",
-            "LISTENER_TRYON_SIDE_PX",
-            "LISTENER_PACK_WIDTH",
-            "LISTENER_PACK_HEIGHT",
-        )
-        defaults |= dict.fromkeys(sides, EMBEDDED_SIDE_PX)
+        defaults |= dict.fromkeys(SIDES, EMBEDDED_SIDE_PX)
     forced = {
         "SUPABASE_URL": url,
         "SUPABASE_SERVICE_ROLE_KEY": service_role_key,

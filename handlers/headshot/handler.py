@@ -8,7 +8,8 @@ from typing import ClassVar
 from handlers.headshot.params import HeadshotParams
 from handlers.inputs.images import encode_png
 from handlers.inputs.seeds import default_seed
-from listener.contract import Artifact, Context, GeneratedImage, Generation, GenerationRequest, SavedArtifact, Session
+from handlers.results import result_of
+from listener.contract import Artifact, Context, GenerationRequest, Session
 from listener.errors import NothingProduced
 
 ARTIFACT_NAME = "image.png"
@@ -29,7 +30,7 @@ class HeadshotHandler:
         image = generation.images[0]
         png = await encode_png(image.rgb, image.width, image.height)
         saved = await context.save(Artifact(ARTIFACT_NAME, png, "image/png", image.width, image.height))
-        context.finish(_result(generation, image, saved, time.monotonic() - started_s))
+        context.finish(result_of(generation, image, saved, time.monotonic() - started_s))
 
 
 def _request(session: Session, params: HeadshotParams) -> GenerationRequest:
@@ -44,21 +45,3 @@ def _request(session: Session, params: HeadshotParams) -> GenerationRequest:
         steps=params.num_inference_steps,
         guidance_scale=params.guidance_scale,
     )
-
-
-def _result(
-    generation: Generation, image: GeneratedImage, saved: SavedArtifact, processing_time_s: float
-) -> dict[str, object]:
-    return {
-        "image_url": saved.url,
-        "image_path": saved.path,
-        "expires_at": saved.expires_at.isoformat(),
-        "model": generation.model,
-        "pipeline": generation.pipeline_class,
-        "device": generation.device,
-        "seed": image.seed,
-        "num_inference_steps": generation.steps,
-        "guidance_scale": generation.guidance_scale,
-        "notes": list(generation.notes),
-        "processing_time_s": round(processing_time_s, 3),
-    }

@@ -9,6 +9,7 @@ from typing import ClassVar
 from handlers.inputs.images import encode_jpeg
 from handlers.inputs.pictures import Picture, read_picture
 from handlers.inputs.seeds import default_seed
+from handlers.results import result_of
 from handlers.tryon.params import TryonParams
 from handlers.tryon.prompt import compose_prompt
 from handlers.tryon.size import size_of
@@ -102,22 +103,8 @@ def _request(session: Session, params: TryonParams, prompt: str, pictures: list[
 def _result(
     generation: Generation, image: GeneratedImage, saved: SavedArtifact, processing_time_s: float
 ) -> dict[str, object]:
-    return {
-        "image_url": saved.url,
-        "image_path": saved.path,
-        "expires_at": saved.expires_at.isoformat(),
-        "width": image.width,
-        "height": image.height,
-        "model": generation.model,
-        "pipeline": generation.pipeline_class,
-        "device": generation.device,
-        "seed": image.seed,
-        "num_inference_steps": generation.steps,
-        "guidance_scale": generation.guidance_scale,
-        "notes": list(generation.notes),
-        "cost_usd": generation.cost_usd,
-        "processing_time_s": round(processing_time_s, 3),
-    }
+    facts = {"width": image.width, "height": image.height, "cost_usd": generation.cost_usd}
+    return result_of(generation, image, saved, processing_time_s) | facts
 
 
 def _echo(params: TryonParams) -> dict[str, object]:

@@ -11,16 +11,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter
 from supabase import AsyncClient
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from listener.adapters.failures import translated
+from listener.adapters.tries import tries
 from listener.api import OwnedTable
-from listener.errors import StoreUnavailable
 from listener.ports import Clock
 
 KNOWN_FOR_S = 30.0
-TRIES = 3
-LONGEST_PAUSE_S = 0.5
 
 Answer = TypeVar("Answer")
 Row = dict[str, Any]
@@ -71,7 +68,7 @@ class SupabaseDesk:
 
         The ids are the caller's, so a repeated call inserts and charges nothing again.
         """
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(f"insert into {table.table}"):
                 builder = self._of(table).upsert(
                     [dict(row) for row in rows],
@@ -85,7 +82,7 @@ class SupabaseDesk:
 
     async def read(self, table: OwnedTable, owner: UUID, column: str, values: Sequence[str]) -> list[Row]:
         """Those rows whose column has one of the values and that belong to the owner."""
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(f"read {table.table}"):
                 found = self._of(table).select("*").eq(table.owner_column, str(owner))
                 # One value goes as it is; only what needs no quotes goes into a list.
@@ -106,16 +103,7 @@ class SupabaseDesk:
         return self._client.schema(table.schema).table(table.table)
 
     async def _call(self, function: str, read: Callable[[Any], Answer], **arguments: Any) -> Answer:
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(function):
                 return read((await self._client.rpc(function, cast("Any", arguments)).execute()).data)
         raise AssertionError  # the last try raises
-
-
-def _tries() -> AsyncRetrying:
-    return AsyncRetrying(
-        stop=stop_after_attempt(TRIES),
-        wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_S),
-        retry=retry_if_exception_type(StoreUnavailable),
-        reraise=True,
-    )

@@ -13,16 +13,13 @@ from postgrest import AsyncPostgrestClient
 from pydantic import TypeAdapter
 from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from listener.adapters.failures import translated
 from listener.adapters.supabase_clients import Clients
+from listener.adapters.tries import tries
 from listener.api import User
 from listener.engine.inputs import UPLOADS
-from listener.errors import StoreUnavailable
 
-TRIES = 3
-LONGEST_PAUSE_S = 0.5
 THERE_ALREADY = "409"
 
 Row = dict[str, Any]
@@ -44,7 +41,7 @@ class SupabaseUserDesk:
 
     async def insert(self, user: User, table: str, row: Mapping[str, Any], request_id: str) -> Row | None:
         """Insert what is not there yet, by its id; a repeated call inserts and charges nothing again."""
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(f"insert into {table}"):
                 builder = (
                     self._rest(user)
@@ -58,7 +55,7 @@ class SupabaseUserDesk:
 
     async def read(self, user: User, table: str, column: str, value: str) -> list[Row]:
         """Those of his rows whose column has the value."""
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(f"read {table}"):
                 builder = self._rest(user).from_(table).select("*").eq(column, value)
                 return ROWS.validate_python((await builder.execute()).data)
@@ -89,14 +86,14 @@ class SupabaseUserDesk:
         if not paths:
             return {}
         storage = AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=self._calls)
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(f"signed URLs in {bucket}"):
                 signed = await storage.from_(bucket).create_signed_urls(list(paths), valid_s)
                 return {one["path"]: one["signedURL"] for one in signed}
         raise AssertionError  # the last try raises
 
     async def _call(self, user: User, function: str, row: UUID) -> Row:
-        async for attempt in _tries():
+        async for attempt in tries():
             with attempt, translated(function):
                 answer = await self._rest(user).rpc(function, {"p_row_id": str(row)}).execute()
                 return ROW.validate_python(answer.data)
@@ -107,12 +104,3 @@ class SupabaseUserDesk:
 
     def _headers(self, user: User) -> dict[str, str]:
         return {"apikey": self._key, "Authorization": f"Bearer {user.token}"}
-
-
-def _tries() -> AsyncRetrying:
-    return AsyncRetrying(
-        stop=stop_after_attempt(TRIES),
-        wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_S),
-        retry=retry_if_exception_type(StoreUnavailable),
-        reraise=True,
-    )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from devstack.stack import Stack
 from listener.http.packs import BUCKET
@@ -19,6 +17,7 @@ from tests.sql import packs
 from tests.sql.project import Project, connect
 from tests.support.figure import Figure
 from tests.support.packs import CHARACTER, CONFIG, Studio, Visitor, studio_on
+from tests.support.picture_server import serving_picture
 from tests.support.relay import open_relay
 
 
@@ -156,29 +155,10 @@ async def test_what_cannot_be_a_character_is_refused_by_name_and_not_repeated(st
     assert await ada.credits() == 10
 
 
-@asynccontextmanager
-async def pictures(picture: bytes) -> AsyncIterator[str]:
-    """A server of one picture on this machine; where it is."""
-
-    async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=picture, content_type="image/png")
-
-    app = web.Application()
-    app.add_routes([web.get("/face.png", answer)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 async def test_a_face_comes_as_base64_as_a_url_or_as_an_upload_and_lies_in_its_users_folder(stack: Stack) -> None:
     picture = Figure().png()
     text = base64.b64encode(picture).decode()
-    async with pictures(picture) as host, studio_on(stack, allow=frozenset({host})) as studio:
+    async with serving_picture(picture, "/face.png") as host, studio_on(stack, allow=frozenset({host})) as studio:
         ada = await studio.visitor()
         own = f"{ada.id}/mine.png"
         await ada.client.storage.from_("uploads").upload(own, picture, {"content-type": "image/png"})

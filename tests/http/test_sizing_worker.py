@@ -6,19 +6,17 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
 import pytest
-from aiohttp import web
 
 from devstack.stack import Stack
 from tests.support.figure import Figure
 from tests.support.generators import install
+from tests.support.picture_server import serving_picture
 from tests.support.probing import read, url_of
 from tests.support.worker import Worker, running_worker
 
@@ -26,26 +24,6 @@ KEY = "an-api-key-of-these-tests"
 CALLERS = 4
 REQUESTS = 15
 P95_S = 3.0
-
-
-@asynccontextmanager
-async def pictures() -> AsyncIterator[str]:
-    """A server of pictures on this machine; where it is."""
-    png = Figure().png()
-
-    async def picture(_request: web.Request) -> web.Response:
-        return web.Response(body=png, content_type="image/png")
-
-    app = web.Application()
-    app.add_routes([web.get("/person.png", picture)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 async def estimate(worker: Worker, url: str, key: str | None = KEY, **more: Any) -> tuple[int, Any]:
@@ -62,7 +40,7 @@ async def test_a_worker_estimates_a_body_for_callers_with_a_key_and_tells_of_its
     stack: Stack, tmp_path: Path
 ) -> None:
     grey = install(tmp_path / "grey")
-    async with pictures() as host:
+    async with serving_picture(Figure().png(), "/person.png") as host:
         settings = {"API_KEY": KEY, "LISTENER_FETCH_ALLOW_HOSTS": host, "LISTENER_CACHE_DIR": str(tmp_path)}
         async with running_worker(stack, **(grey.settings | settings)) as worker:
             url = f"http://{host}/person.png?token=CANARYtoken"
@@ -110,7 +88,7 @@ async def test_95_of_100_answers_come_within_three_seconds_for_four_callers_on_t
             took.append(time.perf_counter() - began)
             assert status == 200, body
 
-    async with pictures() as host:
+    async with serving_picture(Figure().png(), "/person.png") as host:
         settings = {"LISTENER_FETCH_ALLOW_HOSTS": host, "LISTENER_CACHE_DIR": str(tmp_path)}
         async with running_worker(stack, **(grey.settings | settings)) as worker:
             psutil.Process(worker.pid).cpu_affinity(sorted(psutil.Process().cpu_affinity() or [])[:2])

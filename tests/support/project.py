@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devstack.worker import SIDES
+
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 90.0
 ENDED_WITHIN_S = 40.0
@@ -37,14 +39,7 @@ class Project:
 def dev_environment(state_home: Path, **settings: str) -> dict[str, str]:
     """The environment of `listener dev` and `listener submit` with a state folder of the test's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LISTENER_", "SUPABASE_"))}
-    sides = (
-        "LISTENER_HEADSHOT_WIDTH",
-        "LISTENER_HEADSHOT_HEIGHT",
-        "LISTENER_TRYON_SIDE_PX",
-        "LISTENER_PACK_WIDTH",
-        "LISTENER_PACK_HEIGHT",
-    )
-    small = {**dict.fromkeys(sides, "128"), "LISTENER_DEVICE": "cpu"}
+    small = {**dict.fromkeys(SIDES, "128"), "LISTENER_DEVICE": "cpu"}
     return kept | small | {"XDG_STATE_HOME": str(state_home)} | settings
 
 
