@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(project: Target, folder: Path, *command: str) -> Path:
-    """Run an example to its end; the picture that it names last."""
+    """Run an example to its end; the picture that it names last. A state may be printed after it."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -30,9 +30,9 @@ def run(project: Target, folder: Path, *command: str) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith("image: ")
-    return folder / last.removeprefix("image: ")
+    named = re.findall(r"^image: (.+)$", done.stdout, re.MULTILINE)
+    assert named, done.stdout
+    return folder / named[-1]
 
 
 @pytest.mark.parametrize(("program", "script"), [(sys.executable, "portrait.py"), (str(NODE), "portrait.mjs")])
