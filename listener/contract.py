@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from listener.artifacts import Artifact, SavedArtifact
 from listener.generators import (
     IN_LINE,
+    DeviceBorrower,
     DeviceLender,
+    GeneratedClip,
     GeneratedImage,
     Generation,
     GenerationRequest,
@@ -37,6 +39,7 @@ __all__ = [
     "IN_LINE",
     "Artifact",
     "Context",
+    "DeviceBorrower",
     "DeviceLender",
     "Endpoint",
     "EndpointConfig",
@@ -45,6 +48,7 @@ __all__ = [
     "EndpointStatus",
     "Fetch",
     "Fetched",
+    "GeneratedClip",
     "GeneratedImage",
     "Generation",
     "GenerationRequest",

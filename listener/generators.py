@@ -95,6 +95,7 @@ class GenerationRequest:
     time_left_s: float | None = None  # this and the next are set on the way to the generator
     session_kind: str | None = None  # `kind` names the pipeline, which a variant may change
     prompts: tuple[str, ...] = field(default=(), repr=False)  # none: `prompt` for all
+    audio: bytes | None = field(default=None, repr=False)  # a WAV: a clip is made that says it, `references[0]` its face
 
     def __post_init__(self) -> None:
         if self.prompts and len(self.prompts) != len(self.seeds):
@@ -125,8 +126,22 @@ class GeneratedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratedClip:
+    """One finished video with its sound. Units: duration_s is seconds, fps frames a second."""
+
+    mp4: bytes = field(repr=False)
+    width: int
+    height: int
+    duration_s: float
+    fps: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """What a generator made and how: the values really used, and a note for each one it ignored.
+
+    A request with audio brings a clip and no images, every other one images.
 
     `device` is the provider's name where it was made elsewhere; `cost_usd` is None where nobody knows.
     """
@@ -140,6 +155,7 @@ class Generation:
     duration_s: float
     notes: tuple[str, ...] = ()
     cost_usd: float | None = None
+    clip: GeneratedClip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +217,14 @@ class DeviceLender(Protocol):
 
         Raises: ModelUnavailable.
         """
+
+
+@runtime_checkable
+class DeviceBorrower(Protocol):
+    """A generator whose engine is a process of its own: it takes a device from the one that has models on it."""
+
+    def lent_by(self, lender: DeviceLender | None) -> None:
+        """Borrow from this from now on; None: nobody else in this worker has a device."""
 
 
 class GeneratorFactory(Protocol):
