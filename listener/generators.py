@@ -95,7 +95,7 @@ class GenerationRequest:
     time_left_s: float | None = None  # this and the next are set on the way to the generator
     session_kind: str | None = None  # `kind` names the pipeline, which a variant may change
     prompts: tuple[str, ...] = field(default=(), repr=False)  # none: `prompt` for all
-    audio: bytes | None = field(default=None, repr=False)  # a WAV: a clip is made that says it, `references[0]` its face
+    audio: bytes | None = field(default=None, repr=False)  # a WAV: asks for a clip of references[0] saying it
 
     def __post_init__(self) -> None:
         if self.prompts and len(self.prompts) != len(self.seeds):
