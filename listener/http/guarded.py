@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from aiohttp import hdrs, web
 
+from listener.http.openapi.operation import described, description_of
 from listener.http.refusal import Refused
 from listener.http.store_refusals import worded
 
@@ -22,7 +23,7 @@ Who = TypeVar("Who")
 def guarded(
     endpoint: Callable[[web.Request, Who], Awaitable[web.Response]], whose: Callable[[web.Request], Awaitable[Who]]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Find out who calls before anything else, and end in time."""
+    """Find out who calls before anything else, and end in time; described as the endpoint is."""
 
     async def answer(request: web.Request) -> web.Response:
         try:
@@ -33,4 +34,5 @@ def guarded(
             message = "This took too long. The same request may be sent again."
             raise Refused(503, "TIMEOUT", message, {hdrs.RETRY_AFTER: "5"}) from None
 
-    return answer
+    operation = description_of(endpoint)
+    return answer if operation is None else described(operation)(answer)
