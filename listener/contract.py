@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from listener.artifacts import Artifact, SavedArtifact
+from listener.files import Fetch, Fetched, InputKind, Inspector
 from listener.generators import (
     IN_LINE,
     DeviceBorrower,
@@ -58,6 +59,8 @@ __all__ = [
     "GeneratorStatus",
     "Handler",
     "HandlerConfig",
+    "InputKind",
+    "Inspector",
     "Log",
     "OnStep",
     "Permit",
@@ -92,14 +95,6 @@ class Session:
     max_attempts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An input file as it came. The content type is what its server says; only a decoder knows what it is."""
-
-    data: bytes = field(repr=False)
-    content_type: str
-
-
 class Log(Protocol):
     """The structured logger bound to the session."""
 
@@ -131,8 +126,8 @@ class Context(Protocol):
     async def judge(self, texts: Mapping[str, str]) -> None:
         """Judge words, by field, that go elsewhere than to `generate`. Raises: ContentRejected, ModerationDown."""
 
-    async def fetch(self, source: str, field: str = "") -> Fetched:
-        """Get a picture from a public https URL, or from a path in the owner's own folder of the bucket `uploads`.
+    async def fetch(self, source: str, field: str = "", kind: InputKind = "picture") -> Fetched:
+        """Get a file from a public https URL, or from a path in the owner's own folder of the bucket `uploads`.
 
         `field` is the parameter that named it, for the error. Raises: InputUnavailable, InputUnreachable, StorageDown.
         """
@@ -177,7 +172,7 @@ class Handler(Protocol[P]):
 
     `Params` is checked before anything is paid for in GPU time. There may be too: `retry_policy:
     ClassVar[RetryPolicy]`; a classmethod `configured(HandlerConfig) -> Handler`, which then builds it and may raise
-    ConfigError; and `async close()`, which leaves no process behind.
+    ConfigError; `async close()`, which leaves no process behind; and what an `Inspector` has.
     """
 
     kind: ClassVar[str]
@@ -185,13 +180,6 @@ class Handler(Protocol[P]):
 
     async def run(self, session: Session, params: P, context: Context) -> None:
         """Do the work of one attempt; return normally when it is complete."""
-
-
-class Fetch(Protocol):
-    """An endpoint's only way to the outside: one picture of a public https address."""
-
-    async def __call__(self, source: str, field: str = "") -> Fetched:
-        """Get it; `field` names the parameter at fault. Raises: InputUnavailable, InputUnreachable."""
 
 
 @dataclass(frozen=True, slots=True)

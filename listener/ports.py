@@ -1,7 +1,4 @@
-"""All that the engine asks of the world.
-
-Knows nothing of Supabase; adapters/ and sources/ implement these.
-"""
+"""All that the engine asks of the world; adapters/ and sources/ implement it. Knows nothing of Supabase."""
 
 from __future__ import annotations
 
@@ -115,10 +112,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What an input file may be. Units: size_max_bytes is bytes."""
+    """What an input file may be. Units: within_s is seconds from asking to the last byte; None: as usual."""
 
     size_max_bytes: int
     content_types: frozenset[str]
+    within_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,17 +30,18 @@ async def downloaded(clients: Clients, bucket: str, path: str, accepted: Accepte
     http = clients.uploads.options.httpx_client
     if http is None:
         raise StoreRejected("the client has no connections of its own")
+    total_s = accepted.within_s or TOTAL_S
     url = f"{clients.endpoint}/object/{quote(bucket)}/{quote(path)}"
     try:
         async with (
-            asyncio.timeout(TOTAL_S),
+            asyncio.timeout(total_s),
             http.stream("GET", url, headers={**clients.uploads.options.headers, **PLAIN}) as response,
         ):
             if response.status_code != OK:
                 raise _failure(response.status_code, await _read(response, ERROR_MAX_BYTES))
             return await _accepted(response, accepted)
     except TimeoutError:
-        raise StoreUnavailable(f"download from {bucket}: longer than {TOTAL_S:g} s") from None
+        raise StoreUnavailable(f"download from {bucket}: longer than {total_s:g} s") from None
 
 
 async def _accepted(response: httpx.Response, accepted: Accepted) -> Fetched:

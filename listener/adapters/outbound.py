@@ -51,10 +51,11 @@ class Outbound:
         Raises: InputUnavailable for what stays as it is, InputUnreachable for what may pass; neither repeats the URL.
         """
         headers = {**IDENTITY, "Accept": ", ".join(sorted(accepted.content_types))}
+        total_s = accepted.within_s or self._total_s
         try:
             destination = destination_of(url, self._policy)
             async with (
-                asyncio.timeout(self._total_s),
+                asyncio.timeout(total_s),
                 self._session(destination).get(destination.url, headers=headers, allow_redirects=False) as response,
             ):
                 _require_answer(response)
@@ -66,7 +67,7 @@ class Outbound:
             problem = Unusable("has a server whose certificate is not valid", "use a server with a valid certificate")
             raise _unavailable(problem) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(_reason(error, self._total_s)) from None
+            raise _unreachable(_reason(error, total_s)) from None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Posted:
         """Send a message and read the status; raises nothing for what the other side does."""

@@ -18,6 +18,7 @@ from listener.contract import (
     Generation,
     GenerationRequest,
     Generator,
+    InputKind,
     Log,
     SavedArtifact,
     Session,
@@ -152,15 +153,16 @@ class AttemptContext:
         self._interruption.check()
         self._judged |= set(new.items())
 
-    async def fetch(self, source: str, field: str = "") -> Fetched:
+    async def fetch(self, source: str, field: str = "", kind: InputKind = "picture") -> Fetched:
         """Get an input file. Only the storage is asked again: a user's server gets one try in each attempt.
 
         Raises: InputUnavailable, InputUnreachable, StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
         """
         self._interruption.check()
+        inputs, owner = self._outside.inputs, self._session.owner
         try:
             with self.stages.stage(FETCH):
-                fetched = await repeated(lambda: self._outside.inputs.fetch(source, self._session.owner, field))
+                fetched = await repeated(lambda: inputs.fetch(source, owner, field, kind))
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage", "field": field}) from error
         except StoreRejected as error:

@@ -6,9 +6,10 @@ Knows whose uploads lie where; does not know how anything is fetched.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from uuid import UUID
 
-from listener.contract import Fetched
+from listener.contract import Fetched, InputKind
 from listener.engine.own_objects import require_own_object
 from listener.errors import InputUnavailable, InputUnreachable, Unusable
 from listener.ports import Accepted, ArtifactStore, Fetcher
@@ -16,6 +17,17 @@ from listener.ports import Accepted, ArtifactStore, Fetcher
 UPLOADS = "uploads"
 SIZE_MAX_BYTES = 10 * 2**20
 PICTURES = Accepted(SIZE_MAX_BYTES, frozenset({"image/png", "image/jpeg", "image/webp"}))
+AUDIO_MAX_BYTES = 50 * 2**20
+AUDIO_WITHIN_S = 120.0
+"""As fast a line as for a picture, and five times the size."""
+AUDIO = Accepted(
+    AUDIO_MAX_BYTES,
+    # What servers call a WAV or an MP3. Storages that do not know an ending say octet-stream; the decoder looks itself.
+    frozenset({"audio/wav", "audio/wave", "audio/x-wav", "audio/vnd.wave", "audio/mpeg", "audio/mp3"})
+    | {"application/octet-stream"},
+    AUDIO_WITHIN_S,
+)
+ACCEPTED: Mapping[InputKind, Accepted] = {"picture": PICTURES, "audio": AUDIO}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -26,22 +38,22 @@ class Inputs:
         self._fetcher = fetcher
         self._artifacts = artifacts
 
-    async def fetch(self, source: str, owner: UUID, field: str = "") -> Fetched:
-        """Get one picture.
+    async def fetch(self, source: str, owner: UUID, field: str = "", kind: InputKind = "picture") -> Fetched:
+        """Get one file.
 
         Raises: InputUnavailable, InputUnreachable, which name the field; StoreUnavailable, StoreRejected.
         """
         try:
-            return await self._fetched(source, owner)
+            return await self._fetched(source, owner, ACCEPTED[kind])
         except (InputUnavailable, InputUnreachable) as error:
             error.details = ({"field": field} if field else {}) | error.details
             raise
 
-    async def _fetched(self, source: str, owner: UUID) -> Fetched:
+    async def _fetched(self, source: str, owner: UUID, accepted: Accepted) -> Fetched:
         if _URL.match(source):
-            return await self._fetcher.fetch(source, PICTURES)
+            return await self._fetcher.fetch(source, accepted)
         try:
             path = require_own_object(source, owner)
         except Unusable as error:
             raise InputUnavailable(str(error), details={"problem": error.problem, "remedy": error.remedy}) from None
-        return await self._artifacts.get(UPLOADS, path, PICTURES)
+        return await self._artifacts.get(UPLOADS, path, accepted)

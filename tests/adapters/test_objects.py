@@ -10,7 +10,7 @@ import pytest
 from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import Fetched
-from listener.engine.inputs import PICTURES
+from listener.engine.inputs import AUDIO, PICTURES
 from listener.errors import InputUnavailable, StoreRejected, StoreUnavailable
 from listener.ports import Accepted
 from tests.support.target import Target
@@ -63,6 +63,15 @@ async def test_an_upload_is_read_back_with_its_type(objects: SupabaseArtifactSto
     await objects.put("uploads", path, PNG, "image/png")
     assert await objects.get("uploads", path, PICTURES) == Fetched(PNG, "image/png")
     assert objects.last_error is None
+
+
+async def test_a_voice_is_read_back_as_sound_and_never_as_a_picture(objects: SupabaseArtifactStore) -> None:
+    path = f"{uuid4()}/voice.wav"
+    await objects.put("uploads", path, b"RIFF", "audio/wav")
+    assert await objects.get("uploads", path, AUDIO) == Fetched(b"RIFF", "audio/wav")
+    await objects.put("uploads", f"{path}.png", PNG, "image/png")
+    with pytest.raises(InputUnavailable, match="is not of a type"):
+        await objects.get("uploads", f"{path}.png", AUDIO)
 
 
 async def test_an_upload_that_cannot_be_used_says_why(objects: SupabaseArtifactStore) -> None:

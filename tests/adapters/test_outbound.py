@@ -15,7 +15,7 @@ import pytest
 from listener.adapters.destinations import URL_CHARS_MAX, Policy
 from listener.adapters.outbound import TOTAL_S, Outbound, open_outbound
 from listener.contract import Fetched
-from listener.engine.inputs import PICTURES
+from listener.engine.inputs import AUDIO, PICTURES
 from listener.errors import AttemptFailure, InputUnavailable, InputUnreachable
 from listener.ports import Accepted
 from tests.adapters.hostile import NAMES, URLS
@@ -74,6 +74,16 @@ async def test_a_public_picture_is_fetched_with_one_lookup_and_one_connection(
 def test_the_limits_are_those_that_were_asked_for() -> None:
     assert (TOTAL_S, PICTURES.size_max_bytes) == (30.0, 10 * 2**20)
     assert PICTURES.content_types == {"image/png", "image/jpeg", "image/webp"}
+
+
+async def test_sound_is_fetched_by_its_own_limits(outbound: Outbound, net: Internet) -> None:
+    for content_type in ("audio/wav", "audio/x-wav", "audio/mpeg", "application/octet-stream"):
+        net.answer = picture(b"RIFF", Content_Type=content_type)
+        assert await outbound.fetch(URL, AUDIO) == Fetched(b"RIFF", content_type)
+    net.answer = picture()
+    assert "is not of a type" in str(await refused(outbound, accepted=AUDIO))
+    net.answer = picture(Content_Type="audio/wav", Content_Length=AUDIO.size_max_bytes + 1)
+    assert "is larger than 50 MiB" in str(await refused(outbound, accepted=AUDIO))
 
 
 def test_there_are_enough_hostile_urls() -> None:

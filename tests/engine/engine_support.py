@@ -187,6 +187,7 @@ class MemoryObjects:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self.asked: list[Accepted] = []
         self.faults: list[Exception] = []
 
     async def put(self, bucket: str, path: str, data: bytes, content_type: str) -> None:
@@ -200,6 +201,7 @@ class MemoryObjects:
     async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
         if self.faults:
             raise self.faults.pop(0)
+        self.asked.append(accepted)
         if (bucket, path) not in self.objects:
             raise InputUnavailable("no such object")
         return Fetched(*self.objects[bucket, path])
@@ -210,11 +212,13 @@ class MemoryPages:
 
     def __init__(self) -> None:
         self.pages: dict[str, Fetched] = {}
+        self.asked: list[Accepted] = []
         self.faults: list[Exception] = []
 
     async def fetch(self, url: str, accepted: Accepted) -> Fetched:
         if self.faults:
             raise self.faults.pop(0)
+        self.asked.append(accepted)
         return self.pages[url]
 
 

@@ -10,6 +10,7 @@ import pytest
 from listener.contract import Context, Fetched, RetryPolicy, Session
 from listener.engine.attempt import AttemptRunner
 from listener.engine.context import Outside
+from listener.engine.inputs import AUDIO, PICTURES
 from listener.engine.settle import Settler
 from listener.errors import (
     Cancelled,
@@ -55,6 +56,23 @@ async def test_a_url_and_an_own_upload_are_fetched(bench: Bench, logged: Any) ->
     assert got == [PICTURE, Fetched(b"mine", "image/jpeg")]
     assert [line["size_bytes"] for line in logged("input_fetched")] == [6, 4]
     assert "CANARY" not in str(logged())
+
+
+async def test_sound_has_limits_of_its_own_whichever_way_it_comes(bench: Bench) -> None:
+    owner = uuid4()
+    bench.pages.pages[URL] = bench.pages.pages[URL + "2"] = PICTURE
+    bench.objects.objects["uploads", f"{owner}/me.wav"] = (b"mine", "audio/wav")
+
+    async def act(_session: Session, _params: PortraitParams, context: Context) -> None:
+        await context.fetch(URL, "audio_url", "audio")
+        await context.fetch(f"{owner}/me.wav", "audio_url", "audio")
+        await context.fetch(URL + "2", "image_url")
+
+    await bench.attempt(act, owner=owner)
+    assert bench.pages.asked == [AUDIO, PICTURES]
+    assert bench.objects.asked == [AUDIO]
+    assert AUDIO.size_max_bytes == 50 * 2**20
+    assert not AUDIO.content_types & PICTURES.content_types
 
 
 async def test_a_store_has_a_folder_of_its_own_and_a_user_none_of_another(bench: Bench) -> None:

@@ -27,6 +27,7 @@ from listener.contract import (
     GeneratedImage,
     Generation,
     GenerationRequest,
+    InputKind,
     Log,
     RetryPolicy,
     SavedArtifact,
@@ -102,7 +103,7 @@ class Attempt:
         settings = ModerationSettings.model_construct(moderation="rules", moderation_rules=None)
         await build_moderator(settings).judge(texts)  # type: ignore[union-attr]
 
-    async def fetch(self, source: str, field: str = "") -> Fetched:
+    async def fetch(self, source: str, field: str = "", kind: InputKind = "picture") -> Fetched:
         self.did.append(f"fetched {field}")
         if source != REFERENCE:
             raise InputUnavailable("not there", details={"field": field})

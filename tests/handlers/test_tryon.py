@@ -24,6 +24,7 @@ from listener.contract import (
     GeneratedImage,
     Generation,
     GenerationRequest,
+    InputKind,
     Log,
     RetryPolicy,
     SavedArtifact,
@@ -170,7 +171,7 @@ class Attempt:
         self.did.append("judged")
         await the_rules().judge(texts)
 
-    async def fetch(self, source: str, field: str = "") -> Fetched:
+    async def fetch(self, source: str, field: str = "", kind: InputKind = "picture") -> Fetched:
         self.did.append(f"fetched {field}")
         if source not in SHELVES:
             raise InputUnavailable("not there", details={"field": field})
