@@ -4,4 +4,5 @@ insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, buc
 values
 ('headshot', 1, 300, 60, 3, 'headshots', 'all'),
 ('tryon', 1, 300, 60, 2, 'generated', 'all'),
-('pack', 1, 600, 60, 3, 'characters', 'undelivered');
+('pack', 1, 600, 60, 3, 'characters', 'undelivered'),
+('avatar', 1, 600, 60, 2, 'videos', 'all');

@@ -6,6 +6,11 @@ select listener.watch(
   'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
 );
 
+select listener.watch('public.avatar_sessions', kind => 'avatar', credits => 1, insert_columns => '{}');
+select listener.watch(
+  'public.store_avatar_sessions', kind => 'avatar', owner_column => 'store_id', credits => 1, insert_columns => '{}'
+);
+
 select listener.watch(
   'public.generation_jobs', kind => 'pack', credits => 1, columns => '{"finished_at": "completed_at"}', insert_columns => '{}'
 );
@@ -13,6 +18,10 @@ select listener.watch(
 update listener.session_tables as registry
 set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;
+
+update listener.session_tables as registry
+set folder = '{owner}/generated', tells_partner = true
+where registry.relation = 'public.store_avatar_sessions'::regclass;
 
 update listener.session_tables as registry
 set credits_column = 'image_count', folder = '{owner}/{character}'

@@ -30,6 +30,12 @@ begin
     get diagnostics v_count = row_count;
     v_rows := v_rows + v_count;
   end if;
+  if 'public.avatar_sessions' = any(v_ours) then
+    perform from public.avatar_sessions as visible where visible.user_id = p_owner order by visible.id for update;
+    delete from public.avatar_sessions as visible where visible.user_id = p_owner;
+    get diagnostics v_count = row_count;
+    v_rows := v_rows + v_count;
+  end if;
   if 'public.generation_jobs' = any(v_ours) then
     perform from public.generation_jobs as visible where visible.user_id = p_owner order by visible.id for update;
     delete from public.generation_jobs as visible where visible.user_id = p_owner;

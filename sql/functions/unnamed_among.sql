@@ -14,7 +14,7 @@ as $$
   inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
   left join listener.forgotten_owners as gone on split_part(object.name, '/', 1) = gone.owner::text
   where
-    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'uploads')
+    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
     and (
       gone.owner is not null
       or (

@@ -589,6 +589,51 @@ alter table listener.artifacts enable row level security;
 revoke all on table listener.artifacts from public, anon, authenticated, service_role;
 grant select, insert, update on table listener.artifacts to service_role;
 
+-- public.avatar_sessions
+-- Talking avatars for users: one row is one clip of the picture image_url saying audio_url, charged to its user when it is inserted.
+-- Both are https URLs, or paths in the user's folder of the bucket uploads. Users give the input columns; all others are the
+-- listener's.
+-- Units: progress is percent.
+create table public.avatar_sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid(),
+  image_url text not null,
+  audio_url text not null,
+  prompt text,
+  resolution text not null default '720p',
+  seed bigint,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint avatar_sessions_image_url_is_bounded check (char_length(image_url) between 1 and 4096),
+  constraint avatar_sessions_audio_url_is_bounded check (char_length(audio_url) between 1 and 4096),
+  constraint avatar_sessions_prompt_is_bounded check (char_length(prompt) <= 2000),
+  constraint avatar_sessions_resolution_is_known check (resolution in ('480p', '720p')),
+  constraint avatar_sessions_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint avatar_sessions_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index avatar_sessions_by_user on public.avatar_sessions (user_id, created_at desc);
+
+alter table public.avatar_sessions enable row level security;
+revoke all on table public.avatar_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.avatar_sessions to service_role;
+grant select on table public.avatar_sessions to authenticated;
+grant insert (
+  id, user_id, image_url, audio_url, prompt, resolution, seed
+) on table public.avatar_sessions to authenticated;
+
 -- public.character_images
 -- The images of packs, each from the moment it is saved; written by the database alone (show_images), from what the job's row
 -- shows, so that both always agree. Paths lie in the bucket characters.
@@ -828,6 +873,47 @@ create index permits_by_kind on listener.permits (kind, granted_at);
 alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
+
+-- public.store_avatar_sessions
+-- Talking avatars for stores: as avatar_sessions, but charged to the store, whose folder of the bucket uploads paths lie in. Rows
+-- come by the store's API keys and by service_role; the store's members may read them, and change nothing.
+-- Units: progress is percent.
+create table public.store_avatar_sessions (
+  id uuid primary key default gen_random_uuid(),
+  store_id uuid not null references public.stores (id),
+  image_url text not null,
+  audio_url text not null,
+  prompt text,
+  resolution text not null default '720p',
+  seed bigint,
+  status text not null default 'queued',
+  progress integer not null default 0,
+  message text,
+  error_code text,
+  error_message text,
+  error_details jsonb,
+  result jsonb,
+  version bigint not null default 0,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  updated_at timestamptz not null default now(),
+  constraint store_avatar_sessions_image_url_is_bounded check (char_length(image_url) between 1 and 4096),
+  constraint store_avatar_sessions_audio_url_is_bounded check (char_length(audio_url) between 1 and 4096),
+  constraint store_avatar_sessions_prompt_is_bounded check (char_length(prompt) <= 2000),
+  constraint store_avatar_sessions_resolution_is_known check (resolution in ('480p', '720p')),
+  constraint store_avatar_sessions_status_is_known check (
+    status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
+  ),
+  constraint store_avatar_sessions_progress_is_percent check (progress between 0 and 100)
+) with (fillfactor = 70);
+
+create index store_avatar_sessions_by_store on public.store_avatar_sessions (store_id, created_at desc);
+
+alter table public.store_avatar_sessions enable row level security;
+revoke all on table public.store_avatar_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.store_avatar_sessions to service_role;
+grant select on table public.store_avatar_sessions to authenticated;
 
 -- public.store_generation_sessions
 -- Virtual try-on for stores (B2B): as generation_sessions, but charged to the store. Rows come by the store's API keys and by
@@ -3553,6 +3639,12 @@ begin
   if 'public.generation_sessions' = any(v_ours) then
     perform from public.generation_sessions as visible where visible.user_id = p_owner order by visible.id for update;
     delete from public.generation_sessions as visible where visible.user_id = p_owner;
+    get diagnostics v_count = row_count;
+    v_rows := v_rows + v_count;
+  end if;
+  if 'public.avatar_sessions' = any(v_ours) then
+    perform from public.avatar_sessions as visible where visible.user_id = p_owner order by visible.id for update;
+    delete from public.avatar_sessions as visible where visible.user_id = p_owner;
     get diagnostics v_count = row_count;
     v_rows := v_rows + v_count;
   end if;
@@ -7128,7 +7220,7 @@ as $$
   inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
   left join listener.forgotten_owners as gone on split_part(object.name, '/', 1) = gone.owner::text
   where
-    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'uploads')
+    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
     and (
       gone.owner is not null
       or (
@@ -7653,6 +7745,14 @@ execute function listener.record_delivery();
 create trigger listener_forget_user after delete on auth.users
 for each row execute function listener.forget_user();
 
+-- policies of public.avatar_sessions
+-- A signed-in user sees and inserts rows of his own; nobody but service_role changes them.
+create policy avatar_sessions_owner_reads on public.avatar_sessions
+for select to authenticated using ((select auth.uid()) = user_id);
+
+create policy avatar_sessions_owner_inserts on public.avatar_sessions
+for insert to authenticated with check ((select auth.uid()) = user_id);
+
 -- policies of public.character_images
 -- A signed-in user sees his own; the database writes them.
 create policy character_images_owner_reads on public.character_images
@@ -7699,10 +7799,12 @@ for insert to authenticated with check ((select auth.uid()) = user_id);
 -- policies of storage.objects
 -- The buckets are private: an owner reads what lies in the folder that bears his id. He writes only to uploads, and there
 -- replaces nothing: an upload that a session names must stay what it was. In the bucket stores the first folder is the store's,
--- and the store's members read it.
+-- and in videos where generated is the second; the store's members read it.
 create policy listener_owner_reads on storage.objects
 for select to authenticated using (
-  bucket_id in ('headshots', 'generated', 'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text
+  bucket_id in ('headshots', 'generated', 'characters', 'videos', 'uploads')
+  and split_part(name, '/', 1) = (select auth.uid())::text
+  and (bucket_id <> 'videos' or split_part(name, '/', 2) <> 'generated')
 );
 
 create policy listener_owner_uploads on storage.objects
@@ -7717,9 +7819,20 @@ for delete to authenticated using (
 
 create policy listener_member_reads on storage.objects
 for select to authenticated using (
-  bucket_id = 'stores'
+  (bucket_id = 'stores' or (bucket_id = 'videos' and split_part(name, '/', 2) = 'generated'))
   and split_part(name, '/', 1) in (
     select member.store_id::text
+    from public.store_members as member
+    where member.user_id = (select auth.uid())
+  )
+);
+
+-- policies of public.store_avatar_sessions
+-- A member of the store sees its rows; nobody but service_role inserts or changes any.
+create policy store_avatar_sessions_member_reads on public.store_avatar_sessions
+for select to authenticated using (
+  store_id in (
+    select member.store_id
     from public.store_members as member
     where member.user_id = (select auth.uid())
   )
@@ -7755,7 +7868,8 @@ for select to authenticated using (
 -- rows of storage.buckets
 -- Private. headshots: what workers save for headshot sessions; generated: for every kind that names no bucket of its own;
 -- stores: what workers save for stores, {store_id}/generated/{session_id}.jpg; characters: packs,
--- {user_id}/{character_id}/{job_id}/...; uploads: what users give to be worked on.
+-- {user_id}/{character_id}/{job_id}/...; videos: clips and their posters, {user_id}/{session_id}/..., of stores
+-- {store_id}/generated/{session_id}/...; uploads: what users give to be worked on, pictures and sound.
 -- Units: file_size_limit is bytes.
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
 values
@@ -7763,9 +7877,12 @@ values
 ('generated', 'generated', false, 524288000, array['image/png', 'image/jpeg', 'image/webp', 'video/mp4']),
 ('stores', 'stores', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
 ('characters', 'characters', false, 52428800, array['image/png', 'image/jpeg', 'image/webp']),
+('videos', 'videos', false, 524288000, array['video/mp4', 'image/webp']),
 (
   'uploads', 'uploads', false, 52428800,
-  array['image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/mpeg']
+  array[
+    'image/png', 'image/jpeg', 'image/webp', 'audio/wav', 'audio/x-wav', 'audio/wave', 'audio/mpeg', 'audio/mp3'
+  ]
 )
 on conflict (id) do update
   set
@@ -7779,7 +7896,8 @@ insert into listener.kinds (kind, work, time_limit_s, grace_s, max_attempts, buc
 values
 ('headshot', 1, 300, 60, 3, 'headshots', 'all'),
 ('tryon', 1, 300, 60, 2, 'generated', 'all'),
-('pack', 1, 600, 60, 3, 'characters', 'undelivered');
+('pack', 1, 600, 60, 3, 'characters', 'undelivered'),
+('avatar', 1, 600, 60, 2, 'videos', 'all');
 
 -- rows of listener.plans
 -- 'free' is what a new account gets. head_start: see tables/plans.sql.
@@ -7796,6 +7914,11 @@ select listener.watch(
   'public.store_generation_sessions', kind => 'tryon', owner_column => 'store_id', credits => 1, insert_columns => '{}'
 );
 
+select listener.watch('public.avatar_sessions', kind => 'avatar', credits => 1, insert_columns => '{}');
+select listener.watch(
+  'public.store_avatar_sessions', kind => 'avatar', owner_column => 'store_id', credits => 1, insert_columns => '{}'
+);
+
 select listener.watch(
   'public.generation_jobs', kind => 'pack', credits => 1, columns => '{"finished_at": "completed_at"}', insert_columns => '{}'
 );
@@ -7803,6 +7926,10 @@ select listener.watch(
 update listener.session_tables as registry
 set bucket = 'stores', folder = '{owner}/generated', tells_partner = true
 where registry.relation = 'public.store_generation_sessions'::regclass;
+
+update listener.session_tables as registry
+set folder = '{owner}/generated', tells_partner = true
+where registry.relation = 'public.store_avatar_sessions'::regclass;
 
 update listener.session_tables as registry
 set credits_column = 'image_count', folder = '{owner}/{character}'

@@ -17,7 +17,14 @@ create policy reads on public.try_ons for select to authenticated using ((select
 create policy inserts on public.try_ons for insert to authenticated with check ((select auth.uid()) = store_id);
 """
 WATCH = ("watch-table", "public.try_ons", "--kind", "portrait", "--owner-column", "store_id", "--credits", "2")
-OURS = ["generation_jobs", "generation_sessions", "headshot_sessions", "store_generation_sessions"]
+OURS = [
+    "avatar_sessions",
+    "generation_jobs",
+    "generation_sessions",
+    "headshot_sessions",
+    "store_avatar_sessions",
+    "store_generation_sessions",
+]
 
 
 async def run(url: str, *more: str) -> Ended:

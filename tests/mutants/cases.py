@@ -535,8 +535,8 @@ DOORS = (
     case(
         "a user reads the files of others",
         "policies/storage_objects",
-        "'characters', 'uploads') and split_part(name, '/', 1) = (select auth.uid())::text",
-        "'characters', 'uploads')",
+        "'uploads')\n  and split_part(name, '/', 1) = (select auth.uid())::text\n  and (bucket_id",
+        "'uploads')\n  and (bucket_id",
         "roles",
     ),
     case(

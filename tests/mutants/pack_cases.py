@@ -75,7 +75,7 @@ CLEANING = (
     case(
         "the buckets of apps are cleaned too",
         "functions/unnamed_among",
-        "    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'uploads')\n    and (",
+        "    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')\n    and (",
         "    (",
         "cleaning",
     ),

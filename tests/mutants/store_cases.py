@@ -16,8 +16,8 @@ ISOLATION = (
     case(
         "everybody reads the files of stores",
         "policies/storage_objects",
-        "  bucket_id = 'stores'\n  and split_part",
-        "  bucket_id = 'stores'\n  or split_part",
+        "'generated'))\n  and split_part",
+        "'generated'))\n  or split_part",
         "generation_sessions",
     ),
     case(

@@ -81,14 +81,17 @@ INPUTS = {
         "payload_version",
     },
     "characters": {"id", "user_id", "name", "config", "style", "face_reference_path"},
+    "avatar_sessions": {"id", "user_id", "image_url", "audio_url", "prompt", "resolution", "seed"},
     "generation_jobs": {"id", "user_id", "character_id", "image_count"},
 }
 READ_BY_USERS = {
+    "public.avatar_sessions",
     "public.character_images",
     "public.characters",
     "public.generation_jobs",
     "public.generation_sessions",
     "public.headshot_sessions",
+    "public.store_avatar_sessions",
     "public.store_generation_sessions",
     "public.store_members",
     "public.stores",
@@ -240,7 +243,7 @@ async def test_the_private_schema_is_closed_to_users(project: Project, owner: UU
                 await connection.fetch(f"select 1 from listener.{table}")
 
 
-@pytest.mark.parametrize("bucket", ["headshots", "generated", "characters", "uploads"])
+@pytest.mark.parametrize("bucket", ["headshots", "generated", "characters", "videos", "uploads"])
 async def test_an_owner_reads_only_the_folder_with_his_id(project: Project, owner: UUID, bucket: str) -> None:
     other = uuid4()
     for name in (f"{owner}/a.png", f"{other}/b.png"):
@@ -272,7 +275,8 @@ async def test_an_owner_uploads_only_inputs_and_only_to_his_folder(
 async def test_the_buckets_are_private(project: Project) -> None:
     found = await project.rows("select id, public from storage.buckets order by id")
     assert found == [
-        {"id": name, "public": False} for name in ("characters", "generated", "headshots", "stores", "uploads")
+        {"id": name, "public": False}
+        for name in ("characters", "generated", "headshots", "stores", "uploads", "videos")
     ]
 
 
@@ -282,6 +286,8 @@ async def test_what_is_published_can_be_read_by_those_who_watch_it(project: Proj
     )
     assert {row["name"] for row in published} == {
         "public.headshot_sessions",
+        "public.avatar_sessions",
+        "public.store_avatar_sessions",
         "public.generation_sessions",
         "public.store_generation_sessions",
         "public.generation_jobs",

@@ -24,12 +24,14 @@ async def test_a_fresh_project_has_no_fault(project: Project) -> None:
         "headshot_sessions": "headshot",
         "generation_sessions": "tryon",
         "store_generation_sessions": "tryon",
+        "avatar_sessions": "avatar",
+        "store_avatar_sessions": "avatar",
         "generation_jobs": "pack",
     }
     assert seen["tables"] == [
         {"table": f"public.{table}", "kind": kind, "broken": None, "is_published": True} for table, kind in ours.items()
     ]
-    assert {"headshots", "generated", "stores", "characters"} <= set(seen["buckets"])
+    assert {"headshots", "generated", "stores", "characters", "videos"} <= set(seen["buckets"])
     assert seen["schema_version"] >= seen["oldest_worker"] >= 1
     assert datetime.fromisoformat(seen["now"]).tzinfo is not None
 
