@@ -63,6 +63,19 @@ class KindStatus(BaseModel):
     oldest_wait_s: int
 
 
+class KindLevels(BaseModel):
+    """How sessions of a kind ended lately. Units: success is 0 to 1; *_s are seconds since the insert."""
+
+    kind: str
+    completed: int
+    failed: int
+    success: float
+    wait_p95_s: float | None
+    done_p50_s: float | None
+    done_p95_s: float | None
+    first_p95_s: float | None
+
+
 class BrokenTable(BaseModel):
     """A table whose rows can no longer be written."""
 
@@ -141,6 +154,7 @@ class Survey(BaseModel):
 
 
 _ENTRIES = TypeAdapter(list[LedgerEntry])
+_LEVELS = TypeAdapter(list[KindLevels])
 
 
 class Operator:
@@ -172,6 +186,11 @@ class Operator:
         """Workers that are alive, and what waits for them."""
         with translated("service_status"):
             return ServiceStatus.model_validate(await self._call("service_status"))
+
+    async def levels(self, hours: int) -> list[KindLevels]:
+        """How sessions ended lately, and how long their owners waited."""
+        with translated("service_levels"):
+            return _LEVELS.validate_python(await self._call("service_levels", p_hours=hours))
 
     async def failures(self, hours: float, limit: int) -> RecentFailures:
         """What failed for good lately."""

@@ -107,3 +107,5 @@ async def test_what_failed_is_counted_and_found_again_by_its_request_id(
     assert details == f'{request_id}: {{"type": "TimeLimit", "remedy": "ask for less"}}'
     told = json.loads((await listener("failures", "--json", place=stack)).said)
     assert told["failures"][0]["request_id"] == request_id
+    levels = next(part for part in (await listener("status", place=stack)).said.split("\n\n") if "last 24 h" in part)
+    assert levels.splitlines()[1].split()[:4] == ["headshot", "0", "1", "0.0"]

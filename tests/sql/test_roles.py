@@ -44,6 +44,7 @@ WORKER_RPCS = {
     "retry_sessions",
     "rotate_partner_secret",
     "set_plan",
+    "service_levels",
     "service_status",
     "survey_project",
     "sweep_sessions",
