@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import asyncpg
+import psutil
 from aiohttp import web
 from PIL import Image
 
@@ -17,6 +18,13 @@ from tests.support.worker import running_worker
 
 LOOKS = {"age_range": [25, 30], "hair_color": "red"}
 REFUSED = failing(400, "moderation_blocked", "Your request was rejected by the safety system")
+HALF_OF_2_GIB_MIB = 1024
+
+
+def _memory_mib(pid: int) -> float:
+    """Of a worker and all of its processes."""
+    worker = psutil.Process(pid)
+    return sum(process.memory_info().rss for process in [worker, *worker.children(recursive=True)]) / 2**20
 
 
 async def refusing_the_second(wire: Wire, request: web.Request) -> web.StreamResponse:
@@ -49,6 +57,7 @@ async def test_a_pack_by_a_provider_keeps_its_face_and_pays_for_what_came(
             fields = {"character_id": character.data[0]["id"], "image_count": 5}
             job = await user.client.table("generation_jobs").insert(fields).execute()
             row = await user.ended(job.data[0]["id"], "generation_jobs")
+            assert _memory_mib(worker.pid) < HALF_OF_2_GIB_MIB, "without a local model 2 GB are enough"
             assert await sample(worker, "listener_generation_cost_usd_total", generator="openai") == 0.5 * 4
     assert (row["status"], row["completed_count"]) == ("completed", 4)
     assert [(one["position"], one["reason"]) for one in row["result"]["missing"]] == [(1, "content_rejected")]
