@@ -1,6 +1,6 @@
 """The composition root: settings -> objects -> one TaskGroup. The only module that sees all of them.
 
-Every task either runs or brings the daemon down loudly; what it knows beyond the wiring is the order of the end.
+Every task either runs or brings the daemon down loudly; the order of the end is ending.py's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from listener.adapters.supabase_clients import Clients, open_clients
 from listener.announcement import Announcement
 from listener.cleaners import clean_along
 from listener.contract import Generator
+from listener.ending import Ending, Tasks
 from listener.endpoints import Endpoints
 from listener.engine.admission import Admission
 from listener.engine.attempt import AttemptRunner
@@ -34,7 +35,6 @@ from listener.engine.settle import Settler
 from listener.engine.slots import Slots
 from listener.engine.sweep import Sweep
 from listener.engine.wakeup import WakeUp
-from listener.errors import StoreError
 from listener.guards import Guarded, floors_of, guarded, places_of
 from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
@@ -42,7 +42,7 @@ from listener.http.server import serving
 from listener.moderation import build_moderator
 from listener.overview import Overview, conditions
 from listener.partners import Partners, open_partners
-from listener.registry import close_handlers, load_handlers
+from listener.registry import close_handlers, load_handlers, tell_of_handlers
 from listener.routes import build_generator
 from listener.settings import Settings
 from listener.surroundings import introduction
@@ -51,10 +51,6 @@ from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
 
 SETTLE_PATIENCE_S = 60.0
-LAST_BEAT_S = 5.0
-ABANDON_S = 5.0
-STUCK = 1
-"""The status of a process that had to be left without the end of its tasks."""
 
 
 class Daemon:
@@ -64,7 +60,6 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings, leave: Callable[[int], None] = os._exit) -> None:
-        self._leave = leave
         self.worker = uuid4()
         self.ready = asyncio.Event()
         self.port = 0
@@ -81,6 +76,7 @@ class Daemon:
         self._health = Health()
         self._host = HostReader(places_of(settings), self._clock)
         self._drain = Drain(self._slots, self._stop_claiming, settings.drain_s, self._log)
+        self._ending = Ending(self._drain, self._slots, self._generator, leave)
         self._claim: ClaimLoop | None = None
         self._partners: Partners | None = None
         self._wakers = Wakers(settings, self.worker, self._clock)
@@ -154,6 +150,7 @@ class Daemon:
         Overview(states, self._drain, guards.store).fill(self._health)
         self._wakers.tell(self._health)
         self._endpoints.tell(self._health)
+        tell_of_handlers(self._handlers, self._health)
         self._metrics.registry.register(states)
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
@@ -165,17 +162,9 @@ class Daemon:
         beating = group.create_task(heartbeat.run(), name="heartbeat")
         delivering = partners.deliver(group, self.worker, outbound, metrics)
         for task in (*ending, claiming, beating, delivering):
-            task.add_done_callback(self._bring_down)
-        group.create_task(self._end(heartbeat, pool, claiming, beating, ending, delivering=delivering), name="end")
-
-    def _bring_down(self, task: asyncio.Task[None]) -> None:
-        """Make sure that a crash ends the process, also when an attempt ignores that it is cancelled."""
-        if not task.cancelled() and (crash := task.exception()) is not None:
-            asyncio.get_running_loop().call_later(ABANDON_S, self._leave_behind, crash)
-
-    def _leave_behind(self, crash: BaseException) -> None:
-        self._log.error("worker_stuck", task_crashed=True, attempts=len(self._slots.attempts()), exc_info=crash)
-        self._leave(STUCK)
+            task.add_done_callback(self._ending.bring_down)
+        tasks = Tasks(claiming, beating, delivering, tuple(ending))
+        group.create_task(self._ending.run(tasks, heartbeat, pool, partners), name="end")
 
     def _pool(self, guards: Guarded, outbound: Outbound, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
         signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
@@ -194,38 +183,6 @@ class Daemon:
     def _wake(self, reason: str) -> None:
         self._metrics.woken(reason)
         self._wakeup.set(reason)
-
-    async def _end(
-        self,
-        heartbeat: Heartbeat,
-        pool: AttemptPool,
-        claiming: asyncio.Task[None],
-        beating: asyncio.Task[None],
-        ending: list[asyncio.Task[None]],
-        *,
-        delivering: asyncio.Task[None],
-    ) -> None:
-        """When drained: end the tasks, and let a last heartbeat give back what a lost claim answer may have left."""
-        await self._drain.run(claiming)
-        if self._partners is not None:
-            await self._partners.end(delivering)
-        for task in ending:
-            task.cancel()
-        heartbeat.stop()
-        await asyncio.wait({beating}, timeout=LAST_BEAT_S)
-        claiming.cancel()
-        beating.cancel()
-        try:
-            async with asyncio.timeout(LAST_BEAT_S):
-                await heartbeat.beat_empty()
-                await heartbeat.beat_empty()  # a stray is released by the second heartbeat that does not list it
-        except (StoreError, TimeoutError) as error:
-            self._log.warning("last_heartbeat_failed", error=str(error))
-        if stuck := await pool.abandon(ABANDON_S):
-            # Code that swallows its cancellation would keep the process for ever; its sessions are given back already.
-            self._log.error("worker_stuck", attempts=stuck)
-            await self._generator.close()
-            self._leave(STUCK)
 
     def _stop_claiming(self) -> None:
         if self._claim is not None:

@@ -132,6 +132,9 @@ class Context(Protocol):
         `field` is the parameter that named it, for the error. Raises: InputUnavailable, InputUnreachable, StorageDown.
         """
 
+    async def recall(self, path: str, field: str = "") -> Fetched:
+        """Get a picture that an earlier session of this owner saved, in the bucket of this kind. Raises: as `fetch`."""
+
     def exclusive_device(self) -> AbstractAsyncContextManager[str]:
         """Have a device, whose name is yielded, for an engine that runs as a process: gone when this is left.
 
@@ -172,7 +175,8 @@ class Handler(Protocol[P]):
 
     `Params` is checked before anything is paid for in GPU time. There may be too: `retry_policy:
     ClassVar[RetryPolicy]`; a classmethod `configured(HandlerConfig) -> Handler`, which then builds it and may raise
-    ConfigError; `async close()`, which leaves no process behind; and what an `Inspector` has.
+    ConfigError; `parts() -> Mapping[str, Callable[[], EndpointStatus]]`, told in GET /health; `async close()`, which
+    leaves no process behind; and what an `Inspector` has.
     """
 
     kind: ClassVar[str]

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from listener.contract import Endpoint, EndpointConfig, Fetched
-from listener.engine.health import Health, PartStatus
+from listener.engine.health import Health
 from listener.engine.inputs import PICTURES
 from listener.errors import InputUnavailable, InputUnreachable
 from listener.http.callers import CHALLENGE, KEY, Callers
@@ -18,7 +18,7 @@ from listener.http.endpoints import EndpointDoor
 from listener.http.refusal import Refused
 from listener.http.store_refusals import worded
 from listener.ports import Fetcher
-from listener.registry import load_endpoints
+from listener.registry import load_endpoints, part
 from listener.settings import Settings
 
 
@@ -50,7 +50,7 @@ class Endpoints:
     def tell(self, health: Health) -> None:
         """Report to the probes; none of them keeps the worker from its sessions."""
         for endpoint in self._endpoints:
-            health.add(endpoint.part, partial(_part, endpoint))
+            health.add(endpoint.part, partial(part, endpoint.status))
 
     async def close(self) -> None:
         """Stop all of them."""
@@ -69,8 +69,3 @@ class Endpoints:
             raise Refused(401, "API_KEY_INVALID", "This API key is not known.", CHALLENGE)
         with worded():
             await callers.of(request)
-
-
-def _part(endpoint: Endpoint[Any]) -> PartStatus:
-    status = endpoint.status()
-    return PartStatus(status.ready, status.reason, required=False, details=status.details)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from listener.contract import Endpoint, EndpointConfig, EndpointFactory, GeneratorFactory, Handler, HandlerConfig
+from listener.contract import (
+    Endpoint,
+    EndpointConfig,
+    EndpointFactory,
+    EndpointStatus,
+    GeneratorFactory,
+    Handler,
+    HandlerConfig,
+)
+from listener.engine.health import Health, PartStatus
 from listener.errors import ConfigError
 from listener.telemetry import log
 
@@ -42,6 +52,19 @@ async def close_handlers(handlers: Mapping[str, Handler[Any]]) -> None:
     for handler in handlers.values():
         if (close := getattr(handler, "close", None)) is not None:
             await close()
+
+
+def tell_of_handlers(handlers: Mapping[str, Handler[Any]], health: Health) -> None:
+    """Report what handlers have running beside them; none of it keeps the worker from its sessions."""
+    for handler in handlers.values():
+        for name, status in getattr(handler, "parts", dict[str, Callable[[], EndpointStatus]])().items():
+            health.add(name, partial(part, status))
+
+
+def part(status: Callable[[], EndpointStatus]) -> PartStatus:
+    """What it says of itself now, for the probes."""
+    now = status()
+    return PartStatus(now.ready, now.reason, required=False, details=now.details)
 
 
 def installed_kinds() -> tuple[str, ...]:

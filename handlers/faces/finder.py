@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from handlers.detectors.process import DetectorProcess
 from handlers.faces.likeness import Face, face_of
+from listener.contract import EndpointStatus
 
 MODULE = "handlers.faces.embedder"
 NEEDED = ("dlib", "face_recognition_models")
@@ -26,6 +27,10 @@ class FaceFinder:
     def pid(self) -> int | None:
         """Of the running process."""
         return self._process.pid
+
+    def status(self) -> EndpointStatus:
+        """Tell whether faces can be found."""
+        return self._process.status()
 
     async def find(self, rgb: bytes, width: int, height: int) -> Face | None:
         """Embed a face; None when there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from handlers.faces.finder import FaceFinder, is_installed
@@ -14,7 +15,7 @@ from handlers.pack.options import PackOptions, options_of
 from handlers.pack.params import PackParams
 from handlers.pack.plan import PlannedImage, plan_pack
 from handlers.pack.poses import read_poses
-from listener.contract import Context, GenerationRequest, HandlerConfig, RetryPolicy, Session
+from listener.contract import Context, EndpointStatus, GenerationRequest, HandlerConfig, RetryPolicy, Session
 from listener.errors import NothingProduced
 
 REFERENCE_SIDE_MAX_PX = 1024
@@ -54,6 +55,10 @@ class PackHandler:
         await drawing.others(plan[1:], reference)
         if gallery.is_empty:
             raise NothingProduced(details={"missing": gallery.missing})
+
+    def parts(self) -> Mapping[str, Callable[[], EndpointStatus]]:
+        """The face process, where faces are measured."""
+        return {"faces": self._faces.status} if self._faces is not None else {}
 
     async def close(self) -> None:
         """End the face process."""

@@ -158,11 +158,19 @@ class AttemptContext:
 
         Raises: InputUnavailable, InputUnreachable, StorageDown, StorageRefused; Cancelled, LeaseLost, Draining.
         """
-        self._interruption.check()
         inputs, owner = self._outside.inputs, self._session.owner
+        return await self._read(lambda: inputs.fetch(source, owner, field, kind), field)
+
+    async def recall(self, path: str, field: str = "") -> Fetched:
+        """Get what an earlier session of this owner and kind saved. Raises: as `fetch`."""
+        inputs, bucket, owner = self._outside.inputs, self._session.bucket, self._session.owner
+        return await self._read(lambda: inputs.recall(bucket, path, owner, field), field)
+
+    async def _read(self, get: Callable[[], Awaitable[Fetched]], field: str) -> Fetched:
+        self._interruption.check()
         try:
             with self.stages.stage(FETCH):
-                fetched = await repeated(lambda: inputs.fetch(source, owner, field, kind))
+                fetched = await repeated(get)
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage", "field": field}) from error
         except StoreRejected as error:

@@ -6,7 +6,8 @@ Knows whose uploads lie where; does not know how anything is fetched.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from uuid import UUID
 
 from listener.contract import Fetched, InputKind
@@ -43,17 +44,29 @@ class Inputs:
 
         Raises: InputUnavailable, InputUnreachable, which name the field; StoreUnavailable, StoreRejected.
         """
-        try:
-            return await self._fetched(source, owner, ACCEPTED[kind])
-        except (InputUnavailable, InputUnreachable) as error:
-            error.details = ({"field": field} if field else {}) | error.details
-            raise
+        with _naming(field):
+            if _URL.match(source):
+                return await self._fetcher.fetch(source, ACCEPTED[kind])
+            return await self._get(UPLOADS, source, owner, ACCEPTED[kind])
 
-    async def _fetched(self, source: str, owner: UUID, accepted: Accepted) -> Fetched:
-        if _URL.match(source):
-            return await self._fetcher.fetch(source, accepted)
+    async def recall(self, bucket: str, path: str, owner: UUID, field: str = "") -> Fetched:
+        """Get a picture that was saved for the owner. Raises: as `fetch`."""
+        with _naming(field):
+            return await self._get(bucket, path, owner, PICTURES)
+
+    async def _get(self, bucket: str, named: str, owner: UUID, accepted: Accepted) -> Fetched:
         try:
-            path = require_own_object(source, owner)
+            path = require_own_object(named, owner)
         except Unusable as error:
             raise InputUnavailable(str(error), details={"problem": error.problem, "remedy": error.remedy}) from None
-        return await self._artifacts.get(UPLOADS, path, accepted)
+        return await self._artifacts.get(bucket, path, accepted)
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Say at which field an input is at fault."""
+    try:
+        yield
+    except (InputUnavailable, InputUnreachable) as error:
+        error.details = ({"field": field} if field else {}) | error.details
+        raise

@@ -10,6 +10,7 @@ import aiohttp
 
 from devstack.stack import Stack
 from tests.support.packs import Visitor, studio_of
+from tests.support.probing import read as read_json
 from tests.support.probing import url_of
 from tests.support.worker import running_worker
 
@@ -48,6 +49,8 @@ async def test_a_user_reads_a_packs_images_as_they_come_and_stops_another_in_the
                 for name, kind in (("url", "image/jpeg"), ("thumbnail_url", "image/webp")):
                     async with anybody.get(image[name]) as answer:
                         assert (answer.status, answer.content_type) == (200, kind)
+        faces = (await read_json(worker, "/health"))[1]["parts"]["faces"]
+        assert (faces["status"], faces["details"]["starts"]) == ("ok", 1)
         assert (await eve.ask("GET", f"/api/generate/{job}")).code == "JOB_NOT_FOUND"
         assert await ada.credits() == 5
 
