@@ -12,14 +12,15 @@ from handlers.pack.drawing import Drawing
 from handlers.pack.gallery import Gallery
 from handlers.pack.likeness import Measure
 from handlers.pack.options import PackOptions, options_of
-from handlers.pack.params import PackParams
+from handlers.pack.params import PackParams, Snapshot
 from handlers.pack.plan import PlannedImage, plan_pack
 from handlers.pack.poses import read_poses
 from listener.contract import Context, EndpointStatus, GenerationRequest, HandlerConfig, RetryPolicy, Session
-from listener.errors import NothingProduced
+from listener.errors import InputUnavailable, NothingProduced
 
 REFERENCE_SIDE_MAX_PX = 1024
 REFERENCE_FIELD = "character.face_reference_path"
+EARLIER_FIELD = "character.reference_path"
 
 
 class PackHandler:
@@ -47,8 +48,11 @@ class PackHandler:
         await context.judge({"prompt": plan[0].prompt, "negative_prompt": plan[0].negative_prompt})
         await context.progress(0, len(plan), "drawing the first image")
         measure = Measure(self._faces, self.options.similarity_min, context.log)
-        given = await _given_reference(params, context, measure)
-        gallery = Gallery(params, context, plan[0].seed, _notes(params, self._faces))
+        notes = _notes(params, self._faces)
+        given = await _given_reference(params.character, context, notes)
+        for picture in given:
+            await measure.take_reference(picture)
+        gallery = Gallery(params, context, plan[0].seed, notes)
         drawing = Drawing(_request(session, plan[0]), self.options, context, gallery, measure)
         first = await drawing.first(plan[0], given)
         reference = given or (await encode_png(first.rgb, first.width, first.height),)
@@ -66,14 +70,22 @@ class PackHandler:
             await self._faces.close()
 
 
-async def _given_reference(params: PackParams, context: Context, measure: Measure) -> tuple[bytes, ...]:
-    """The character's own picture of its face, if it has one. Raises: InputUnavailable and what fetching it raises."""
-    path = params.character.face_reference_path
-    if path is None:
+async def _given_reference(character: Snapshot, context: Context, notes: list[str]) -> tuple[bytes, ...]:
+    """The picture that every image is drawn beside, if there is one: the owner's, or an earlier pack's own.
+
+    Raises: InputUnavailable for the owner's, and what fetching raises.
+    """
+    if character.face_reference_path is not None:
+        fetched = await context.fetch(character.face_reference_path, REFERENCE_FIELD)
+    elif character.reference_path is not None:
+        try:
+            fetched = await context.recall(character.reference_path, EARLIER_FIELD)
+        except InputUnavailable:  # ours, not the owner's, so no fault of his
+            notes.append("the reference image of this character is gone: the first image of this pack took its place")
+            return ()
+    else:
         return ()
-    fetched = await context.fetch(path, REFERENCE_FIELD)
     picture = await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, REFERENCE_FIELD)
-    await measure.take_reference(picture.png)
     return (picture.png,)
 
 

@@ -14,13 +14,17 @@ IMAGES_MAX = 10
 
 
 class Snapshot(BaseModel):
-    """A character as it was when the pack was ordered; what is changed later changes no pack that waits."""
+    """A character as it was when the pack was ordered; what is changed later changes no pack that waits.
+
+    `face_reference_path` is what its owner gave; `reference_path` the reference image of its first pack.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     id: UUID
     config: Character
     style: Style = Style()
+    reference_path: str | None = Field(default=None, min_length=1, max_length=1024, repr=False)
     face_reference_path: str | None = Field(default=None, min_length=1, max_length=1024, repr=False)
 
 

@@ -115,6 +115,11 @@ async def test_packs_fill_up_image_by_image_and_cost_what_is_delivered(
         kept = await cancelled(impatient, jobs[2])
         row, lacking = await whole.ended(jobs[0], JOBS), await partial.ended(jobs[1], JOBS)
         assert len(worker.logged("input_fetched")) == 1, "her face alone is fetched"
+        reference = (await partial.row(lacking["character_id"], "characters"))["reference_path"]
+        again = await partial.ended(await order(partial, lacking["character_id"]), JOBS)
+        [recalled] = [line for line in worker.logged("input_fetched") if line["field"] == "character.reference_path"]
+        assert recalled["size_bytes"] == len(await partial.client.storage.from_("characters").download(reference))
+        assert again["status"] == "completed"
     await whole.client.remove_all_channels()
     await require_pack(whole, partial, character, row)
     [(first_at, first), *_] = heard
@@ -131,5 +136,5 @@ async def test_packs_fill_up_image_by_image_and_cost_what_is_delivered(
     assert 0 < len(finished) < 10
     await require_image(impatient, whole, finished[0])
 
-    assert [before - await user.balance() for user in users] == [5, 4, len(finished)], "what is delivered is paid"
+    assert [before - await user.balance() for user in users] == [5, 4 + 4, len(finished)], "what is delivered is paid"
     assert await connection.fetch("select * from listener.invariants") == []

@@ -51,6 +51,7 @@ from tests.support.photographs import person, photograph
 CHARACTER = UUID(int=9)
 LOOKS = {"age_range": [25, 30], "hair_color": "brown"}
 REFERENCE = "owner/face.jpg"
+EARLIER = "owner/character/job.jpg"
 Draw = Callable[[str, int], str]
 """Which photograph is drawn for a prompt and a seed."""
 
@@ -106,6 +107,12 @@ class Attempt:
     async def fetch(self, source: str, field: str = "", kind: InputKind = "picture") -> Fetched:
         self.did.append(f"fetched {field}")
         if source != REFERENCE:
+            raise InputUnavailable("not there", details={"field": field})
+        return Fetched(person(), "image/jpeg")
+
+    async def recall(self, path: str, field: str = "") -> Fetched:
+        self.did.append(f"recalled {field}")
+        if path != EARLIER:
             raise InputUnavailable("not there", details={"field": field})
         return Fetched(person(), "image/jpeg")
 
@@ -255,6 +262,28 @@ async def test_a_face_that_was_given_is_beside_every_image_and_measures_the_firs
     with Image.open(io.BytesIO(attempt.asked[0].references[0])) as reference:
         assert reference.size == (192, 256)
     assert states(attempt) == ["measured"] * 5
+
+
+async def test_a_later_pack_is_drawn_beside_the_first_ones_reference_image(faces: FaceFinder) -> None:
+    attempt = Attempt(her)
+    await run(attempt, faces, reference_path=EARLIER)
+    assert attempt.did[2] == "recalled character.reference_path"
+    assert len({request.references for request in attempt.asked}) == 1
+    assert len(attempt.asked[0].references) == 1
+    assert states(attempt) == ["measured"] * 5
+
+
+async def test_a_face_that_was_given_goes_before_an_earlier_packs(faces: FaceFinder) -> None:
+    attempt = Attempt(her)
+    await run(attempt, faces, reference_path=EARLIER, face_reference_path=REFERENCE)
+    assert "recalled character.reference_path" not in attempt.did
+
+
+async def test_a_reference_image_that_is_gone_is_drawn_anew_and_told(faces: FaceFinder) -> None:
+    attempt = Attempt(her)
+    await run(attempt, faces, reference_path="owner/character/removed.jpg")
+    assert states(attempt) == ["reference", *["measured"] * 4]
+    assert any("is gone" in note for note in attempt.result["notes"])
 
 
 async def test_a_failed_batch_is_drawn_one_by_one_and_only_what_fails_again_is_given_back(faces: FaceFinder) -> None:
