@@ -51,6 +51,17 @@ class ProviderConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How an engine that is a program of its own is run. Units: limit_s is seconds for one clip, all tries together."""
+
+    command: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+    steps: int = 40
+    limit_s: float = 600.0
+    download: bool = True  # fetch model files that are missing
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorConfig:
     """What a generator is built from. `cache_dir` keeps what can be made again, `weights_dir` what was downloaded.
 
@@ -71,6 +82,7 @@ class GeneratorConfig:
     standby: bool | None = None  # keep a spare process that only has to load; None: for a GPU
     hub_token: str | None = field(default=None, repr=False)
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)  # by the generator's name
+    engines: Mapping[str, EngineConfig] = field(default_factory=dict)  # likewise
 
 
 @dataclass(frozen=True, slots=True)

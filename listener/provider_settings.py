@@ -11,8 +11,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from listener.contract import GeneratorConfig, ProviderConfig
+from listener.engine_settings import ENGINE_NEEDS, EngineSettings
 from listener.later import JsonObject
-from listener.model_settings import ModelSettings
 from listener.moderation.settings import ModerationSettings
 
 ROUTES = "LISTENER_<KIND>_GENERATORS"
@@ -48,7 +48,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-class ProviderSettings(ModelSettings, ModerationSettings):
+class ProviderSettings(EngineSettings, ModerationSettings):
     """The part of the settings that says who makes the images of a kind, and how those elsewhere are reached."""
 
     routes: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
@@ -123,7 +123,8 @@ class ProviderSettings(ModelSettings, ModerationSettings):
 
     def _missing(self, variable: str, names: Iterable[str]) -> Iterator[str]:
         for name in names:
-            missing = [read for field, read in NEEDS.get(name, {}).items() if getattr(self, field) is None]
+            needs = NEEDS.get(name) or ENGINE_NEEDS.get(name, {})
+            missing = [read for field, read in needs.items() if getattr(self, field) is None]
             if missing:
                 yield f"{variable} names {name}, which needs {' and '.join(missing)}"
 

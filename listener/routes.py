@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from listener.contract import Generator, GeneratorConfig, RemoteGenerator
+from listener.contract import DeviceBorrower, DeviceLender, Generator, GeneratorConfig, RemoteGenerator
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Patience
 from listener.engine.gauge import Gauge
@@ -46,7 +46,9 @@ def build_generators(settings: Settings, kinds: Sequence[str]) -> dict[str, Gene
         for kind, names in routes.items()
         for name in names
     }
-    return {name: load_generator(name, variables[name])(_for(config, name, routes)) for name in variables}
+    built = {name: load_generator(name, variables[name])(_for(config, name, routes)) for name in variables}
+    _lend(built)
+    return built
 
 
 def build_generator(settings: Settings, kinds: Sequence[str], metrics: Metrics, clock: Clock) -> Generator:
@@ -62,7 +64,9 @@ def build_generator(settings: Settings, kinds: Sequence[str], metrics: Metrics, 
     for name, generator in built.items():
         breaker = Breaker(name, clock, log.get("circuit"), None, patience())
         limit = generator.limited_by if isinstance(generator, RemoteGenerator) else None
-        members[name] = Member(name, GuardedGenerator(generator, Gauge(breaker, metrics, clock)), breaker, limit)
+        lender = generator if isinstance(generator, DeviceLender) else None
+        guarded = GuardedGenerator(generator, Gauge(breaker, metrics, clock))
+        members[name] = Member(name, guarded, breaker, limit, lender)
     return RoutedGenerator(members, settings.routes_of(kinds), metrics, clock, log.get("routing"))
 
 
@@ -70,6 +74,14 @@ def _for(config: GeneratorConfig, name: str, routes: Mapping[str, Sequence[str]]
     """Without the pipelines of kinds that others make: a worker that asks a provider loads no model for it."""
     wanted = tuple(pipeline for pipeline in config.pipelines if name in routes.get(pipeline.kind, (name,)))
     return replace(config, pipelines=wanted)
+
+
+def _lend(built: Mapping[str, Generator]) -> None:
+    """An engine that is a program of its own has its device from the generator whose models are on it."""
+    lender = next((one for one in built.values() if isinstance(one, DeviceLender)), None)
+    for generator in built.values():
+        if isinstance(generator, DeviceBorrower):
+            generator.lent_by(lender)
 
 
 def _require_kinds(routes: Mapping[str, Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What of the daemon's environment the child gets: an allowlist, so that no project secret reaches model code.
+"""What of the daemon's environment a child gets, or an engine that is not ours: allowlists, without project secrets.
 
 The one place in the handlers that reads the environment.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from listener.contract import GeneratorConfig
@@ -15,16 +16,15 @@ SYSTEM = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR",
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE")
 NAMES = frozenset((*SYSTEM, *NETWORK, "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
 PREFIXES = ("LC_", "XDG_", "LD_", "CUDA", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "TRITON_", "OMP_", "MKL_", "HF_")
+OF_AN_ENGINE = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ"})
+OF_AN_ENGINE_PREFIXES = ("LC_", "LD_", "CUDA", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "TRITON_", "OMP_", "MKL_")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def child_environment(config: GeneratorConfig) -> dict[str, str]:
     """Compose the child's environment."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()  # noqa: TID251 only to hand a part of it on
-        if name in NAMES or name.startswith(PREFIXES)
-    }
+    environment = _allowed(NAMES, PREFIXES)
     environment.setdefault("OMP_NUM_THREADS", str(_threads(config)))
     # Threads that spin while they wait make a picture 20 times slower as soon as anything else runs (measured).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,6 +38,32 @@ def child_environment(config: GeneratorConfig) -> dict[str, str]:
     if config.hub_token:
         environment["HF_TOKEN"] = config.hub_token
     return environment
+
+
+def engine_environment(device: str, folder: Path, cache_dir: Path) -> dict[str, str]:
+    """Compose the environment of a program that is not ours, on this device: no key, no proxy, no path of our packages.
+
+    It sees that device only; what it puts into a temporary folder lands in `folder`.
+    """
+    environment = _allowed(OF_AN_ENGINE, OF_AN_ENGINE_PREFIXES)
+    environment |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "TMPDIR": str(folder)}
+    environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir / "compiled"))
+    name, _, number = device.partition(":")
+    if name == "cpu":
+        environment[VISIBLE] = ""
+    elif number:
+        seen = [one.strip() for one in environment.get(VISIBLE, "").split(",") if one.strip()]
+        environment[VISIBLE] = seen[int(number)] if int(number) < len(seen) else number
+    return environment
+
+
+def _allowed(names: Collection[str], prefixes: tuple[str, ...]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 only to hand a part of it on
+        if name in names or name.startswith(prefixes)
+    }
 
 
 def is_local(model: str) -> bool:

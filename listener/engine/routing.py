@@ -31,12 +31,16 @@ PASSED_ON = (ModelUnavailable, ProviderDown, ProviderMisconfigured)
 
 @dataclass(slots=True)
 class Member:
-    """One generator, its calls guarded by its circuit. `limit` takes the permits that one elsewhere has to wait for."""
+    """One generator, its calls guarded by its circuit.
+
+    `limit` takes the permits that one elsewhere has to wait for; `lender` is itself where it has a device to lend.
+    """
 
     name: str
     generator: Generator
     breaker: Breaker
     limit: Callable[[Permit], None] | None = None
+    lender: DeviceLender | None = None
     trials: int = field(default=0)
 
     def refusal(self) -> str | None:
@@ -131,8 +135,8 @@ class RoutedGenerator:
     def exclusive(self, borrower: str) -> AbstractAsyncContextManager[str]:
         """Lend a device of a generator that has its own. Raises: ModelUnavailable where none has."""
         for member in self._members.values():
-            if isinstance(member.generator, DeviceLender):
-                return member.generator.exclusive(borrower)
+            if member.lender is not None:
+                return member.lender.exclusive(borrower)
         raise ModelUnavailable("none of the generators has a device of its own to lend")
 
     def servable(self, kinds: Sequence[str]) -> tuple[str, ...]:

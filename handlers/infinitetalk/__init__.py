@@ -1,0 +1,1 @@
+"""Talking clips by InfiniteTalk: a program that is not ours, in an environment of its own, run as a process."""
