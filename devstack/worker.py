@@ -44,6 +44,7 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     given = inherited() if outer is None else outer
     kept = {name: value for name, value in given.items() if not name.startswith("SUPABASE_")}
     defaults = {"LISTENER_HEADSHOT_MODEL": EMBEDDED, "LISTENER_DEVICE": "auto", "LISTENER_DRAIN_S": GRACE_S}
+    defaults["LISTENER_ESTIMATE_OPEN"] = "true"  # it listens to this machine alone
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
         defaults |= dict.fromkeys(SIDES, EMBEDDED_SIDE_PX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -78,6 +79,15 @@ class SessionDesk(Protocol):
     async def credits(self, owner: UUID) -> int:
         """An owner's balance, with the welcome grant that is still to come."""
 
+    async def queue(self, owner: UUID, row: UUID) -> dict[str, Any]:
+        """Where an owner's session stands."""
+
+    async def upload(self, path: str, data: bytes | Path, content_type: str) -> None:
+        """Put an object into the bucket `uploads`; one that is there stays as it is."""
+
+    async def discard(self, paths: Sequence[str]) -> None:
+        """Remove objects of the bucket `uploads`."""
+
 
 class TokenReader(Protocol):
     """Tells whose a user's token is. Raises: StoreUnavailable when the project's keys cannot be read."""
@@ -101,8 +111,11 @@ class UserDesk(Protocol):
     async def cancel(self, user: User, row: UUID) -> dict[str, Any]:
         """Cancel his session, or ask its worker to."""
 
-    async def upload(self, user: User, path: str, data: bytes, content_type: str) -> None:
+    async def upload(self, user: User, path: str, data: bytes | Path, content_type: str) -> None:
         """Put an object into his folder of the bucket `uploads`; one that is there stays as it is."""
+
+    async def discard(self, user: User, paths: Sequence[str]) -> None:
+        """Remove objects from it."""
 
     async def sign(self, user: User, bucket: str, paths: Sequence[str], valid_s: int) -> dict[str, str | None]:
         """URLs that read objects for `valid_s` seconds; None for one that is gone."""

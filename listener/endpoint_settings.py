@@ -15,13 +15,25 @@ class EndpointSettings(BaseSettings):
         None,
         validation_alias="API_KEY",
         min_length=16,
-        description="What callers of POST /estimate-body send as Authorization: Bearer; open to all when absent",
+        description="The operator's own key, of at least 16 characters; opens POST /estimate-body, as stores' keys do",
+    )
+    estimate_open: bool = Field(
+        False,
+        validation_alias="LISTENER_ESTIMATE_OPEN",
+        description="Whether everybody who reaches the port may POST /estimate-body, without a key",
     )
     supabase_jwt_secret: SecretStr | None = Field(
         None,
         validation_alias="SUPABASE_JWT_SECRET",
         min_length=32,
         description="The project's JWT secret, where users' tokens are still signed with it (HS256); else left out",
+    )
+    uploads_at_once: int = Field(
+        32,
+        validation_alias="LISTENER_UPLOADS_AT_ONCE",
+        ge=1,
+        le=1024,
+        description="Forms of POST /generate that come in at the same time, half of them of one account",
     )
     endpoints: Words = Field(
         (),

@@ -31,6 +31,7 @@ class Endpoints:
             load_endpoints(settings.endpoints, EndpointConfig(str(settings.cache_dir), files)).values()
         )
         self._key = settings.api_key.get_secret_value().encode() if settings.api_key else None
+        self._is_open = settings.estimate_open
 
     def routes(self, fetcher: Fetcher, callers: Callers) -> list[web.AbstractRouteDef]:
         """What they answer over HTTP."""
@@ -58,13 +59,13 @@ class Endpoints:
             await endpoint.close()
 
     async def _authorize(self, request: web.Request, callers: Callers) -> None:
-        """Where an API_KEY is set, ask for it or for a store's key. Raises: Refused."""
-        if self._key is None:
+        """Ask for the operator's key or a store's, unless the operator opened them to all. Raises: Refused."""
+        if self._is_open:
             return
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         offered = token.strip()
         if scheme.lower() == "bearer" and offered and not KEY.fullmatch(offered):
-            if hmac.compare_digest(offered.encode("utf-8", "surrogateescape"), self._key):
+            if self._key is not None and hmac.compare_digest(offered.encode("utf-8", "surrogateescape"), self._key):
                 return
             raise Refused(401, "API_KEY_INVALID", "This API key is not known.", CHALLENGE)
         with worded():

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from listener.adapters.desk import SupabaseDesk
 from listener.adapters.key_ring import SupabaseKeyRing
@@ -21,11 +20,13 @@ from listener.adapters.outbox import SupabaseOutbox
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.adapters.user_desk import SupabaseUserDesk
 from listener.adapters.user_tokens import SigningKeys, UserTokens
+from listener.avatars import build_avatars
 from listener.contract import Handler
 from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
 from listener.http.characters import Faces
 from listener.http.packs import PacksApi
+from listener.http.scratch import Scratch, open_scratch
 from listener.http.sessions import SessionsApi
 from listener.http.shown import Showing
 from listener.http.users import Users
@@ -45,11 +46,17 @@ class Partners:
     """The API's routes and the deliverer of one worker."""
 
     def __init__(
-        self, settings: Settings, clients: Clients, handlers: Mapping[str, Handler[Any]], clock: Clock
+        self,
+        settings: Settings,
+        clients: Clients,
+        handlers: Mapping[str, Handler[Any]],
+        scratch: Scratch,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._clients = clients
         self._handlers = handlers
+        self._scratch = scratch
         self._clock = clock
         self._deliverer: Deliverer | None = None
 
@@ -62,8 +69,23 @@ class Partners:
         artifacts = SupabaseArtifactStore(self._clients)
         showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
         params = {kind: handler.Params for kind, handler in self._handlers.items()}
-        sessions = SessionsApi(self.callers(), SupabaseDesk(self._clients.calls, self._clock), showing, params)
-        return [*sessions.routes(), *self._packs(fetcher, params.get(PACK)).routes()]
+        desk, user_desk, users = SupabaseDesk(self._clients, self._clock), self._user_desk(), self._users()
+        callers, clock = self.callers(), self._clock
+        sessions = SessionsApi(callers, desk, showing, params)
+        faces, valid_s = Faces(fetcher, user_desk), self._settings.signed_url_s
+        packs = PacksApi(users, user_desk, faces, params.get(PACK), clock, signed_url_s=valid_s)
+        avatars = build_avatars(
+            self._settings,
+            self._handlers,
+            callers=callers,
+            users=users,
+            desk=desk,
+            user_desk=user_desk,
+            artifacts=artifacts,
+            scratch=self._scratch,
+            clock=clock,
+        )
+        return [*sessions.routes(), *packs.routes(), *avatars.routes()]
 
     def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
         """Start to tell partners."""
@@ -78,14 +100,14 @@ class Partners:
         )
         return group.create_task(self._deliverer.run(), name="deliveries")
 
-    def _packs(self, fetcher: Fetcher, params: type[BaseModel] | None) -> PacksApi:
-        settings, clock = self._settings, self._clock
-        secret = settings.supabase_jwt_secret
-        keys = SigningKeys(settings.supabase_url, self._clients.calls.postgrest.session, clock)
-        users = Users(UserTokens(keys, secret.get_secret_value() if secret else None))
-        key = settings.supabase_service_role_key.get_secret_value()
-        desk = SupabaseUserDesk(settings.supabase_url, key, self._clients)
-        return PacksApi(users, desk, Faces(fetcher, desk), params, clock, signed_url_s=settings.signed_url_s)
+    def _users(self) -> Users:
+        secret = self._settings.supabase_jwt_secret
+        keys = SigningKeys(self._settings.supabase_url, self._clients.calls.postgrest.session, self._clock)
+        return Users(UserTokens(keys, secret.get_secret_value() if secret else None))
+
+    def _user_desk(self) -> SupabaseUserDesk:
+        key = self._settings.supabase_service_role_key.get_secret_value()
+        return SupabaseUserDesk(self._settings.supabase_url, key, self._clients)
 
     def wake(self) -> None:
         """Look for something to tell."""
@@ -106,5 +128,6 @@ async def open_partners(
 ) -> AsyncIterator[Partners]:
     """With connections of its own: however many callers there are, no heartbeat waits behind them."""
     key = settings.supabase_service_role_key.get_secret_value()
-    async with open_clients(settings.supabase_url, key, CONNECTIONS) as clients:
-        yield Partners(settings, clients, handlers, clock)
+    with open_scratch() as scratch:
+        async with open_clients(settings.supabase_url, key, CONNECTIONS) as clients:
+            yield Partners(settings, clients, handlers, scratch, clock)

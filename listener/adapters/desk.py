@@ -1,4 +1,4 @@
-"""Session rows for the HTTP API, through PostgREST with the service key.
+"""Session rows and their inputs for the HTTP API, through PostgREST and Storage with the service key.
 
 Knows how rows are inserted once and read by owner; does not know HTTP requests.
 """
@@ -6,14 +6,16 @@ Knows how rows are inserted once and read by owner; does not know HTTP requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter
-from supabase import AsyncClient
 
 from listener.adapters.failures import translated
+from listener.adapters.supabase_clients import Clients
 from listener.adapters.tries import tries
+from listener.adapters.uploads import put_new, remove
 from listener.api import OwnedTable
 from listener.ports import Clock
 
@@ -41,15 +43,16 @@ class TableAnswer(BaseModel):
 
 TABLES = TypeAdapter(list[TableAnswer])
 ROWS = TypeAdapter(list[Row])
-CANCELLED = TypeAdapter(Row)
+OBJECT = TypeAdapter(Row)
 CREDITS = TypeAdapter(int)
 
 
 class SupabaseDesk:
     """The SessionDesk of a project; what may be repeated is repeated when the project does not answer."""
 
-    def __init__(self, client: AsyncClient, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, clients: Clients, clock: Clock) -> None:
+        self._client = clients.calls
+        self._uploads = clients.uploads
         self._clock = clock
         self._tables: tuple[OwnedTable, ...] = ()
         self._known_at: float | None = None
@@ -93,11 +96,24 @@ class SupabaseDesk:
     async def cancel(self, owner: UUID, row: UUID) -> Mapping[str, Any]:
         """Cancel an owner's session, or ask its worker to."""
         arguments = {"p_owner": str(owner), "p_row_id": str(row)}
-        return await self._call("cancel_owner_session", CANCELLED.validate_python, **arguments)
+        return await self._call("cancel_owner_session", OBJECT.validate_python, **arguments)
 
     async def credits(self, owner: UUID) -> int:
         """An owner's balance, with the welcome grant that is still to come."""
         return await self._call("owner_credits", CREDITS.validate_python, p_owner=str(owner))
+
+    async def queue(self, owner: UUID, row: UUID) -> Row:
+        """Where an owner's session stands."""
+        arguments = {"p_owner": str(owner), "p_row_id": str(row)}
+        return await self._call("owner_queue_status", OBJECT.validate_python, **arguments)
+
+    async def upload(self, path: str, data: bytes | Path, content_type: str) -> None:
+        """Put an object into the bucket `uploads`; one that is there stays as it is."""
+        await put_new(self._uploads.storage, path, data, content_type)
+
+    async def discard(self, paths: Sequence[str]) -> None:
+        """Remove objects of the bucket `uploads`."""
+        await remove(self._client.storage, paths)
 
     def _of(self, table: OwnedTable) -> Any:
         return self._client.schema(table.schema).table(table.table)

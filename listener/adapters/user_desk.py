@@ -6,21 +6,20 @@ Knows how a request is made in somebody's name; does not know what the rows mean
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from httpx import AsyncClient
 from postgrest import AsyncPostgrestClient
 from pydantic import TypeAdapter
 from storage3 import AsyncStorageClient
-from storage3.exceptions import StorageApiError
 
 from listener.adapters.failures import translated
 from listener.adapters.supabase_clients import Clients
 from listener.adapters.tries import tries
+from listener.adapters.uploads import put_new, remove
 from listener.api import User
-from listener.engine.inputs import UPLOADS
-
-THERE_ALREADY = "409"
 
 Row = dict[str, Any]
 ROWS = TypeAdapter(list[Row])
@@ -69,23 +68,19 @@ class SupabaseUserDesk:
         """Cancel his session, or ask its worker to."""
         return await self._call(user, "cancel_session", row)
 
-    async def upload(self, user: User, path: str, data: bytes, content_type: str) -> None:
+    async def upload(self, user: User, path: str, data: bytes | Path, content_type: str) -> None:
         """Put an object into his folder of the bucket `uploads`; one that is there stays as it is."""
-        # The library sends the options as headers; a refused upload can hang the next request on its connection.
-        options = {"content-type": content_type, "upsert": "false", "headers": {"Connection": "close"}}
-        storage = AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=self._uploads)
-        with translated(f"upload to {UPLOADS}"):
-            try:
-                await storage.from_(UPLOADS).upload(path, data, options)  # type: ignore[arg-type]
-            except StorageApiError as error:
-                if str(error.status) != THERE_ALREADY:
-                    raise
+        await put_new(self._storage(user, self._uploads), path, data, content_type)
+
+    async def discard(self, user: User, paths: Sequence[str]) -> None:
+        """Remove objects from it."""
+        await remove(self._storage(user, self._calls), paths)
 
     async def sign(self, user: User, bucket: str, paths: Sequence[str], valid_s: int) -> dict[str, str | None]:
         """URLs that read objects for `valid_s` seconds; None for one that is gone."""
         if not paths:
             return {}
-        storage = AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=self._calls)
+        storage = self._storage(user, self._calls)
         async for attempt in tries():
             with attempt, translated(f"signed URLs in {bucket}"):
                 signed = await storage.from_(bucket).create_signed_urls(list(paths), valid_s)
@@ -101,6 +96,9 @@ class SupabaseUserDesk:
 
     def _rest(self, user: User) -> AsyncPostgrestClient:
         return AsyncPostgrestClient(f"{self._url}/rest/v1", headers=self._headers(user), http_client=self._calls)
+
+    def _storage(self, user: User, http: AsyncClient) -> AsyncStorageClient:
+        return AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=http)
 
     def _headers(self, user: User) -> dict[str, str]:
         return {"apikey": self._key, "Authorization": f"Bearer {user.token}"}

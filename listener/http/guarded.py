@@ -21,13 +21,15 @@ Who = TypeVar("Who")
 
 
 def guarded(
-    endpoint: Callable[[web.Request, Who], Awaitable[web.Response]], whose: Callable[[web.Request], Awaitable[Who]]
+    endpoint: Callable[[web.Request, Who], Awaitable[web.Response]],
+    whose: Callable[[web.Request], Awaitable[Who]],
+    within_s: float = WITHIN_S,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Find out who calls before anything else, and end in time; described as the endpoint is."""
 
     async def answer(request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(within_s):
                 with worded():
                     return await endpoint(request, await whose(request))
         except TimeoutError:

@@ -29,10 +29,10 @@ class Showing:
     async def session(self, table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any]:
         """Everything, each artifact with a URL that is valid from now on."""
         shown: dict[str, Any] = {"id": row[table.id_column], "kind": table.kind}
-        shown |= {name: _state(table, row, name) for name in STATES}
+        shown |= {name: state_of(table, row, name) for name in STATES}
         shown |= {name: row[name] for name in OWN if name in row}
-        shown["result"] = await self._result(_state(table, row, "result"))
-        shown["error"] = _error(table, row)
+        shown["result"] = await self._result(state_of(table, row, "result"))
+        shown["error"] = error_of(table, row)
         return shown
 
     async def _result(self, result: object) -> dict[str, Any] | None:
@@ -59,15 +59,17 @@ class Showing:
         return {**shown, "url": url, "expires_at": (at + timedelta(seconds=self._valid_s)).isoformat()}
 
 
-def _state(table: OwnedTable, row: Mapping[str, Any], name: str) -> Any:
+def state_of(table: OwnedTable, row: Mapping[str, Any], name: str) -> Any:
+    """A state column by our name of it."""
     return row.get(table.columns.get(name, ""))
 
 
-def _error(table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any] | None:
-    if (code := _state(table, row, "error_code")) is None:
+def error_of(table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Why a session failed, as the API shows it; None when it did not."""
+    if (code := state_of(table, row, "error_code")) is None:
         return None
     return {
         "code": str(code).upper(),
-        "message": _state(table, row, "error_message"),
-        "details": _state(table, row, "error_details") or {},
+        "message": state_of(table, row, "error_message"),
+        "details": state_of(table, row, "error_details") or {},
     }

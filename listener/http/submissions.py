@@ -55,7 +55,7 @@ def submission(
 ) -> Submission:
     """Check one session's fields and give it its id. Raises: Refused (403, 422)."""
     if not isinstance(payload, dict):
-        raise invalid_params([_problem("body", "dict_type", "is not an object", "give an object")])
+        raise invalid_params([problem("body", "dict_type", "is not an object", "give an object")])
     fields = {_ours(name, table): value for name, value in payload.items()}
     owner = fields.pop(table.owner_column, None)
     if owner is not None and str(owner).lower() != str(caller.owner):
@@ -66,7 +66,7 @@ def submission(
     given = {name: value for name, value in fields.items() if name not in ACCEPTED_UNUSED or name in _writable(table)}
     if unknown := sorted(set(given) - _writable(table)):
         raise invalid_params(
-            [_problem(name, "extra_forbidden", "is not a field", "leave this field out") for name in unknown]
+            [problem(name, "extra_forbidden", "is not a field", "leave this field out") for name in unknown]
         )
     row_id = session_id(caller, name) if name is not None else uuid4()
     row = {**given, table.id_column: str(row_id), table.owner_column: str(caller.owner)}
@@ -92,7 +92,7 @@ def _name(fields: Mapping[str, Any], key: str | None) -> str | None:
             if not isinstance(value, str) or not KEY.fullmatch(value):
                 text = "is not 1 to 255 printable ASCII characters"
                 raise invalid_params(
-                    [_problem(field, "string_pattern_mismatch", text, "give a text of the documented form")]
+                    [problem(field, "string_pattern_mismatch", text, "give a text of the documented form")]
                 )
             return named(field, value)
     return None
@@ -124,7 +124,8 @@ def invalid_params(problems: list[dict[str, str]]) -> Refused:
     return Refused(422, "INVALID_PARAMS", "The request has a field that cannot be used.", None, fields=problems)
 
 
-def _problem(field: str, rule: str, message: str, remedy: str) -> dict[str, str]:
+def problem(field: str, rule: str, message: str, remedy: str) -> dict[str, str]:
+    """What is wrong with one field; a name that cannot be one is not repeated."""
     shown = field if FIELD.fullmatch(field) else "?"
     return {"field": shown, "rule": rule, "message": message, "remedy": remedy}
 

@@ -1,6 +1,6 @@
 -- listener.estimate(session, ahead) -> jsonb
 -- How long a session will still take, {"estimate_s", "estimate_basis", "reason"}: from the mean of the kind's last 50 completed
--- sessions of the last day and the slots of live workers. See own_queue_status for the reasons why there is none.
+-- sessions of the last day and the slots of live workers. See queue_status_of for the reasons why there is none.
 -- Units: estimate_basis is {"sessions", "mean_s", "slots"}; seconds.
 create function listener.estimate(p_session listener.sessions, p_ahead integer)
 returns jsonb

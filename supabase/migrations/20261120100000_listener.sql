@@ -3283,7 +3283,7 @@ grant execute on function listener.error_details(text, jsonb, timestamptz) to se
 
 -- listener.estimate(session, ahead) -> jsonb
 -- How long a session will still take, {"estimate_s", "estimate_basis", "reason"}: from the mean of the kind's last 50 completed
--- sessions of the last day and the slots of live workers. See own_queue_status for the reasons why there is none.
+-- sessions of the last day and the slots of live workers. See queue_status_of for the reasons why there is none.
 -- Units: estimate_basis is {"sessions", "mean_s", "slots"}; seconds.
 create function listener.estimate(p_session listener.sessions, p_ahead integer)
 returns jsonb
@@ -3556,8 +3556,7 @@ grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
 -- public.forget_artifacts(objects) -> (bucket, path)
 -- Takes from rows what expired_artifacts and orphaned_objects named, [{"bucket", "path"}], and answers the objects that may be
 -- removed through the Storage API now: those that no row names any more, and thumbnails of what went. All conditions are asked
--- again; what orphaned_elsewhere named comes with the changed_at that it was given. Rows come first: when the removal fails, an
--- object is left that is found again as an orphan, never a row without its object.
+-- again. Rows come first: when the removal fails, an object is left that orphaned_objects finds, never a row without its object.
 -- Locks:  visible rows, then sessions, skip locked.
 create function public.forget_artifacts(p_objects jsonb)
 returns table (bucket text, path text)
@@ -3604,17 +3603,7 @@ begin
     select array_agg(given.bucket) as buckets, array_agg(given.path) as paths
     from jsonb_to_recordset(p_objects) as given (bucket text, path text)
   ) as asked
-  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed
-  union
-  select unnamed.bucket, unnamed.path
-  from (
-    select
-      array_agg(given.bucket) as buckets, array_agg(given.path) as paths,
-      array_agg(null::bigint) as sizes, array_agg(given.changed_at) as changes
-    from jsonb_to_recordset(p_objects) as given (bucket text, path text, changed_at timestamptz)
-    where given.changed_at is not null
-  ) as listed
-  cross join lateral listener.listed_orphans(listed.buckets, listed.paths, listed.sizes, listed.changes) as unnamed;
+  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed;
 end
 $$;
 
@@ -4269,44 +4258,6 @@ $$;
 revoke all on function public.list_api_keys(uuid) from public, anon, authenticated;
 grant execute on function public.list_api_keys(uuid) to service_role;
 
--- listener.listed_orphans(buckets, paths, sizes, changes) -> (bucket, path, size_bytes, reason)
--- Those of these objects that no row names, wherever they lie: in our own buckets, of a shape that workers write, untouched for
--- two days, which is longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
--- Units: p_sizes are bytes; p_changes are when each was written.
-create function listener.listed_orphans(p_buckets text[], p_paths text[], p_sizes bigint[], p_changes timestamptz[])
-returns table (bucket text, path text, size_bytes bigint, reason text)
-language sql stable security invoker
-set search_path = ''
-as $$
-  select
-    object.bucket, object.path, object.size_bytes,
-    case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
-  from unnest(p_buckets, p_paths, p_sizes, p_changes) as object (bucket, path, size_bytes, changed_at)
-  left join listener.forgotten_owners as gone on split_part(object.path, '/', 1) = gone.owner::text
-  where
-    object.bucket in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
-    and (
-      gone.owner is not null
-      or (
-        object.bucket <> 'uploads'
-        and object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
-        and object.changed_at < (select listener.clock()) - interval '2 days'
-      )
-    )
-    and not exists (
-      select from listener.artifacts as artifact
-      where artifact.path = object.path and artifact.bucket = object.bucket
-    )
-    and not exists (
-      select from listener.artifacts as artifact
-      where artifact.thumbnail_path = object.path and artifact.bucket = object.bucket
-    )
-    and not listener.is_named(object.bucket, object.path)
-$$;
-
-revoke all on function listener.listed_orphans(text[], text[], bigint[], timestamptz[]) from public, anon, authenticated;
-grant execute on function listener.listed_orphans(text[], text[], bigint[], timestamptz[]) to service_role;
-
 -- listener.live_slots(kind) -> numeric
 -- The slots that live workers have for a kind: a worker of several kinds shares its slots among those that have a backlog.
 create function listener.live_slots(p_kind text)
@@ -4593,30 +4544,6 @@ $$;
 
 revoke all on function listener.narrow_updates(listener.session_tables) from public, anon, authenticated, service_role;
 
--- listener.never_delivered(buckets, paths) -> (bucket, path, size_bytes, reason)
--- Those of these objects, thumbnails too, that were recorded but never delivered.
--- Units: size_bytes is null for a thumbnail.
-create function listener.never_delivered(p_buckets text[], p_paths text[])
-returns table (bucket text, path text, size_bytes bigint, reason text)
-language sql stable security invoker
-set search_path = ''
-as $$
-  select given.bucket, given.path, due.size_bytes, due.reason
-  from unnest(p_buckets, p_paths) as given (bucket, path)
-  cross join lateral (
-    select recorded.size_bytes, recorded.reason
-    from listener.due_artifacts as recorded
-    where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
-    union all
-    select null, recorded.reason
-    from listener.due_artifacts as recorded
-    where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
-  ) as due
-$$;
-
-revoke all on function listener.never_delivered(text[], text[]) from public, anon, authenticated;
-grant execute on function listener.never_delivered(text[], text[]) to service_role;
-
 -- listener.new_secret() -> text
 -- A secret as Standard Webhooks has it: whsec_ and the base64 of 48 bytes with 366 random bits, without pgcrypto.
 create function listener.new_secret()
@@ -4671,34 +4598,6 @@ $$;
 revoke all on function listener.open_accounts(uuid[]) from public, anon, authenticated;
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
--- public.orphaned_elsewhere(objects) -> (bucket, path, size_bytes, reason)
--- Of objects that lie in a store of their own, as a worker has listed them, [{"bucket", "path", "size_bytes", "changed_at"}], those
--- that no row names, and those that were recorded but never delivered. Changes nothing, so it is the dry run as well;
--- forget_artifacts comes next. What lies in Supabase Storage is found by orphaned_objects.
-create function public.orphaned_elsewhere(p_objects jsonb)
-returns table (bucket text, path text, size_bytes bigint, reason text)
-language sql stable security invoker
-set search_path = ''
-as $$
-  with listed as (
-    select
-      array_agg(given.bucket) as buckets, array_agg(given.path) as paths,
-      array_agg(given.size_bytes) as sizes, array_agg(given.changed_at) as changes
-    from jsonb_to_recordset(p_objects) as given (bucket text, path text, size_bytes bigint, changed_at timestamptz)
-  )
-
-  select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
-  from listed
-  cross join lateral listener.listed_orphans(listed.buckets, listed.paths, listed.sizes, listed.changes) as unnamed
-  union
-  select undelivered.bucket, undelivered.path, undelivered.size_bytes, undelivered.reason
-  from listed
-  cross join lateral listener.never_delivered(listed.buckets, listed.paths) as undelivered
-$$;
-
-revoke all on function public.orphaned_elsewhere(jsonb) from public, anon, authenticated;
-grant execute on function public.orphaned_elsewhere(jsonb) to service_role;
-
 -- public.orphaned_objects(bucket, path, limit) -> jsonb
 -- Looks at up to `limit` objects of our buckets, those that come after the given one, and answers {"objects": [{"bucket", "path",
 -- "size_bytes", "reason"}], "examined", "next": {"bucket", "path"} or null at the end}: what no row names, and what was recorded
@@ -4729,8 +4628,17 @@ begin
         select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
         from listener.unnamed_among(v_buckets, v_paths) as unnamed
         union
-        select undelivered.bucket, undelivered.path, undelivered.size_bytes, undelivered.reason
-        from listener.never_delivered(v_buckets, v_paths) as undelivered
+        select given.bucket, given.path, due.size_bytes, due.reason
+        from unnest(v_buckets, v_paths) as given (bucket, path)
+        cross join lateral (
+          select recorded.size_bytes, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
+          union all
+          select null, recorded.reason
+          from listener.due_artifacts as recorded
+          where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
+        ) as due
       ) as candidate
     ),
     'examined', v_count,
@@ -4759,48 +4667,16 @@ revoke all on function listener.own_balance() from public, anon, authenticated;
 grant execute on function listener.own_balance() to authenticated;
 
 -- listener.own_queue_status(row_id) -> jsonb
--- Where the caller's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
--- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
--- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
--- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
--- A plan with a head start may still step in front.
+-- Where the caller's session stands: see listener.queue_status_of.
 -- Security definer: users never touch the private schema's tables.
--- Units: seconds.
 -- Raises: SL002 session_unknown, also for other owners' sessions.
 create function listener.own_queue_status(p_row_id uuid)
 returns jsonb
 language plpgsql stable security definer
 set search_path = ''
 as $$
-declare
-  v_session listener.sessions;
-  v_ahead integer;
-  v_estimate jsonb;
 begin
-  select session.* into v_session
-  from listener.sessions as session
-  where session.row_id = p_row_id and session.owner = (select auth.uid())
-  order by session.finished_at nulls first
-  limit 1;
-  if v_session.id is null then
-    raise exception 'session_unknown' using errcode = 'SL002';
-  end if;
-
-  v_ahead := case v_session.status
-    when 'queued' then listener.count_ahead(v_session.kind, v_session.fair_tag, v_session.seq)
-    when 'processing' then 0
-  end;
-  v_estimate := listener.estimate(v_session, v_ahead);
-  return jsonb_build_object(
-    'status', case v_session.status when 'delayed' then 'queued' else v_session.status end,
-    'position', case when v_session.status = 'processing' then 0 when v_ahead <= 1000 then v_ahead + 1 end,
-    'ahead', case when v_ahead > 1000 then 1000 else v_ahead end,
-    'is_more_ahead', coalesce(v_ahead > 1000, false),
-    'retry_in_s', case
-      when v_session.status = 'delayed'
-        then greatest(ceil(extract(epoch from v_session.run_at - listener.clock())), 0)::integer
-    end
-  ) || v_estimate;
+  return listener.queue_status_of((select auth.uid()), p_row_id);
 end
 $$;
 
@@ -4849,6 +4725,21 @@ $$;
 
 revoke all on function public.owner_credits(uuid) from public, anon, authenticated;
 grant execute on function public.owner_credits(uuid) to service_role;
+
+-- public.owner_queue_status(owner, row_id) -> jsonb
+-- The door of a server that knows by itself who asks (an API key's store): see listener.queue_status_of.
+create function public.owner_queue_status(p_owner uuid, p_row_id uuid)
+returns jsonb
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+begin
+  return listener.queue_status_of(p_owner, p_row_id);
+end
+$$;
+
+revoke all on function public.owner_queue_status(uuid, uuid) from public, anon, authenticated;
+grant execute on function public.owner_queue_status(uuid, uuid) to service_role;
 
 -- public.partner_report(store, limit) -> jsonb
 -- What a store is told: {"webhook": {"url", "active", "active_at", "changed_at", "secrets"}, "deliveries": [{"delivery", "session",
@@ -5300,6 +5191,55 @@ $$;
 
 revoke all on function public.queue_status(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.queue_status(uuid) to authenticated;
+
+-- listener.queue_status_of(owner, row_id) -> jsonb
+-- Where an owner's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
+-- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
+-- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
+-- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
+-- A plan with a head start may still step in front.
+-- Security definer: who may call this may not estimate for everybody.
+-- Units: seconds.
+-- Raises: SL002 session_unknown, also for other owners' sessions.
+create function listener.queue_status_of(p_owner uuid, p_row_id uuid)
+returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  v_session listener.sessions;
+  v_ahead integer;
+  v_estimate jsonb;
+begin
+  select session.* into v_session
+  from listener.sessions as session
+  where session.row_id = p_row_id and session.owner = p_owner
+  order by session.finished_at nulls first
+  limit 1;
+  if v_session.id is null then
+    raise exception 'session_unknown' using errcode = 'SL002';
+  end if;
+
+  v_ahead := case v_session.status
+    when 'queued' then listener.count_ahead(v_session.kind, v_session.fair_tag, v_session.seq)
+    when 'processing' then 0
+  end;
+  v_estimate := listener.estimate(v_session, v_ahead);
+  return jsonb_build_object(
+    'status', case v_session.status when 'delayed' then 'queued' else v_session.status end,
+    'position', case when v_session.status = 'processing' then 0 when v_ahead <= 1000 then v_ahead + 1 end,
+    'ahead', case when v_ahead > 1000 then 1000 else v_ahead end,
+    'is_more_ahead', coalesce(v_ahead > 1000, false),
+    'retry_in_s', case
+      when v_session.status = 'delayed'
+        then greatest(ceil(extract(epoch from v_session.run_at - listener.clock())), 0)::integer
+    end
+  ) || v_estimate;
+end
+$$;
+
+revoke all on function listener.queue_status_of(uuid, uuid) from public, anon, authenticated;
+grant execute on function listener.queue_status_of(uuid, uuid) to service_role;
 
 -- listener.read_due(sessions) -> due_session[]
 -- What a claim needs to know of sessions that it has locked, in the order given.
@@ -7040,7 +6980,7 @@ as $$
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
         'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
-        'expired_artifacts', 'orphaned_objects', 'orphaned_elsewhere', 'forget_artifacts'
+        'expired_artifacts', 'orphaned_objects', 'forget_artifacts'
       ]
     ) as wanted (name)
     left join pg_catalog.pg_proc as routine
@@ -7344,22 +7284,39 @@ revoke all on function listener.take_turns(text, uuid[]) from public, anon, auth
 grant execute on function listener.take_turns(text, uuid[]) to service_role;
 
 -- listener.unnamed_among(buckets, paths) -> (bucket, path, size_bytes, reason)
--- Those of these objects of Supabase Storage that no row names: see listed_orphans.
+-- Those of these objects that no row names: in our own buckets, of a shape that workers write, untouched for two days, which is
+-- longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
 create function listener.unnamed_among(p_buckets text[], p_paths text[])
 returns table (bucket text, path text, size_bytes bigint, reason text)
 language sql stable security invoker
 set search_path = ''
 as $$
-  select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
-  from (
-    select
-      array_agg(object.bucket_id) as buckets, array_agg(object.name) as paths,
-      array_agg(case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end) as sizes,
-      array_agg(greatest(object.created_at, object.updated_at)) as changes
-    from unnest(p_buckets, p_paths) as given (bucket, path)
-    inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
-  ) as present
-  cross join lateral listener.listed_orphans(present.buckets, present.paths, present.sizes, present.changes) as unnamed
+  select
+    object.bucket_id, object.name,
+    case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end,
+    case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
+  from unnest(p_buckets, p_paths) as given (bucket, path)
+  inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
+  left join listener.forgotten_owners as gone on split_part(object.name, '/', 1) = gone.owner::text
+  where
+    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
+    and (
+      gone.owner is not null
+      or (
+        object.bucket_id <> 'uploads'
+        and object.name ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        and greatest(object.created_at, object.updated_at) < (select listener.clock()) - interval '2 days'
+      )
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.path = object.name and artifact.bucket = object.bucket_id
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.thumbnail_path = object.name and artifact.bucket = object.bucket_id
+    )
+    and not listener.is_named(object.bucket_id, object.name)
 $$;
 
 revoke all on function listener.unnamed_among(text[], text[]) from public, anon, authenticated;

@@ -200,7 +200,7 @@ async def test_what_cannot_be_a_session_is_refused_by_name_costs_nothing_and_is_
     streamed = await store.ask("POST", TRYON, {"Content-Type": "application/json"}, data=endless())
     assert (streamed.status, streamed.code) == (413, "PAYLOAD_TOO_LARGE")
     unknown = await store.submit(path="/api/sessions/poem")
-    assert (unknown.status, unknown.body["error"]["details"]) == (404, {"kinds": ["tryon"]})
+    assert (unknown.status, unknown.body["error"]["details"]) == (404, {"kinds": ["avatar", "tryon"]})
     assert (await store.ask("DELETE", "/api/credits")).status == 405
     assert await store.credits() == 10
 

@@ -89,7 +89,7 @@ async def test_95_of_100_answers_come_within_three_seconds_for_four_callers_on_t
             assert status == 200, body
 
     async with serving_picture(Figure().png(), "/person.png") as host:
-        settings = {"LISTENER_FETCH_ALLOW_HOSTS": host, "LISTENER_CACHE_DIR": str(tmp_path)}
+        settings = {"API_KEY": KEY, "LISTENER_FETCH_ALLOW_HOSTS": host, "LISTENER_CACHE_DIR": str(tmp_path)}
         async with running_worker(stack, **(grey.settings | settings)) as worker:
             psutil.Process(worker.pid).cpu_affinity(sorted(psutil.Process().cpu_affinity() or [])[:2])
             began = time.perf_counter()

@@ -107,7 +107,7 @@ async def street_on(place: Place, url: str = "", origins: tuple[str, ...] = ()) 
     ):
         callers = Callers(SupabaseKeyRing(clients.calls))
         showing = Showing(SupabaseArtifactStore(clients), clock, 3600)
-        api = SessionsApi(callers, SupabaseDesk(clients.calls, clock), showing, {"tryon": TryonParams})
+        api = SessionsApi(callers, SupabaseDesk(clients, clock), showing, {"tryon": TryonParams})
         async with (
             serving("127.0.0.1", 0, api.routes(), origins=origins) as port,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
