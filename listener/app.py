@@ -118,7 +118,7 @@ class Daemon:
         routes = [*probes.routes(), *self._wakers.routes(), *partners.routes(outbound), metrics_route(metrics.registry)]
         routes += self._endpoints.routes(outbound, partners.callers())
         count, origins = metrics.request_answered, settings.allowed_origins
-        return serving(settings.http_host, settings.http_port, routes, count, origins)
+        return serving(settings.http_host, settings.http_port, partners.documented(routes), count, origins)
 
     def _start(self, clients: Clients, outbound: Outbound, partners: Partners, group: asyncio.TaskGroup) -> None:
         """Wire everything and start every task."""

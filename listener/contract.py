@@ -215,7 +215,11 @@ class EndpointStatus:
 
 
 class Endpoint(Protocol[P]):
-    """Answers POST requests at one path with JSON, beside the sessions. Found by `listener.endpoints`."""
+    """Answers POST requests at one path with JSON, beside the sessions. Found by `listener.endpoints`.
+
+    For the API's document it may also have, as class variables: `summary` and `group` (words), `Answer` (a pydantic
+    model), `example` (a body; `$PICTURE` is the URL of a photograph), `failures` (AttemptFailures of its own).
+    """
 
     path: ClassVar[str]
     part: ClassVar[str]  # its name in GET /health

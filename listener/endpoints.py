@@ -15,6 +15,7 @@ from listener.engine.inputs import PICTURES
 from listener.errors import InputUnavailable, InputUnreachable
 from listener.http.callers import CHALLENGE, KEY, Callers
 from listener.http.endpoints import EndpointDoor
+from listener.http.openapi.operation import Who
 from listener.http.refusal import Refused
 from listener.http.store_refusals import worded
 from listener.ports import Fetcher
@@ -46,7 +47,8 @@ class Endpoints:
         async def authorize(request: web.Request) -> None:
             await self._authorize(request, callers)
 
-        return [EndpointDoor(endpoint, fetch, authorize).route() for endpoint in self._endpoints]
+        who = () if self._key is None else (Who.OPERATOR, Who.STORE)
+        return [EndpointDoor(endpoint, fetch, authorize, who).route() for endpoint in self._endpoints]
 
     def tell(self, health: Health) -> None:
         """Report to the probes; none of them keeps the worker from its sessions."""

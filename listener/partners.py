@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,9 @@ from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
 from listener.http.characters import Faces
 from listener.http.packs import PacksApi
+from listener.http.reference import Reference
 from listener.http.scratch import Scratch, open_scratch
+from listener.http.session_forms import submit_operations
 from listener.http.sessions import SessionsApi
 from listener.http.shown import Showing
 from listener.http.users import Users
@@ -58,6 +61,8 @@ class Partners:
         self._handlers = handlers
         self._scratch = scratch
         self._clock = clock
+        self._params = {kind: handler.Params for kind, handler in handlers.items()}
+        self._desk = SupabaseDesk(clients, clock)
         self._deliverer: Deliverer | None = None
 
     def callers(self) -> Callers:
@@ -68,8 +73,8 @@ class Partners:
         """The routes to add to the application."""
         artifacts = SupabaseArtifactStore(self._clients)
         showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
-        params = {kind: handler.Params for kind, handler in self._handlers.items()}
-        desk, user_desk, users = SupabaseDesk(self._clients, self._clock), self._user_desk(), self._users()
+        params, desk = self._params, self._desk
+        user_desk, users = self._user_desk(), self._users()
         callers, clock = self.callers(), self._clock
         sessions = SessionsApi(callers, desk, showing, params)
         faces, valid_s = Faces(fetcher, user_desk), self._settings.signed_url_s
@@ -86,6 +91,10 @@ class Partners:
             clock=clock,
         )
         return [*sessions.routes(), *packs.routes(), *avatars.routes()]
+
+    def documented(self, routes: list[web.AbstractRouteDef]) -> list[web.AbstractRouteDef]:
+        """All routes of the worker, and those that describe them. Raises: ValueError when one was not described."""
+        return [*routes, *Reference(routes, partial(submit_operations, self._desk, self._params)).routes()]
 
     def deliver(self, group: asyncio.TaskGroup, worker: UUID, poster: Poster, metrics: Metrics) -> asyncio.Task[None]:
         """Start to tell partners."""

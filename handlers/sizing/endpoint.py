@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from handlers.inputs.pictures import read_picture
-from handlers.sizing.full_body import confidence_of, require_full_body
-from handlers.sizing.measures import measures_of
+from handlers.sizing.full_body import NoFullBody, confidence_of, require_full_body
+from handlers.sizing.measures import Measures, measures_of
 from handlers.sizing.pose import PoseProcess
 from handlers.sizing.scale import Scale
-from handlers.sizing.sizes import OURS, Table, body_type_of, load_table, recommended, sizes_of
+from handlers.sizing.sizes import OURS, BodyType, Table, body_type_of, load_table, recommended, sizes_of
 from listener.contract import EndpointConfig, EndpointLimits, EndpointStatus, Fetch
-from listener.errors import ConfigError
+from listener.errors import AttemptFailure, ConfigError, ModelUnavailable, RuntimeDied, TimeLimit
 
 PICTURE = "image_url"
 SIDE_MAX_PX = 768
@@ -32,6 +32,20 @@ class EstimateParams(BaseModel):
     height_cm: float = Field(ge=100, le=250, allow_inf_nan=False, strict=True)
 
 
+class Estimate(BaseModel):
+    """A recommendation, and what it rests on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recommended_size: str
+    sizes: dict[str, str] = Field(description="The size for each girth alone")
+    measurements: Measures
+    body_type: BodyType
+    confidence: float = Field(ge=0, le=1)
+    is_reliable: bool
+    advice: list[str] = Field(description="What would make it surer")
+
+
 class EstimateBody:
     """Answers POST /estimate-body. Raises: from the constructor, ConfigError."""
 
@@ -39,6 +53,11 @@ class EstimateBody:
     part: ClassVar[str] = "pose"
     limits: ClassVar[EndpointLimits] = EndpointLimits(at_once=4, waiting=16, within_s=40)
     Params: type[EstimateParams] = EstimateParams
+    summary: ClassVar[str] = "Estimate a body and a size"
+    group: ClassVar[str] = "Sizing"
+    Answer: ClassVar[type[BaseModel]] = Estimate
+    example: ClassVar[Mapping[str, Any]] = {"image_url": "$PICTURE", "height_cm": 175}
+    failures: ClassVar[tuple[type[AttemptFailure], ...]] = (NoFullBody, ModelUnavailable, RuntimeDied, TimeLimit)
 
     def __init__(self, config: EndpointConfig) -> None:
         if find_spec("mediapipe") is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.config import JsonDict
 
 from handlers.inputs.text import limit
 from listener.errors import Unusable
@@ -51,10 +52,19 @@ class Variant(BaseModel):
     overrides: Overrides = Overrides()
 
 
+EXAMPLE: JsonDict = {
+    "task_id": "order-4711",
+    "image_urls": ["https://shop.example/person.jpg", "https://shop.example/suit.jpg"],
+    "prompt": "a summer day",
+}
+
+
 class TryonParams(BaseModel):
     """The columns of a try-on row: the same for users (b2c) and stores (b2b). The first image is the person."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
+    )
 
     payload_version: int = PAYLOAD_VERSION
     channel: Literal["b2c", "b2b"] = "b2c"

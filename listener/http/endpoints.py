@@ -6,7 +6,8 @@ Knows requests and the contract's errors; does not know what an endpoint does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +28,8 @@ from listener.errors import (
     Transient,
 )
 from listener.http.body import parsed_json, read_body, require_json
+from listener.http.openapi.operation import Described, Gives, Takes, Who, described
+from listener.http.openapi.refusals import AFTER, NO, REFUSALS, Refusal
 from listener.http.refusal import Refused
 
 BODY_BYTES = 16 * 1024
@@ -52,7 +55,8 @@ Authorize = Callable[[web.Request], Awaitable[None]]
 class EndpointDoor:
     """One endpoint as requests meet it."""
 
-    def __init__(self, endpoint: Endpoint[Any], fetch: Fetch, authorize: Authorize) -> None:
+    def __init__(self, endpoint: Endpoint[Any], fetch: Fetch, authorize: Authorize, who: tuple[Who, ...] = ()) -> None:
+        self._who = who
         self._endpoint = endpoint
         self._fetch = fetch
         self._authorize = authorize
@@ -61,7 +65,12 @@ class EndpointDoor:
 
     def route(self) -> web.AbstractRouteDef:
         """The route to add to the application."""
-        return web.post(self._endpoint.path, self.answer)
+
+        @described(self._operation())
+        async def answer(request: web.Request) -> web.Response:
+            return await self.answer(request)
+
+        return web.post(self._endpoint.path, answer)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request, or say what is wrong with it."""
@@ -77,6 +86,21 @@ class EndpointDoor:
         except AttemptFailure as failure:
             raise refusal_of_failure(failure) from failure
         return web.json_response(answer)
+
+    def _operation(self) -> Described:
+        """As the endpoint's own class tells it; see Endpoint in the contract."""
+        endpoint = self._endpoint
+        failures: Sequence[type[AttemptFailure]] = getattr(endpoint, "failures", ())
+        return Described(
+            id=_camel(endpoint.path),
+            summary=getattr(endpoint, "summary", endpoint.path),
+            group=getattr(endpoint, "group", "Other endpoints"),
+            who=self._who,
+            gives={200: Gives("The answer.", getattr(endpoint, "Answer", dict[str, Any]))},
+            refuses=("BUSY", "INPUT_UNAVAILABLE", "INPUT_UNREACHABLE"),
+            takes=Takes(endpoint.Params, BODY_BYTES, example=getattr(endpoint, "example", None)),
+            own_refusals=dict(_refusal(failure) for failure in failures),
+        )
 
     def _params(self, body: object) -> BaseModel:
         try:
@@ -100,9 +124,24 @@ class EndpointDoor:
             self._inside -= 1
 
 
+def _refusal(failure: type[AttemptFailure]) -> tuple[str, Refusal]:
+    status, code = status_of(failure), failure.code.upper()
+    return code, REFUSALS.get(code) or Refusal(status, failure.public_message, AFTER if status in TRIED_AGAIN else NO)
+
+
+def _camel(path: str) -> str:
+    first, *others = re.findall(r"\w+", path)
+    return "".join([first, *(word.capitalize() for word in others)])
+
+
+def status_of(failure: type[AttemptFailure]) -> int:
+    """With which status a failure is answered."""
+    return next(status for kind, status in STATUSES if issubclass(failure, kind))
+
+
 def refusal_of_failure(failure: AttemptFailure) -> Refused:
     """The answer that tells of a failure, in the taxonomy's own words: never those of the exception."""
-    status = next(status for kind, status in STATUSES if isinstance(failure, kind))
+    status = status_of(type(failure))
     headers = _retry_after(failure.retry_after_s) if status in TRIED_AGAIN else {}
     refused = Refused(status, failure.code.upper(), failure.public_message, headers)
     refused.details = dict(failure.details)

@@ -19,6 +19,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from listener.contract import Log
 from listener.http.body import read_body, require_json
+from listener.http.openapi.operation import Described, Gives, Parameter, Takes, described
+from listener.http.openapi.shapes import Shape
 from listener.http.refusal import Refused
 from listener.ports import WatchedTable
 
@@ -48,6 +50,38 @@ class Arrived(BaseModel):
     table: str = Field(min_length=1, max_length=200)
 
 
+class Accepted(Shape):
+    """It will be looked."""
+
+    status: Literal["accepted"]
+
+
+EXAMPLE = {"type": "INSERT", "schema": "public", "table": "headshot_sessions"}
+RECEIVE = Described(
+    id="receiveWebhook",
+    summary="Tell of an insert",
+    group="Webhooks of the database",
+    gives={202: Gives("The worker looks for new sessions.", Accepted)},
+    refuses=(
+        "WEBHOOK_MALFORMED",
+        "WEBHOOK_UNPROVEN",
+        "SIGNATURE_STALE",
+        "SIGNATURE_INVALID",
+        "SECRET_INVALID",
+        "WEBHOOKS_OFF",
+        "EVENT_NOT_INSERT",
+        "TABLE_NOT_SERVED",
+    ),
+    takes=Takes(Arrived, PLAIN_BYTES, example=EXAMPLE, refuses=()),
+    parameters=(
+        Parameter(SHARED, "The secret of the dashboard's form.", "header", example="$WEBHOOK_SECRET"),
+        Parameter(SIGNATURE, "Our own form, signed as Standard Webhooks has it.", "header"),
+    ),
+    asks=False,
+    words="Set up by `listener webhook`, or in Supabase's dashboard. Nothing of the body is kept or used.",
+)
+
+
 class Hooks:
     """The endpoint. `outcomes` counts what it answered, by code."""
 
@@ -67,6 +101,7 @@ class Hooks:
         """Accept webhooks of these tables from now on; before the first call every table is taken for watched."""
         self._tables = frozenset((table.schema, table.table) for table in tables)
 
+    @described(RECEIVE)
     async def receive(self, request: web.Request) -> web.Response:
         """Answer 202 to a wake-up, and say to anything else what is wrong with it."""
         try:

@@ -20,7 +20,16 @@ from listener.engine.heartbeat import Heartbeat
 from listener.engine.pressure import Pressure
 from listener.engine.slots import Slots
 from listener.http.device_metrics import counter, device_metrics, gauge
+from listener.http.openapi.operation import Described, Gives, described
 from listener.ports import WakeUpSource
+
+METRICS = Described(
+    id="metrics",
+    summary="Figures for Prometheus",
+    group="Probes",
+    gives={200: Gives("Prometheus's text format.", str, content_type="text/plain")},
+    asks=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ class WebhookAnswers(Collector):
 def metrics_route(registry: CollectorRegistry) -> web.AbstractRouteDef:
     """The route to add to the application."""
 
+    @described(METRICS)
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

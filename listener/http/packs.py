@@ -18,6 +18,8 @@ from listener.api import Caller, User, UserDesk
 from listener.http.body import parsed_json, read_body, require_json
 from listener.http.characters import Faces, form_of, read_character
 from listener.http.guarded import guarded
+from listener.http.openapi.operation import described
+from listener.http.pack_answers import CANCEL, READ, create_operation, generate_operation
 from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
 from listener.http.store_refusals import id_taken
@@ -75,6 +77,7 @@ class PacksApi:
             web.post("/api/generate/{id}/cancel", guarded(self.cancel, whose)),
         ]
 
+    @described(create_operation(CHARACTER_BYTES))
     async def create(self, request: web.Request, user: User) -> web.Response:
         """Save a character; nothing is generated or charged."""
         require_json(request, "A character")
@@ -87,6 +90,7 @@ class PacksApi:
         shown = {"character_id": row["id"], **{name: row[name] for name in (*given, "created_at")}}
         return web.json_response(shown, status=status)
 
+    @described(generate_operation(JobForm, JOB_BYTES))
     async def generate(self, request: web.Request, user: User) -> web.Response:
         """Ask for a pack of a character: 5 to 10 images, one credit each."""
         require_json(request, "A job")
@@ -95,6 +99,7 @@ class PacksApi:
         shown = {"job_id": row["id"], "status": row["status"], "queue": await self._queue(user, row)}
         return web.json_response(shown, status=status, headers={hdrs.LOCATION: f"/api/generate/{row['id']}"})
 
+    @described(READ)
     async def read(self, request: web.Request, user: User) -> web.Response:
         """A job as it stands, with every image that is there."""
         row = await self._job(request, user)
@@ -105,6 +110,7 @@ class PacksApi:
             shown["error"] = {"code": row["error_code"].upper(), "message": row["error_message"], "details": details}
         return web.json_response(shown)
 
+    @described(CANCEL)
     async def cancel(self, request: web.Request, user: User) -> web.Response:
         """Cancel a waiting job at once, ask a running one's worker to stop: what is finished stays."""
         row = await self._job(request, user)

@@ -18,14 +18,13 @@ from listener.http.body import parsed_json, read_body, require_json
 from listener.http.callers import Callers
 from listener.http.guarded import guarded
 from listener.http.intake import TASK, Intake, Taken
+from listener.http.openapi.operation import described
 from listener.http.refusal import Refused
 from listener.http.server import REQUEST_ID
+from listener.http.session_forms import BODY_BYTES, CANCEL, CREDITS, MOST_SESSIONS, READ, SUBMIT
 from listener.http.shown import Showing
 from listener.http.store_refusals import session_unknown
 from listener.http.submissions import ID_FIELDS, KEY, Submission, idempotency_key, named, session_id, submission
-
-BODY_BYTES = 2**20
-MOST_SESSIONS = 100
 
 
 class SessionsApi:
@@ -50,6 +49,7 @@ class SessionsApi:
             web.get("/api/credits", guarded(self.credits, whose)),
         ]
 
+    @described(SUBMIT)
     async def submit(self, request: web.Request, caller: Caller) -> web.Response:
         """Insert a session, or for an array one each; the same again answers the same session."""
         require_json(request, "A session")
@@ -65,17 +65,20 @@ class SessionsApi:
         shown = await self._showing.session(table, taken.row)
         return _answer(request, shown, taken.status, {hdrs.LOCATION: f"/api/sessions/{shown['id']}"})
 
+    @described(READ)
     async def read(self, request: web.Request, caller: Caller) -> web.Response:
         """One session as it stands, its result with fresh signed URLs."""
         table, row = await self._found(caller, request.match_info["id"])
         return _answer(request, await self._showing.session(table, row))
 
+    @described(CANCEL)
     async def cancel(self, request: web.Request, caller: Caller) -> web.Response:
         """Cancel a waiting session at once, ask a running one's worker to stop; asked again, it says `already`."""
         table, row = await self._found(caller, request.match_info["id"])
         outcome = await self._desk.cancel(caller.owner, UUID(str(row[table.id_column])))
         return _answer(request, {"id": row[table.id_column], **outcome})
 
+    @described(CREDITS)
     async def credits(self, request: web.Request, caller: Caller) -> web.Response:
         """The caller's balance."""
         return _answer(request, {"credits": await self._desk.credits(caller.owner)})

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from devstack.stack import Stack
-from listener.http.sessions import BODY_BYTES, MOST_SESSIONS
+from listener.http.session_forms import BODY_BYTES, MOST_SESSIONS
 from tests.support.relay import open_relay
 from tests.support.stores import COAT, TRYON, Street, street_on
 

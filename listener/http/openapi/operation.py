@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from listener.http.openapi.refusals import REFUSALS, Refusal
+
 JSON = "application/json"
 _MARK = "__described__"
 
@@ -26,12 +28,13 @@ class Who(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """A request's body: a pydantic model, or any type that pydantic reads."""
+    """A request's body: a pydantic model or any type that pydantic reads; `refuses` are the codes of a wrong one."""
 
     model: Any
     limit_bytes: int
     content_type: str = JSON
     example: Any = None
+    refuses: tuple[str, ...] = ("MALFORMED_JSON", "INVALID_PARAMS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Described:
     """One operation of the document.
 
     `refuses` names what it alone refuses, by codes of refusals.py: what follows from `who`, `takes` and `asks` (it asks
-    the project something, within a limit of time) is added to them.
+    the project something, within a limit of time) is added to them. One that `is_per_kind` stands in the document once
+    for each kind, which its own module says. `own_refusals` are codes that a package brings.
     """
 
     id: str
@@ -83,6 +87,12 @@ class Described:
     parameters: tuple[Parameter, ...] = ()
     asks: bool = True
     words: str = ""
+    is_per_kind: bool = False
+    own_refusals: Mapping[str, Refusal] = field(default_factory=dict)
+
+    def refusal(self, code: str) -> Refusal:
+        """What a code means here."""
+        return self.own_refusals[code] if code in self.own_refusals else REFUSALS[code]
 
 
 def described(operation: Described) -> Callable[[F], F]:

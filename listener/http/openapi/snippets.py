@@ -1,0 +1,64 @@
+"""Calls of an operation as curl makes them, which run as they stand once the shell's variables are set.
+
+Knows the shell's quoting; does not know schemas.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from listener.http.openapi.operation import JSON, Described, Who
+
+VARIABLES = {
+    "SESSION": "8d8fd276-1acb-54e2-81b5-c68441fc04f6",
+    "CHARACTER": "684efbe9-d45d-5fe1-acda-7b7b675e3b14",
+    "JOB": "ac12e74a-f2c9-5137-ac1a-03797a6880f8",
+    "PICTURE": "https://shop.example/person.jpg",
+    "WEBHOOK_SECRET": "a secret of at least 16 characters",
+}
+"""What a reader puts into his shell, and what stands in the document's examples for it."""
+CREDENTIALS = {Who.STORE: "KEY", Who.USER: "TOKEN", Who.OPERATOR: "API_KEY"}
+_VARIABLE = re.compile(rf"\$({'|'.join(VARIABLES)})\b")
+
+
+def as_examples(example: Any) -> Any:
+    """An example with values for its variables."""
+    if isinstance(example, str):
+        return _VARIABLE.sub(lambda found: VARIABLES[found[1]], example)
+    if isinstance(example, Mapping):
+        return {name: as_examples(value) for name, value in example.items()}
+    return [as_examples(value) for value in example] if isinstance(example, (list, tuple)) else example
+
+
+def curl_of(method: str, path: str, operation: Described) -> str:
+    """One command over a few lines."""
+    for parameter in operation.parameters:
+        if parameter.place == "path":
+            path = path.replace(f"{{{parameter.name}}}", parameter.example or parameter.name)
+    parts = [f'curl "$URL{path}"' if method == "get" else f'curl -X {method.upper()} "$URL{path}"']
+    if operation.who:
+        parts.append(f'-H "Authorization: Bearer ${CREDENTIALS[operation.who[0]]}"')
+    for parameter in operation.parameters:
+        if parameter.place == "header" and parameter.example is not None:
+            parts.append(f'-H "{parameter.name}: {parameter.example}"')
+    parts += _body(operation)
+    return " \\\n  ".join(parts)
+
+
+def _body(operation: Described) -> list[str]:
+    takes = operation.takes
+    if takes is None or takes.example is None:
+        return []
+    if takes.content_type == JSON:
+        return ['-H "Content-Type: application/json"', f"-d {_quoted(json.dumps(takes.example, ensure_ascii=False))}"]
+    return [f"-F {shlex.quote(f'{name}={value}')}" for name, value in takes.example.items()]
+
+
+def _quoted(text: str) -> str:
+    """In single quotes, variables outside of them."""
+    parts = re.split(rf"(\$(?:{'|'.join(VARIABLES)})\b)", text)
+    return "".join(f'"{part}"' if number % 2 else shlex.quote(part) for number, part in enumerate(parts))
