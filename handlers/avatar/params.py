@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.config import JsonDict
 
 from handlers.inputs.text import limit
 from listener.errors import Unusable
@@ -14,12 +15,19 @@ SOURCE_CHARS_MAX = 2048
 SEED_MAX = 2**63 - 1
 Resolution = Literal["720p", "480p"]
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+EXAMPLE: JsonDict = {
+    "image_url": "https://shop.example/portrait.png",
+    "audio_url": "https://shop.example/speech.wav",
+    "prompt": "a friendly speaker",
+}
 
 
 class AvatarParams(BaseModel):
     """The columns of an avatar row: the same for users and stores."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
+    )
 
     image_url: str = Field(repr=False)
     audio_url: str = Field(repr=False)

@@ -112,8 +112,10 @@ def _operation(one: Served, schemas: Schemas) -> dict[str, Any]:
         "parameters": [_parameter(parameter) for parameter in operation.parameters],
         "responses": dict(sorted(answers.items())),
         "security": [{who.value: []} for who in operation.who],
-        "x-codeSamples": [{"lang": "Shell", "label": "curl", "source": curl_of(one.method, one.path, operation)}],
     }
+    if operation.takes is None or operation.takes.example is not None:
+        source = curl_of(one.method, one.path, operation)
+        shown["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": source}]
     if operation.takes is not None:
         shown["requestBody"] = _takes(operation.takes, schemas)
     return shown

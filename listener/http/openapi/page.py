@@ -69,7 +69,7 @@ def _operation(document: Schema, method: str, path: str, operation: Schema) -> I
     yield f"<section><h3 id='{operation['operationId']}'>{escape(operation['summary'])}</h3>"
     yield f"<p class=path>{verb}<code>{escape(path)}</code></p>{paragraphs(operation['description'])}"
     yield f"<p class=soft>{_credential(document, operation)}</p>"
-    for sample in operation["x-codeSamples"]:
+    for sample in operation.get("x-codeSamples", []):
         yield f"<pre>{escape(sample['source'])}</pre>"
     if operation["parameters"]:
         rows = (
