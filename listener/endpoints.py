@@ -47,7 +47,7 @@ class Endpoints:
         async def authorize(request: web.Request) -> None:
             await self._authorize(request, callers)
 
-        who = () if self._key is None else (Who.OPERATOR, Who.STORE)
+        who = () if self._is_open else (Who.OPERATOR, Who.STORE)
         return [EndpointDoor(endpoint, fetch, authorize, who).route() for endpoint in self._endpoints]
 
     def tell(self, health: Health) -> None:

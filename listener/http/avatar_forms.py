@@ -5,6 +5,7 @@ Knows words and limits; does nothing with them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from listener.http.avatar_answers import AvatarAnswer, AvatarForm, ClipAnswer
@@ -25,10 +26,11 @@ READER = FormReader(
 )
 
 ANYBODY = (Who.STORE, Who.USER)
-ID = Parameter("id", "The session's id.", example="8d8fd276-1acb-54e2-81b5-c68441fc04f6")
+ID = Parameter("id", "The session's id.", schema={"type": "string", "format": "uuid"}, example="$AVATAR")
+FILES = {"image": "@portrait.png", "audio": "@speech.wav", "prompt": "a woman singing"}
 SHOWN: dict[str, Any] = {
-    "id": ID.example,
-    "job_id": ID.example,
+    "id": "$AVATAR",
+    "job_id": "$AVATAR",
     "status": "pending",
     "progress": 0,
     "message": None,
@@ -51,8 +53,8 @@ SHOWN: dict[str, Any] = {
 }
 META = {"request_id": "f304ac87-4d47-467a-a230-79f38de68bf0"}
 VIDEO = {
-    "id": ID.example,
-    "job_id": ID.example,
+    "id": "$AVATAR",
+    "job_id": "$AVATAR",
     "url": "https://abcd.supabase.co/storage/v1/object/sign/videos/...mp4?token=...",
     "expires_at": "2026-11-20T23:55:10.000000Z",
     "thumbnail_url": "https://abcd.supabase.co/storage/v1/object/sign/videos/...thumb.webp?token=...",
@@ -69,8 +71,8 @@ GENERATE = Described(
     summary="Order a clip of a picture that says a recording",
     group=GROUP,
     who=ANYBODY,
-    parameters=(IDEMPOTENCY_KEY,),
-    takes=Takes(AvatarForm, READER.limit_bytes, FORM),
+    parameters=(replace(IDEMPOTENCY_KEY, example="clip-1"),),
+    takes=Takes(AvatarForm, READER.limit_bytes, FORM, FILES),
     gives={
         201: Gives(
             "The session was made and paid.", AvatarAnswer, ("Location",), example={"data": SHOWN, "meta": META}

@@ -123,7 +123,7 @@ def _operation(one: Served, schemas: Schemas) -> dict[str, Any]:
 
 def _takes(takes: Takes, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schemas.of(takes.model)}
-    if takes.example is not None:
+    if takes.example is not None and takes.content_type == JSON:  # of a form, what curl is given says nothing
         content["example"] = as_examples(takes.example)
     words = f"At most {takes.limit_bytes:,} bytes, not encoded."
     return {"required": True, "description": words, "content": {takes.content_type: content}}

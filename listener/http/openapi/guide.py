@@ -8,7 +8,7 @@ ABOUT = files(__package__).joinpath("guide.md").read_text(encoding="utf-8")
 GROUPS = {
     "Sessions": "What a store's server orders, by its API key.",
     "Credits": "What is left to spend.",
-    "Talking avatars": "A portrait and a voice become a clip. For stores and for signed-in users.",
+    "Avatars": "A portrait and a voice become a clip. For stores and for signed-in users.",
     "Characters and packs": "For signed-in users of the app. Bodies have no envelope.",
     "Sizing": "Measures and a size from one photograph.",
     "Other endpoints": "What installed packages answer.",

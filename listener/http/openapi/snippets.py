@@ -17,6 +17,7 @@ VARIABLES = {
     "SESSION": "8d8fd276-1acb-54e2-81b5-c68441fc04f6",
     "CHARACTER": "684efbe9-d45d-5fe1-acda-7b7b675e3b14",
     "JOB": "ac12e74a-f2c9-5137-ac1a-03797a6880f8",
+    "AVATAR": "5e0c1d7e-8a55-4f0e-9c5c-2f0f7c1f9f11",
     "PICTURE": "https://shop.example/person.jpg",
     "WEBHOOK_SECRET": "a secret of at least 16 characters",
 }
