@@ -1,7 +1,8 @@
 -- public.forget_artifacts(objects) -> (bucket, path)
 -- Takes from rows what expired_artifacts and orphaned_objects named, [{"bucket", "path"}], and answers the objects that may be
 -- removed through the Storage API now: those that no row names any more, and thumbnails of what went. All conditions are asked
--- again. Rows come first: when the removal fails, an object is left that orphaned_objects finds, never a row without its object.
+-- again; what orphaned_elsewhere named comes with the changed_at that it was given. Rows come first: when the removal fails, an
+-- object is left that is found again as an orphan, never a row without its object.
 -- Locks:  visible rows, then sessions, skip locked.
 create function public.forget_artifacts(p_objects jsonb)
 returns table (bucket text, path text)
@@ -48,7 +49,17 @@ begin
     select array_agg(given.bucket) as buckets, array_agg(given.path) as paths
     from jsonb_to_recordset(p_objects) as given (bucket text, path text)
   ) as asked
-  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed;
+  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed
+  union
+  select unnamed.bucket, unnamed.path
+  from (
+    select
+      array_agg(given.bucket) as buckets, array_agg(given.path) as paths,
+      array_agg(null::bigint) as sizes, array_agg(given.changed_at) as changes
+    from jsonb_to_recordset(p_objects) as given (bucket text, path text, changed_at timestamptz)
+    where given.changed_at is not null
+  ) as listed
+  cross join lateral listener.listed_orphans(listed.buckets, listed.paths, listed.sizes, listed.changes) as unnamed;
 end
 $$;
 

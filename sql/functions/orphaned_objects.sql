@@ -28,17 +28,8 @@ begin
         select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
         from listener.unnamed_among(v_buckets, v_paths) as unnamed
         union
-        select given.bucket, given.path, due.size_bytes, due.reason
-        from unnest(v_buckets, v_paths) as given (bucket, path)
-        cross join lateral (
-          select recorded.size_bytes, recorded.reason
-          from listener.due_artifacts as recorded
-          where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
-          union all
-          select null, recorded.reason
-          from listener.due_artifacts as recorded
-          where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
-        ) as due
+        select undelivered.bucket, undelivered.path, undelivered.size_bytes, undelivered.reason
+        from listener.never_delivered(v_buckets, v_paths) as undelivered
       ) as candidate
     ),
     'examined', v_count,

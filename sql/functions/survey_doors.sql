@@ -13,7 +13,7 @@ as $$
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
         'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
-        'expired_artifacts', 'orphaned_objects', 'forget_artifacts'
+        'expired_artifacts', 'orphaned_objects', 'orphaned_elsewhere', 'forget_artifacts'
       ]
     ) as wanted (name)
     left join pg_catalog.pg_proc as routine

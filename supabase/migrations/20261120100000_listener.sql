@@ -3556,7 +3556,8 @@ grant execute on function listener.fence(uuid, jsonb, text[]) to service_role;
 -- public.forget_artifacts(objects) -> (bucket, path)
 -- Takes from rows what expired_artifacts and orphaned_objects named, [{"bucket", "path"}], and answers the objects that may be
 -- removed through the Storage API now: those that no row names any more, and thumbnails of what went. All conditions are asked
--- again. Rows come first: when the removal fails, an object is left that orphaned_objects finds, never a row without its object.
+-- again; what orphaned_elsewhere named comes with the changed_at that it was given. Rows come first: when the removal fails, an
+-- object is left that is found again as an orphan, never a row without its object.
 -- Locks:  visible rows, then sessions, skip locked.
 create function public.forget_artifacts(p_objects jsonb)
 returns table (bucket text, path text)
@@ -3603,7 +3604,17 @@ begin
     select array_agg(given.bucket) as buckets, array_agg(given.path) as paths
     from jsonb_to_recordset(p_objects) as given (bucket text, path text)
   ) as asked
-  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed;
+  cross join lateral listener.unnamed_among(asked.buckets, asked.paths) as unnamed
+  union
+  select unnamed.bucket, unnamed.path
+  from (
+    select
+      array_agg(given.bucket) as buckets, array_agg(given.path) as paths,
+      array_agg(null::bigint) as sizes, array_agg(given.changed_at) as changes
+    from jsonb_to_recordset(p_objects) as given (bucket text, path text, changed_at timestamptz)
+    where given.changed_at is not null
+  ) as listed
+  cross join lateral listener.listed_orphans(listed.buckets, listed.paths, listed.sizes, listed.changes) as unnamed;
 end
 $$;
 
@@ -4258,6 +4269,44 @@ $$;
 revoke all on function public.list_api_keys(uuid) from public, anon, authenticated;
 grant execute on function public.list_api_keys(uuid) to service_role;
 
+-- listener.listed_orphans(buckets, paths, sizes, changes) -> (bucket, path, size_bytes, reason)
+-- Those of these objects that no row names, wherever they lie: in our own buckets, of a shape that workers write, untouched for
+-- two days, which is longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
+-- Units: p_sizes are bytes; p_changes are when each was written.
+create function listener.listed_orphans(p_buckets text[], p_paths text[], p_sizes bigint[], p_changes timestamptz[])
+returns table (bucket text, path text, size_bytes bigint, reason text)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    object.bucket, object.path, object.size_bytes,
+    case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
+  from unnest(p_buckets, p_paths, p_sizes, p_changes) as object (bucket, path, size_bytes, changed_at)
+  left join listener.forgotten_owners as gone on split_part(object.path, '/', 1) = gone.owner::text
+  where
+    object.bucket in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
+    and (
+      gone.owner is not null
+      or (
+        object.bucket <> 'uploads'
+        and object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        and object.changed_at < (select listener.clock()) - interval '2 days'
+      )
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.path = object.path and artifact.bucket = object.bucket
+    )
+    and not exists (
+      select from listener.artifacts as artifact
+      where artifact.thumbnail_path = object.path and artifact.bucket = object.bucket
+    )
+    and not listener.is_named(object.bucket, object.path)
+$$;
+
+revoke all on function listener.listed_orphans(text[], text[], bigint[], timestamptz[]) from public, anon, authenticated;
+grant execute on function listener.listed_orphans(text[], text[], bigint[], timestamptz[]) to service_role;
+
 -- listener.live_slots(kind) -> numeric
 -- The slots that live workers have for a kind: a worker of several kinds shares its slots among those that have a backlog.
 create function listener.live_slots(p_kind text)
@@ -4544,6 +4593,30 @@ $$;
 
 revoke all on function listener.narrow_updates(listener.session_tables) from public, anon, authenticated, service_role;
 
+-- listener.never_delivered(buckets, paths) -> (bucket, path, size_bytes, reason)
+-- Those of these objects, thumbnails too, that were recorded but never delivered.
+-- Units: size_bytes is null for a thumbnail.
+create function listener.never_delivered(p_buckets text[], p_paths text[])
+returns table (bucket text, path text, size_bytes bigint, reason text)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select given.bucket, given.path, due.size_bytes, due.reason
+  from unnest(p_buckets, p_paths) as given (bucket, path)
+  cross join lateral (
+    select recorded.size_bytes, recorded.reason
+    from listener.due_artifacts as recorded
+    where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
+    union all
+    select null, recorded.reason
+    from listener.due_artifacts as recorded
+    where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
+  ) as due
+$$;
+
+revoke all on function listener.never_delivered(text[], text[]) from public, anon, authenticated;
+grant execute on function listener.never_delivered(text[], text[]) to service_role;
+
 -- listener.new_secret() -> text
 -- A secret as Standard Webhooks has it: whsec_ and the base64 of 48 bytes with 366 random bits, without pgcrypto.
 create function listener.new_secret()
@@ -4598,6 +4671,34 @@ $$;
 revoke all on function listener.open_accounts(uuid[]) from public, anon, authenticated;
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
+-- public.orphaned_elsewhere(objects) -> (bucket, path, size_bytes, reason)
+-- Of objects that lie in a store of their own, as a worker has listed them, [{"bucket", "path", "size_bytes", "changed_at"}], those
+-- that no row names, and those that were recorded but never delivered. Changes nothing, so it is the dry run as well;
+-- forget_artifacts comes next. What lies in Supabase Storage is found by orphaned_objects.
+create function public.orphaned_elsewhere(p_objects jsonb)
+returns table (bucket text, path text, size_bytes bigint, reason text)
+language sql stable security invoker
+set search_path = ''
+as $$
+  with listed as (
+    select
+      array_agg(given.bucket) as buckets, array_agg(given.path) as paths,
+      array_agg(given.size_bytes) as sizes, array_agg(given.changed_at) as changes
+    from jsonb_to_recordset(p_objects) as given (bucket text, path text, size_bytes bigint, changed_at timestamptz)
+  )
+
+  select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
+  from listed
+  cross join lateral listener.listed_orphans(listed.buckets, listed.paths, listed.sizes, listed.changes) as unnamed
+  union
+  select undelivered.bucket, undelivered.path, undelivered.size_bytes, undelivered.reason
+  from listed
+  cross join lateral listener.never_delivered(listed.buckets, listed.paths) as undelivered
+$$;
+
+revoke all on function public.orphaned_elsewhere(jsonb) from public, anon, authenticated;
+grant execute on function public.orphaned_elsewhere(jsonb) to service_role;
+
 -- public.orphaned_objects(bucket, path, limit) -> jsonb
 -- Looks at up to `limit` objects of our buckets, those that come after the given one, and answers {"objects": [{"bucket", "path",
 -- "size_bytes", "reason"}], "examined", "next": {"bucket", "path"} or null at the end}: what no row names, and what was recorded
@@ -4628,17 +4729,8 @@ begin
         select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
         from listener.unnamed_among(v_buckets, v_paths) as unnamed
         union
-        select given.bucket, given.path, due.size_bytes, due.reason
-        from unnest(v_buckets, v_paths) as given (bucket, path)
-        cross join lateral (
-          select recorded.size_bytes, recorded.reason
-          from listener.due_artifacts as recorded
-          where recorded.bucket = given.bucket and recorded.path = given.path and recorded.reason = 'not_delivered'
-          union all
-          select null, recorded.reason
-          from listener.due_artifacts as recorded
-          where recorded.bucket = given.bucket and recorded.thumbnail_path = given.path and recorded.reason = 'not_delivered'
-        ) as due
+        select undelivered.bucket, undelivered.path, undelivered.size_bytes, undelivered.reason
+        from listener.never_delivered(v_buckets, v_paths) as undelivered
       ) as candidate
     ),
     'examined', v_count,
@@ -6980,7 +7072,7 @@ as $$
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
         'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
-        'expired_artifacts', 'orphaned_objects', 'forget_artifacts'
+        'expired_artifacts', 'orphaned_objects', 'orphaned_elsewhere', 'forget_artifacts'
       ]
     ) as wanted (name)
     left join pg_catalog.pg_proc as routine
@@ -7284,39 +7376,22 @@ revoke all on function listener.take_turns(text, uuid[]) from public, anon, auth
 grant execute on function listener.take_turns(text, uuid[]) to service_role;
 
 -- listener.unnamed_among(buckets, paths) -> (bucket, path, size_bytes, reason)
--- Those of these objects that no row names: in our own buckets, of a shape that workers write, untouched for two days, which is
--- longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
+-- Those of these objects of Supabase Storage that no row names: see listed_orphans.
 create function listener.unnamed_among(p_buckets text[], p_paths text[])
 returns table (bucket text, path text, size_bytes bigint, reason text)
 language sql stable security invoker
 set search_path = ''
 as $$
-  select
-    object.bucket_id, object.name,
-    case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end,
-    case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
-  from unnest(p_buckets, p_paths) as given (bucket, path)
-  inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
-  left join listener.forgotten_owners as gone on split_part(object.name, '/', 1) = gone.owner::text
-  where
-    object.bucket_id in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
-    and (
-      gone.owner is not null
-      or (
-        object.bucket_id <> 'uploads'
-        and object.name ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
-        and greatest(object.created_at, object.updated_at) < (select listener.clock()) - interval '2 days'
-      )
-    )
-    and not exists (
-      select from listener.artifacts as artifact
-      where artifact.path = object.name and artifact.bucket = object.bucket_id
-    )
-    and not exists (
-      select from listener.artifacts as artifact
-      where artifact.thumbnail_path = object.name and artifact.bucket = object.bucket_id
-    )
-    and not listener.is_named(object.bucket_id, object.name)
+  select unnamed.bucket, unnamed.path, unnamed.size_bytes, unnamed.reason
+  from (
+    select
+      array_agg(object.bucket_id) as buckets, array_agg(object.name) as paths,
+      array_agg(case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end) as sizes,
+      array_agg(greatest(object.created_at, object.updated_at)) as changes
+    from unnest(p_buckets, p_paths) as given (bucket, path)
+    inner join storage.objects as object on given.bucket = object.bucket_id and given.path = object.name
+  ) as present
+  cross join lateral listener.listed_orphans(present.buckets, present.paths, present.sizes, present.changes) as unnamed
 $$;
 
 revoke all on function listener.unnamed_among(text[], text[]) from public, anon, authenticated;

@@ -33,6 +33,18 @@ async def orphaned(project: Project, page: int = 1000) -> dict[Object, str]:
     return found
 
 
+async def elsewhere(project: Project, *objects: Object, at: str = START) -> dict[Object, str]:
+    """Ask about objects that lie in a store of their own, written at that time."""
+    items = [{"bucket": bucket, "path": path, "size_bytes": 1, "changed_at": at} for bucket, path in objects]
+    found = await project.rpc("orphaned_elsewhere", p_objects=items)
+    return {(row["bucket"], row["path"]): row["reason"] for row in found}
+
+
+async def forget_elsewhere(project: Project, *objects: Object, at: str = START) -> set[Object]:
+    items = [{"bucket": bucket, "path": path, "changed_at": at} for bucket, path in objects]
+    return {(row["bucket"], row["path"]) for row in await project.rpc("forget_artifacts", p_objects=items)}
+
+
 async def forget(project: Project, *objects: Object) -> set[Object]:
     """Forget objects and remove those that may go, as a worker does."""
     items = [{"bucket": bucket, "path": path} for bucket, path in objects]
@@ -195,6 +207,46 @@ async def test_an_object_without_a_row_is_an_orphan_after_two_days(project: Proj
     await project.set_clock("2030-01-03 01:00:00+00")
     assert await orphaned(project, page=2) == dict.fromkeys(orphans, "named_by_no_row")
     assert await forget(project, *orphans, *strange, *objects) == set(orphans)
+
+
+async def test_an_orphan_in_a_store_of_its_own_is_judged_by_the_time_that_the_store_tells(
+    project: Project, owner: UUID
+) -> None:
+    await project.set_clock(START)
+    held = await started(project, owner)
+    named = of(image(held, 0), image(held, 1))
+    await put(project, *named)
+    await save(project, held, 0, 1)
+    orphan, strange = ("characters", f"{owner}/{uuid4()}/{uuid4()}.2/3.png"), ("generated", f"{owner}/mine.png")
+    every = (orphan, strange, ("theirs", orphan[1]), *named)
+    await project.set_clock("2030-01-02 23:00:00+00")
+    assert await elsewhere(project, *every) == {}, "young"
+    assert await forget_elsewhere(project, *every) == set(), "who asks too early gets nothing"
+    await project.set_clock("2030-01-03 01:00:00+00")
+    assert await elsewhere(project, *every, at="2030-01-02 00:00:00+00") == {}
+    assert await elsewhere(project, *every) == {orphan: "named_by_no_row"}
+    assert await forget_elsewhere(project, *every) == {orphan}
+    assert await forget(project, *every) == set(), "in Supabase Storage there is no such object"
+
+
+async def test_a_store_of_its_own_is_told_what_was_never_delivered_and_whose_owner_is_gone(
+    project: Project, owner: UUID
+) -> None:
+    await project.set_clock(START)
+    held = await started(project, owner)
+    lost = await saved(project, held, 0)
+    await project.settle("retry_sessions", held, code="provider_busy", delay_s=0)
+    again = await take(project, held.worker)
+    kept = await saved(project, again, 0)
+    await project.settle("complete_sessions", again, result={}, refund=4)
+    assert await elsewhere(project, *lost, *kept) == dict.fromkeys(lost, "not_delivered")
+    assert await forget_elsewhere(project, *lost, *kept) == lost
+    await project.insert(other := uuid4())
+    gone = ("headshots", f"{other}/{uuid4()}.png")
+    assert await elsewhere(project, gone) == {}
+    await project.answer("forget_owner", p_owner=other)
+    assert await elsewhere(project, gone) == {gone: "owner_forgotten"}
+    assert await forget_elsewhere(project, gone) == {gone}
 
 
 async def test_a_bucket_that_is_not_ours_is_left_alone(project: Project, owner: UUID) -> None:

@@ -33,6 +33,7 @@ WORKER_RPCS = {
     "heartbeat",
     "leave_cleaning",
     "owned_tables",
+    "orphaned_elsewhere",
     "orphaned_objects",
     "owner_credits",
     "owner_queue_status",
