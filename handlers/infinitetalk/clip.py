@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import av
+
 from listener.contract import GeneratedClip
 from listener.errors import NothingProduced
 
@@ -25,8 +27,6 @@ def read_clip(saved: Path, seed: int) -> GeneratedClip:
 
 
 def _measured(mp4: bytes, seed: int) -> GeneratedClip:
-    import av  # noqa: PLC0415 FFmpeg's libraries are loaded by whoever makes clips, and by nobody else
-
     if mp4[4:8] != b"ftyp":
         raise _nothing("its file is no MP4", "no_mp4")
     try:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,12 +21,13 @@ import structlog
 from handlers.infinitetalk.output import Output
 
 WARDEN = Path(__file__).with_name("warden.py")
-GRACE_S = 1.0
+GRACE_S = 0.5
 """Between SIGTERM and SIGKILL."""
 END_WITHIN_S = 30.0
 """What the kernel may take to bury what was killed: a driver that hangs holds a process for a while."""
 CHUNK_BYTES = 64 << 10
 BY_SIGNAL = 128
+LOOK_S = 0.01
 
 log = structlog.get_logger()
 
@@ -83,14 +85,18 @@ async def _end(process: Process, output: Output) -> None:
 
 
 def _kill_all(pid: int) -> None:
-    """At once and without waiting for anybody but the kernel."""
-    with suppress(psutil.Error):
+    """Leave nobody alive without waiting for anything but the kernel: the warden ends when all below it are dead."""
+    until_s = time.monotonic() + GRACE_S
+    with suppress(psutil.NoSuchProcess):
         warden = psutil.Process(pid)
-        everybody = [*warden.children(recursive=True), warden]
-        for one in everybody:
-            with suppress(psutil.Error):
-                one.kill()
-        psutil.wait_procs(everybody[:-1], timeout=GRACE_S)
+        while warden.status() != psutil.STATUS_ZOMBIE:
+            late = time.monotonic() > until_s
+            for one in [*warden.children(recursive=True), *([warden] if late else [])]:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            if late:
+                return
+            time.sleep(LOOK_S)
 
 
 def _meant(code: int) -> int:

@@ -58,6 +58,7 @@ class Warden:
             self._ask_all()
         self._end_all()
         code = program.wait()
+        _bury()
         return code if code >= 0 else BY_SIGNAL - code
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -92,6 +93,13 @@ def _living() -> list[psutil.Process]:
             if one.status() != psutil.STATUS_ZOMBIE:
                 living.append(one)
     return living
+
+
+def _bury() -> None:
+    """Take the orphans' exit codes: not every container has somebody who would."""
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _control(option: int, value: int) -> None:

@@ -16,10 +16,11 @@ import time
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
-import numpy as np
-from PIL import Image, ImageOps
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 FPS = 25
 SIDES = {"infinitetalk-480": 640, "infinitetalk-720": 960}
@@ -122,8 +123,15 @@ def steps(args: argparse.Namespace, frames: int, slow: bool) -> None:
     print(f"Saving video: 100%|##########| {frames}/{frames} [00:00<00:00]", file=sys.stderr)
 
 
+def lasting_s(path: str) -> float:
+    with wave.open(path) as file:
+        return file.getnframes() / file.getframerate()
+
+
 def sound_of(path: str) -> tuple[np.ndarray, int]:
-    """One channel of 16 bits, and how many there are in a second."""
+    """One channel of 16 bits, and how many samples there are in a second."""
+    import numpy as np
+
     with wave.open(path) as file:
         assert file.getsampwidth() == 2
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
@@ -132,6 +140,8 @@ def sound_of(path: str) -> tuple[np.ndarray, int]:
 
 def picture_of(path: str, side: int, scale: float) -> Image.Image:
     """The picture, cut to a size of about the bucket's area that fits its shape."""
+    from PIL import Image, ImageOps
+
     with Image.open(path) as image:
         ratio = min(4.0, max(0.25, image.height / image.width))
         height = round(side * ratio**0.5 * scale / 16) * 16
@@ -140,6 +150,9 @@ def picture_of(path: str, side: int, scale: float) -> Image.Image:
 
 
 def make(args: argparse.Namespace, frames: int, target: Path) -> None:
+    import av  # what only misbehaves is quicker without
+    import numpy as np
+
     samples, rate = sound_of(str(asked(args)["cond_audio"]["person1"]))
     picture = picture_of(str(asked(args)["cond_video"]), SIDES[args.size], args.scale)
     per_frame = rate / FPS
@@ -168,8 +181,7 @@ def main() -> None:
     if args.tell:
         tell(args, grandchild.pid if grandchild else None)
     misbehave(words, args)
-    samples, rate = sound_of(str(asked(args)["cond_audio"]["person1"]))
-    there = int(len(samples) / rate * FPS)
+    there = int(lasting_s(str(asked(args)["cond_audio"]["person1"])) * FPS)
     assert there > args.frame_num, "Audio file not exists or length not satisfies frame nums."
     frames = min(args.max_frame_num, there)
     print(f"Generation job args: {args}")
@@ -189,6 +201,9 @@ def main() -> None:
     elif "nothing" not in words:
         make(args, frames, target)
     print(f"Saving generated video to {target}")
+    if args.tell:
+        with Path(f"{args.tell}.ended").open("a") as file:
+            file.write(f"{time.monotonic()}\n")
 
 
 if __name__ == "__main__":
