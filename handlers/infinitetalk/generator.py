@@ -9,6 +9,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ import structlog
 from handlers.infinitetalk.arguments import NAMES, Sound, arguments_of, read_sound, sizes_of, write_inputs
 from handlers.infinitetalk.clip import read_clip
 from handlers.infinitetalk.endings import failure_of, failure_of_system, words_of
-from handlers.infinitetalk.files import models_in
+from handlers.infinitetalk.files import Files, ModelCare
 from handlers.infinitetalk.folder import run_folder, sweep
 from handlers.infinitetalk.output import Output
 from handlers.infinitetalk.own_devices import OwnDevices
@@ -67,11 +68,14 @@ class _Run:
 class InfiniteTalkGenerator:
     """Makes clips with a program that is not ours, each in a process and a folder of its own."""
 
-    def __init__(self, config: GeneratorConfig, engine: EngineConfig) -> None:
+    def __init__(self, config: GeneratorConfig, engine: EngineConfig, files: Files | None = None) -> None:
         self._engine = engine
         self._command = _from_anywhere(engine.command)
         self._cache = Path(config.cache_dir) / NAME
-        self._models = models_in(Path(config.weights_dir or Path(config.cache_dir) / "models"))
+        root = Path(config.weights_dir or Path(config.cache_dir) / "models")
+        self._care = ModelCare(root, config.hub_token, download=engine.download, files=files)
+        self._stack = AsyncExitStack()
+        self._caring: asyncio.Task[None] | None = None
         own = config.devices or tuple(pipeline.device for pipeline in config.pipelines[:1]) or ("cuda",)
         self._lender: DeviceLender = OwnDevices(own)
         self._waiting = self._running = 0
@@ -82,16 +86,22 @@ class InfiniteTalkGenerator:
             self._lender = lender
 
     async def start(self) -> None:
-        """Remove what a killed worker left."""
+        """Remove what a killed worker left, look for the model files, and begin to bring what is missing."""
         removed = await asyncio.to_thread(sweep, self._cache)
         if removed:
             log.warning("engine_folders_swept", engine=NAME, folders=removed)
+        if not await self._care.look() and self._caring is None:
+            group = await self._stack.enter_async_context(asyncio.TaskGroup())
+            self._caring = group.create_task(self._care.care())
 
     async def close(self) -> None:
-        """Nothing outlives a request."""
+        """Bring no more files; no program outlives its request."""
+        if self._caring is not None:
+            self._caring.cancel()
+        await self._stack.aclose()
 
     def status(self) -> GeneratorStatus:
-        """Tell whether its program is there."""
+        """Tell whether its program and its model files are there."""
         details = {NAME: {"model": MODEL, "waiting": self._waiting, "running": self._running}}
         obstacle = self._obstacle()
         return GeneratorStatus(not obstacle, obstacle or "ready", details)
@@ -124,7 +134,7 @@ class InfiniteTalkGenerator:
         program, *rest = self._command
         if shutil.which(program) is None or (rest and rest[0].endswith(".py") and not Path(rest[0]).is_file()):
             return "what LISTENER_INFINITETALK_COMMAND names is not there, or cannot be run"
-        return ""
+        return self._care.obstacle
 
     async def _make(self, request: GenerationRequest, sound: Sound, device: str, on_step: OnStep) -> Generation:
         loop = asyncio.get_running_loop()
@@ -163,7 +173,7 @@ class InfiniteTalkGenerator:
         place.mkdir()
         saved = place / "clip"
         frames = run.sound.frames
-        arguments = arguments_of(run.request, self._models, run.steps, frames, size=size, asked=asked, clip=saved)
+        arguments = arguments_of(run.request, self._care.models, run.steps, frames, size=size, asked=asked, clip=saved)
         command = (*self._command, *self._engine.arguments, *arguments)
         environment = engine_environment(run.device, run.folder, self._cache)
         output = Output(run.sound.parts, run.steps, run.on_step)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from listener.cli.check_machine import check_machine
-from listener.contract import RemoteGenerator
+from listener.contract import EngineConfig, GenerationRequest, RemoteGenerator
 from listener.engine.clock import SystemClock
 from listener.engine.routing import RoutedGenerator
-from listener.errors import ConfigError
+from listener.errors import ConfigError, ModelUnavailable
 from listener.routes import build_generator, build_generators
 from listener.settings import load_settings
 from listener.telemetry.metrics import Metrics
 from tests.cli.test_settings import problems
+from tests.handlers.talking import STAND_IN, Studio, picture, sound
 
 KEY = "key-CANARY-0123456789"
 ALL = {
@@ -87,6 +89,52 @@ async def test_only_what_a_route_names_is_built_and_one_of_this_machine_alone_ha
     assert all(isinstance(generator, RemoteGenerator) for generator in built.values())
     for generator in built.values():
         await generator.close()
+
+
+TALK = {
+    "LISTENER_INFINITETALK_COMMAND": "'/opt/it env/bin/python' /opt/InfiniteTalk/generate_infinitetalk.py",
+    "LISTENER_INFINITETALK_ARGUMENTS": "--quant fp8 --quant_dir '/models/a b.safetensors'",
+    "LISTENER_INFINITETALK_STEPS": "8",
+    "LISTENER_INFINITETALK_LIMIT_S": "900",
+    "LISTENER_INFINITETALK_DOWNLOAD": "false",
+    "MODEL_STORAGE_PATH": "/models",
+}
+
+
+def test_an_engine_is_run_as_its_variables_say_and_named_without_them(complete: pytest.MonkeyPatch) -> None:
+    complete.setenv("LISTENER_HEADSHOT_GENERATORS", "infinitetalk")
+    words = "LISTENER_HEADSHOT_GENERATORS names infinitetalk, which needs {}"
+    assert problems() == [words.format("LISTENER_INFINITETALK_COMMAND and MODEL_STORAGE_PATH")]
+    for variable, given in TALK.items():
+        complete.setenv(variable, given)
+    engine = load_settings().generator_config().engines["infinitetalk"]
+    assert engine == EngineConfig(
+        ("/opt/it env/bin/python", "/opt/InfiniteTalk/generate_infinitetalk.py"),
+        ("--quant", "fp8", "--quant_dir", "/models/a b.safetensors"),
+        steps=8,
+        limit_s=900,
+        download=False,
+    )
+    complete.setenv("LISTENER_INFINITETALK_COMMAND", "python 'generate")
+    assert "LISTENER_INFINITETALK_COMMAND" in problems()[0]
+
+
+async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
+    complete: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable, given in TALK.items():
+        complete.setenv(variable, given)
+    complete.setenv("LISTENER_INFINITETALK_COMMAND", f"{sys.executable} {STAND_IN}")
+    complete.setenv("LISTENER_CACHE_DIR", str(tmp_path))
+    complete.setenv("MODEL_STORAGE_PATH", str(tmp_path / "models"))
+    complete.setenv("LISTENER_HEADSHOT_GENERATORS", "infinitetalk,local")
+    Studio(tmp_path).put_models()
+    built = build_generators(load_settings(), ["headshot"])
+    await built["infinitetalk"].start()
+    await built["local"].close()
+    asked = GenerationRequest("headshot", uuid4(), "p", (1,), references=(picture(),), audio=sound())
+    with pytest.raises(ModelUnavailable, match="the generator is closed"):
+        await built["infinitetalk"].generate(asked, lambda *_: None)
 
 
 def test_check_shows_each_provider_and_needs_no_gpu_where_none_draws(complete: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from listener.contract import Generation, GenerationRequest, GeneratorStatus, OnStep, Permit
+from listener.contract import DeviceLender, Generation, GenerationRequest, GeneratorStatus, OnStep, Permit
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, State
 from listener.engine.gauge import Gauge
@@ -77,15 +78,23 @@ class Elsewhere(Scripted):
         self.permit = permit
 
 
+class Here(Scripted):
+    """One that has a device."""
+
+    @asynccontextmanager
+    async def exclusive(self, borrower: str, /) -> AsyncIterator[str]:
+        yield f"{self.name}'s, for {borrower}"
+
+
 async def _permit(_request: GenerationRequest) -> None: ...
 
 
 class Routes:
-    """A routed generator on a hand-set clock; names that begin with r are somebody else's."""
+    """A routed generator on a hand-set clock; names that begin with r are somebody else's, l have a device."""
 
     def __init__(self, *names: str, **routes: Sequence[str]) -> None:
         self.clock, self.metrics = HandClock(), Metrics()
-        self.all = {name: (Elsewhere if name.startswith("r") else Scripted)(name) for name in names}
+        self.all = {name: {"r": Elsewhere, "l": Here}.get(name[0], Scripted)(name) for name in names}
         self.breakers = {
             name: Breaker(name, self.clock, log.get("t"), None, Patience(3, Backoff(5, 300))) for name in names
         }
@@ -100,7 +109,9 @@ class Routes:
     def _member(self, name: str) -> Member:
         generator, breaker = self.all[name], self.breakers[name]
         limit = generator.limited_by if isinstance(generator, Elsewhere) else None
-        return Member(name, GuardedGenerator(generator, Gauge(breaker, self.metrics, self.clock)), breaker, limit)
+        lender = generator if isinstance(generator, DeviceLender) else None
+        guarded = GuardedGenerator(generator, Gauge(breaker, self.metrics, self.clock))
+        return Member(name, guarded, breaker, limit, lender)
 
     def __getitem__(self, name: str) -> Scripted:
         return self.all[name]
@@ -280,3 +291,10 @@ async def test_only_those_elsewhere_wait_for_permits() -> None:
     assert isinstance(remote, Elsewhere)
     assert remote.permit is _permit
     assert [one["remote"] for one in routes.routed.status().details["generators"].values()] == [True, False]
+
+
+async def test_a_device_is_lent_by_whoever_has_one(logged: Lines) -> None:
+    async with Routes("r1", "engine", "local", "late").routed.exclusive("avatar") as device:
+        assert device == "local's, for avatar"
+    with pytest.raises(ModelUnavailable, match="none of the generators has a device"):
+        Routes("r1", "engine").routed.exclusive("avatar")

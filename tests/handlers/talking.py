@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from handlers.infinitetalk.files import REPOSITORIES
 from handlers.infinitetalk.generator import InfiniteTalkGenerator, infinitetalk_generator
 from listener.contract import EngineConfig, Generation, GenerationRequest, GeneratorConfig
 
@@ -49,21 +50,48 @@ class Studio:
     root: Path
     steps: list[tuple[int, int]] = field(default_factory=list)
     generator: InfiniteTalkGenerator = field(init=False)
+    started: list[InfiniteTalkGenerator] = field(default_factory=list)
 
     def build(self, *words: str, limit_s: float = 30.0, steps: int = 3, **config: Any) -> InfiniteTalkGenerator:
         """Have the stand-in behave in these ways."""
-        arguments = ("--scale", "0.1", "--tell", str(self.told_at), "--stand_in", ",".join(words))
-        engine = EngineConfig((sys.executable, str(STAND_IN)), arguments, steps=steps, limit_s=limit_s)
+        engine = self.engine(*words, limit_s=limit_s, steps=steps)
         whole = {"pipelines": (), "cache_dir": str(self.root / "cache"), "weights_dir": str(self.root / "models")}
         built = infinitetalk_generator(GeneratorConfig(**{**whole, "engines": {"infinitetalk": engine}, **config}))
         assert isinstance(built, InfiniteTalkGenerator)
         self.generator = built
         return built
 
+    def engine(
+        self,
+        *words: str,
+        command: tuple[str, ...] = (sys.executable, str(STAND_IN)),
+        limit_s: float = 30.0,
+        steps: int = 3,
+    ) -> EngineConfig:
+        """How the stand-in is run."""
+        arguments = ("--scale", "0.1", "--tell", str(self.told_at), "--stand_in", ",".join(words))
+        return EngineConfig(command, arguments, steps=steps, limit_s=limit_s, download=False)
+
+    def put_models(self) -> None:
+        """A file in the place of each that the program needs; the stand-in reads none."""
+        for repository in REPOSITORIES:
+            for name in repository.files:
+                file = self.root / "models" / repository.folder / name.replace("*", "some.json")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+
+    async def start(self) -> None:
+        """Start the generator, unless it is."""
+        if self.generator not in self.started:
+            self.put_models()
+            self.started.append(self.generator)
+            await self.generator.start()
+
     async def clip(self, **fields: Any) -> Generation:
         """Ask for a clip of 720p."""
         asked: dict[str, Any] = {"prompt": "a person speaks", "seeds": (7,), "width": 1280, "height": 720}
         asked |= {"references": (picture(),), "audio": sound()} | fields
+        await self.start()
         return await self.generator.generate(GenerationRequest("avatar", uuid4(), **asked), self._heard)
 
     def _heard(self, done: int, total: int) -> None:

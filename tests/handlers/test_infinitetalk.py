@@ -228,6 +228,7 @@ async def test_a_killed_daemon_takes_the_program_along_and_the_next_one_removes_
 @pytest.mark.parametrize(("devices", "together"), [(("cuda:0",), False), (("cuda:0", "cuda:1"), True)])
 async def test_a_device_makes_one_clip_at_a_time(studio: Studio, devices: tuple[str, ...], together: bool) -> None:
     studio.build("slow", devices=devices)
+    await studio.start()
     made = await asyncio.gather(studio.clip(), studio.clip())
     began_s = max(told["began_s"] for told in studio.told)
     ended_s = min(map(float, Path(f"{studio.told_at}.ended").read_text().split()))
