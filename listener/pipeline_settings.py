@@ -6,7 +6,7 @@ A kind that names no model draws with the headshot's pipeline, all of it: weight
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode
@@ -86,6 +86,23 @@ class PackPipeline(BaseSettings):
     pack_height: Side = _of("pack", "height", 1024, "Pixels high of a pack's images")
 
 
+class AvatarPipeline(BaseSettings):
+    """The pipeline of talking clips: there is none, unless a model is named. No other kind's can speak."""
+
+    avatar_model: Model | None = _of(
+        "avatar", "model", None, "Hub id, folder or embedded, of the local engine of clips; none, if absent"
+    )
+    avatar_pipeline: str = _of("avatar", "pipeline", "LTX2DFRPipeline", "Its diffusers class")
+    avatar_dtype: Dtype | None = _of("avatar", "dtype", None, "bfloat16, float16 or float32; bfloat16, if absent")
+    avatar_options: JsonObject | None = _of("avatar", "options", None, "Its speed options, as JSON")
+    avatar_steps: Steps | None = _of("avatar", "steps", None, "Its default steps; the pipeline's, if absent")
+    avatar_side_px: Side | None = _of(
+        "avatar", "side_px", None, "Longer side of a clip at most; 1280, if absent, and 128 for embedded"
+    )
+
+    avatar_guidance: ClassVar[None] = None
+
+
 class FurtherPipeline(BaseModel):
     """A pipeline beside those of the kinds, for a variant to name."""
 
@@ -107,7 +124,7 @@ Further = Annotated[
 ]
 
 
-class PipelineSettings(HeadshotPipeline, TryonPipeline, PackPipeline):
+class PipelineSettings(HeadshotPipeline, TryonPipeline, PackPipeline, AvatarPipeline):
     """The pipelines of all kinds."""
 
     device: Device = Field(
@@ -131,7 +148,7 @@ class PipelineSettings(HeadshotPipeline, TryonPipeline, PackPipeline):
         side_px = self.tryon_side_px
         tryon = self._pipeline("tryon", width=side_px, height=side_px, side_max_px=side_px)
         pack = self._pipeline("pack", width=self.pack_width, height=self.pack_height)
-        return headshot, tryon, pack, *self._further()
+        return headshot, tryon, pack, *self._avatar(), *self._further()
 
     def _pipeline(self, kind: str, **of_the_kind: Any) -> PipelineConfig:
         """Compose a kind's pipeline; one without a model draws as the headshot's does, but for what it names."""
@@ -142,6 +159,11 @@ class PipelineSettings(HeadshotPipeline, TryonPipeline, PackPipeline):
             chosen = of_the_headshot | {name: value for name, value in chosen.items() if value is not None}
             model = self.headshot_model
         return _config(kind, model, self.device, chosen, **of_the_kind)
+
+    def _avatar(self) -> Iterator[PipelineConfig]:
+        if self.avatar_model is not None:
+            side_px = self.avatar_side_px or (128 if self.avatar_model == "embedded" else 1280)
+            yield self._pipeline("avatar", width=side_px, height=side_px, side_max_px=side_px, batch_max=1)
 
     def _further(self) -> Iterator[PipelineConfig]:
         for name, further in self.further_pipelines.items():

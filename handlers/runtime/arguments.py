@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from handlers.runtime.failures import RefusedError
+from handlers.runtime.loaded import Loaded
 from handlers.runtime.messages import Generate
 from handlers.runtime.needs import true_guidance
-from handlers.runtime.pipelines import Loaded
 
 REFERENCE_SIDE_MIN_PX = 64
 REFERENCE_PIXELS_MAX = 50_000_000
@@ -18,6 +18,7 @@ REFERENCE_PIXELS_MAX = 50_000_000
 
 def arguments_of(loaded: Loaded, order: Generate) -> tuple[dict[str, Any], list[str]]:
     """Compose the arguments of a call, and a note for each value that is ignored. Raises: RefusedError."""
+    _check_use(loaded, order)
     _check_size(loaded, order)
     arguments: dict[str, Any] = {
         "prompt": order.prompt,
@@ -44,6 +45,12 @@ def arguments_of(loaded: Loaded, order: Generate) -> tuple[dict[str, Any], list[
     return arguments, notes
 
 
+def ignored(loaded: Loaded, order: Generate) -> list[str]:
+    """Note what an order asks for and a clip has no use for."""
+    asked = {"guidance_scale": order.guidance_scale, "negative_prompt": order.negative_prompt}
+    return [f"{name} was ignored: {loaded.name} has no use for one" for name, value in asked.items() if value]
+
+
 def decode_references(blobs: tuple[bytes, ...]) -> list[Image.Image]:
     """Decode reference images. Raises: RefusedError."""
     decoded = []
@@ -67,6 +74,14 @@ def _negative(loaded: Loaded, negative_prompt: str, arguments: dict[str, Any]) -
         arguments["negative_prompt"] = negative_prompt
         return []
     return [f"negative_prompt was ignored: {loaded.name} has no use for one"]
+
+
+def _check_use(loaded: Loaded, order: Generate) -> None:
+    remedy = f"configure another model for {order.kind}"
+    if loaded.speaks:
+        raise RefusedError("model_unavailable", f"{loaded.name} makes clips that say a sound, and no images; {remedy}")
+    if order.speaks:
+        raise RefusedError("model_unavailable", f"{loaded.name} makes images, and no clips that say a sound; {remedy}")
 
 
 def _check_size(loaded: Loaded, order: Generate) -> None:

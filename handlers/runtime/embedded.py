@@ -18,6 +18,8 @@ import torch
 import transformers
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from handlers.runtime.embedded_clips import talking
+
 FORMAT = 1
 STALE_S = 3600.0
 SEED = 20_240_801
@@ -191,4 +193,8 @@ def _byte_symbols() -> list[str]:
     return [chr(byte) if byte in printable else next(others) for byte in range(256)]
 
 
-BUILDERS: dict[str, Callable[[], Any]] = {"Flux2KleinPipeline": _klein, "FluxPipeline": _flux}
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "Flux2KleinPipeline": _klein,
+    "FluxPipeline": _flux,
+    "LTX2DFRPipeline": talking,
+}

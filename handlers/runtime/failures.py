@@ -6,8 +6,8 @@ import traceback
 
 import torch
 
+from handlers.runtime.loaded import Loaded
 from handlers.runtime.messages import Failed, Generate
-from handlers.runtime.pipelines import Loaded
 from handlers.runtime.redaction import redact
 
 CUDA_OUT_OF_MEMORY = 2

@@ -16,10 +16,10 @@ from handlers.runtime.arguments import arguments_of
 from handlers.runtime.batching import BatchSizes
 from handlers.runtime.failures import RefusedError, StoppedError, describe
 from handlers.runtime.ladder import Ladder
+from handlers.runtime.loaded import Loaded
 from handlers.runtime.memory import free_memory
 from handlers.runtime.messages import Failed, Generate
 from handlers.runtime.pictures import Made, Picture, to_pictures
-from handlers.runtime.pipelines import Loaded
 
 
 class Audience(Protocol):

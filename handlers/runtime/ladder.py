@@ -5,11 +5,13 @@ Knows diffusers' switches; does not know what is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
-from handlers.runtime.pipelines import Loaded
+from handlers.runtime.loaded import Loaded
 
 SMALLER_SIDE_MIN_PX = 256
+PIXELS_OF_480P = 854 * 480
 
 
 class Ladder:
@@ -24,7 +26,14 @@ class Ladder:
         self.notes: list[str] = []
         self.taken: list[str] = []
         self._undo: list[Callable[[], object]] = []
-        self._rungs = iter((self._again, self._tiles, self._offload, self._smaller))
+        self._rungs: Iterator[Callable[[], bool]] = iter((self._again, self._tiles, self._offload, self._smaller))
+
+    @classmethod
+    def for_clip(cls, loaded: Loaded, width: int, height: int) -> Ladder:
+        """The one rung of a clip, which took minutes already: once more at 480p, decoded in tiles."""
+        ladder = cls(loaded, width, height)
+        ladder._rungs = iter((ladder._at_480p,))
+        return ladder
 
     def climb(self) -> bool:
         """Take the next rung that there is; False when there is none left."""
@@ -69,7 +78,17 @@ class Ladder:
         width, height = (side * 2 // 3 // multiple * multiple for side in (self.width, self.height))
         if min(width, height) < SMALLER_SIDE_MIN_PX:
             return False
+        self._shrink(width, height)
+        return True
+
+    def _at_480p(self) -> bool:
+        tiled, scale = self._tiles(), math.sqrt(PIXELS_OF_480P / (self.width * self.height))
+        if scale >= 1:
+            return tiled
+        self._shrink(*(round(side * scale / 2) * 2 for side in (self.width, self.height)))
+        return True
+
+    def _shrink(self, width: int, height: int) -> None:
         self.notes.append(f"drawn at {width} x {height} instead of {self.width} x {self.height} for lack of memory")
         self.width, self.height = width, height
         self.taken.append("smaller")
-        return True

@@ -53,6 +53,7 @@ class Generate:
 
     `prompts` are one for each seed; none: `prompt` for all.
     `joined` counts the orders that follow and are to be run in the same batch.
+    With `speaks` one clip is made: the last blob is the sound, a WAV, that the picture before it says.
     """
 
     run: int
@@ -68,6 +69,17 @@ class Generate:
     batch_max: int = 1
     joined: int = 0
     prompts: tuple[str, ...] = field(default=(), repr=False)
+    speaks: bool = False
+
+    @property
+    def pictures(self) -> tuple[bytes, ...]:
+        """The reference images."""
+        return self.blobs[:-1] if self.speaks else self.blobs
+
+    @property
+    def sound(self) -> bytes | None:
+        """What a clip says."""
+        return self.blobs[-1] if self.speaks and self.blobs else None
 
     @property
     def texts(self) -> tuple[str | None, ...]:
@@ -94,7 +106,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the child: the run came to its end. The blobs are images, height * width * 3 bytes each."""
+    """From the child: the run came to its end. The blobs are images, height * width * 3 bytes each, or one MP4."""
 
     run: int
     facts: Mapping[str, Any]

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+SPEAKERS = ("LTX2DFRPipeline",)
+"""These read and write sound and video."""
 EDITORS = "QwenImageEdit"
 """These draw nothing without a picture to start from."""
 TRUE_GUIDANCE = "QwenImage"
@@ -24,6 +26,8 @@ def lacking(pipeline_class: str | None, folder: Path) -> str:
         return (
             f"{name} needs torchvision, which is not installed: install the build that fits torch, from the same index"
         )
+    if name in SPEAKERS and importlib.util.find_spec("av") is None:
+        return f"{name} needs PyAV, which is not installed: install the extra `media`"
     return ""
 
 

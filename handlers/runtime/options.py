@@ -56,6 +56,8 @@ class SpeedOptions(BaseModel):
     step_cache_values: dict[str, Number] = Field(default_factory=dict)
     compile: tuple[str, ...] = ()
     prompt_cache: Annotated[int, Field(ge=0, le=256)] = 4
+    clip_fps: Annotated[float, Field(ge=8, le=60)] = 24.0
+    clip_frames_max: Annotated[int, Field(ge=9, le=961)] = 241
 
     @field_validator("attention", mode="before")
     @classmethod

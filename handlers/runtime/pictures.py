@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from handlers.runtime.failures import RefusedError
-from handlers.runtime.messages import Done
+from handlers.runtime.messages import Done, Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,14 @@ class Picture:
     def to_bytes(self) -> bytes:
         """Copy the pixels out; not to be called on the device's thread."""
         return bytes(self.pixels.numpy().tobytes())
+
+
+class Drawn(Protocol):
+    """What an order came to; its answer is made off the device's thread."""
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+    def to_message(self, run: int, /) -> Done | Failed: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,14 @@ def to_pictures(drawn: Any) -> list[Picture]:
 
     Shapes: drawn (N, 3, H, W) float, 0..1.
     """
+    return [Picture(image) for image in to_pixels(drawn)]
+
+
+def to_pixels(drawn: Any) -> Any:
+    """Bring what was drawn to the host as bytes. Raises: RefusedError for values that are not numbers.
+
+    Shapes: drawn (N, 3, H, W) float, 0..1; result (N, H, W, 3) uint8.
+    """
     if not bool(torch.isfinite(drawn).all()):
         raise RefusedError("generation_failed", "the pipeline drew values that are not numbers")
-    pixels = (drawn.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
-    return [Picture(image) for image in pixels]
+    return (drawn.float().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()

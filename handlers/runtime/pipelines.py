@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +17,26 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline
 
+from handlers.runtime.canary import prove, rehearse
 from handlers.runtime.embedded import discard_embedded, embedded_folder
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.messages import Load
-from handlers.runtime.needs import first_picture, lacking
+from handlers.runtime.needs import lacking
 from handlers.runtime.options import SpeedOptions, read_options
 from handlers.runtime.options_apply import OptionRefusedError, loading_arguments, place, quantizing, speed_up
+from handlers.runtime.speaking import SIGMAS
 
 EMBEDDED = "embedded"
 EMBEDDED_CLASS = "Flux2KleinPipeline"
 # Steps and guidance per class where ours differ from the class's own signature.
-DEFAULTS: dict[str, tuple[int, float | None]] = {"FluxPipeline": (25, 7.5), "Flux2KleinPipeline": (4, None)}
+DEFAULTS: dict[str, tuple[int, float | None]] = {
+    "FluxPipeline": (25, 7.5),
+    "Flux2KleinPipeline": (4, None),
+    "LTX2DFRPipeline": (len(SIGMAS), None),
+}
 DTYPES = ("bfloat16", "float16", "float32")
-CANARY_SIDE_PX = 64
-CANARY_SPREAD_MIN = 1 / 255
 
 OnPhase = Callable[[str], None]
-
-
-class LoadError(Exception):
-    """The pipeline cannot be used; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A pipeline on its device, and how it is to be called."""
-
-    pipe: Any
-    model: str
-    device: str
-    dtype: str
-    steps: int
-    guidance_scale: float | None
-    parameters: frozenset[str]
-    offloaded: bool = False
-
-    @property
-    def name(self) -> str:
-        return type(self.pipe).__name__
-
-    @property
-    def side_multiple_px(self) -> int:
-        # Latents are packed in patches of two by two.
-        return int(getattr(self.pipe, "vae_scale_factor", 8)) * 2
-
-    @property
-    def ignores_guidance(self) -> bool:
-        """Whether the weights were distilled so that guidance changes nothing."""
-        if "guidance_scale" not in self.parameters or getattr(self.pipe.config, "is_distilled", False):
-            return True
-        config = getattr(getattr(self.pipe, "transformer", None), "config", None)
-        return self.name.startswith("FluxPipeline") and getattr(config, "guidance_embeds", True) is False
 
 
 def quieten() -> None:
@@ -106,7 +76,7 @@ def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
         on_phase("drawing the first small image")
         prove(loaded)
         on_phase("applying its speed options")
-        applied = speed_up(pipe, options, lambda steps: prove(loaded, steps), lambda *shape: _rehearse(loaded, *shape))
+        applied = speed_up(pipe, options, lambda steps: prove(loaded, steps), lambda *shape: rehearse(loaded, *shape))
     except OptionRefusedError as error:
         raise LoadError(f"{order.model}: {error}") from error
     facts = {
@@ -154,31 +124,6 @@ def resolve_dtype(wanted: str, device: str) -> str:
 def device_name(device: str) -> str:
     """Name the device as its maker does."""
     return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else "cpu"
-
-
-def prove(loaded: Loaded, steps: int = 1) -> None:
-    """Draw a tiny image and look at it: a half-dead device answers with black or NaN. Raises: LoadError."""
-    side = max(CANARY_SIDE_PX, loaded.side_multiple_px)
-    arguments: dict[str, Any] = {"guidance_scale": 1.0} if "guidance_scale" in loaded.parameters else {}
-    with torch.no_grad():
-        image = _draw(loaded, side, side, steps, **arguments).float()
-        if not bool(torch.isfinite(image).all()):
-            raise LoadError(f"{loaded.name} on {loaded.device} draws values that are not numbers")
-        if float(image.std()) < CANARY_SPREAD_MIN:
-            raise LoadError(f"{loaded.name} on {loaded.device} draws one flat colour")
-
-
-def _rehearse(loaded: Loaded, width: int, height: int, images: int) -> None:
-    """Draw as a request will: the compiler sees the shapes of that size and of so many images at once."""
-    guidance = {} if loaded.ignores_guidance else {"guidance_scale": loaded.guidance_scale}
-    with torch.no_grad():
-        _draw(loaded, width, height, 1, prompt=["a portrait"] * images, **guidance)
-
-
-def _draw(loaded: Loaded, width: int, height: int, steps: int, **arguments: Any) -> Any:
-    chosen: dict[str, Any] = {"prompt": "a portrait", "generator": torch.Generator("cpu").manual_seed(0), **arguments}
-    chosen |= first_picture(loaded.name, width, height)
-    return loaded.pipe(width=width, height=height, num_inference_steps=steps, output_type="pt", **chosen).images
 
 
 def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions) -> Any:
@@ -240,4 +185,6 @@ def _place(pipe: Any, order: Load, device: str, dtype: str, options: SpeedOption
         guidance,
         frozenset(parameters),
         offloaded=options.offload is not None,
+        clip_fps=options.clip_fps,
+        clip_frames_max=options.clip_frames_max,
     )

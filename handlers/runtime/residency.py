@@ -16,9 +16,9 @@ import torch
 
 from handlers.runtime import pipelines
 from handlers.runtime.failures import classify
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.memory import MIB, free_memory
 from handlers.runtime.messages import Load
-from handlers.runtime.pipelines import Loaded, LoadError
 
 DEVICE_SHARE = 0.9
 # What two kinds may differ in and still share one pipeline.

@@ -13,7 +13,14 @@ from uuid import UUID
 
 from handlers.runtime.messages import Beat, Done, Failed, Generate, Load
 from handlers.runtime.options import options_text
-from listener.contract import GeneratedImage, Generation, GenerationRequest, GeneratorConfig, PipelineConfig
+from listener.contract import (
+    GeneratedClip,
+    GeneratedImage,
+    Generation,
+    GenerationRequest,
+    GeneratorConfig,
+    PipelineConfig,
+)
 from listener.errors import (
     AttemptFailure,
     GenerationFailed,
@@ -64,20 +71,17 @@ class Run:
             batch_max=pipeline.batch_max,
             joined=joined,
             prompts=request.prompts,
-            blobs=request.references,
+            blobs=request.references if request.audio is None else (*request.references, request.audio),
+            speaks=request.audio is not None,
         )
 
     def generation(self, done: Done) -> Generation:
-        """Read the child's answer. Raises: GenerationFailed when the images do not fit the request."""
+        """Read the child's answer. Raises: GenerationFailed when it does not fit the request."""
         facts = done.facts
-        width, height = int(facts["width"]), int(facts["height"])
-        if len(done.blobs) != len(self.request.seeds) or any(len(rgb) != width * height * 3 for rgb in done.blobs):
-            raise GenerationFailed("the runtime answered with images of another number or size")
+        spoken = self.request.audio is not None
         return Generation(
-            images=tuple(
-                GeneratedImage(rgb, width, height, seed)
-                for rgb, seed in zip(done.blobs, self.request.seeds, strict=True)
-            ),
+            images=() if spoken else self._images(done),
+            clip=self._clip(done) if spoken else None,
             model=str(facts["model"]),
             pipeline_class=str(facts["pipeline_class"]),
             device=str(facts["device"]),
@@ -85,6 +89,26 @@ class Run:
             guidance_scale=facts["guidance_scale"],
             duration_s=float(facts["duration_s"]),
             notes=tuple(facts["notes"]),
+        )
+
+    def _images(self, done: Done) -> tuple[GeneratedImage, ...]:
+        width, height = int(done.facts["width"]), int(done.facts["height"])
+        if len(done.blobs) != len(self.request.seeds) or any(len(rgb) != width * height * 3 for rgb in done.blobs):
+            raise GenerationFailed("the runtime answered with images of another number or size")
+        pairs = zip(done.blobs, self.request.seeds, strict=True)
+        return tuple(GeneratedImage(rgb, width, height, seed) for rgb, seed in pairs)
+
+    def _clip(self, done: Done) -> GeneratedClip:
+        facts = done.facts
+        if len(done.blobs) != 1:
+            raise GenerationFailed("the runtime answered with no clip")
+        return GeneratedClip(
+            mp4=done.blobs[0],
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            duration_s=float(facts["clip_s"]),
+            fps=float(facts["fps"]),
+            seed=self.request.seeds[0],
         )
 
 
@@ -109,12 +133,12 @@ def load_order(number: int, pipeline: PipelineConfig, config: GeneratorConfig) -
 def may_join(first: Run, other: Run, is_suspect: Callable[[UUID], bool]) -> bool:
     """Tell whether two runs may share a batch: all is alike but the prompts and the seeds.
 
-    A pipeline hands reference images to the whole batch, so that a request with one is never joined; nor is a session
-    that ended a child before.
+    A pipeline hands reference images to the whole batch, so that a request with one is never joined, nor a clip; nor is
+    a session that ended a child before.
     """
     one, two = first.request, other.request
     shape = [(ask.kind, ask.width, ask.height, ask.steps, ask.guidance_scale) for ask in (one, two)]
-    plain = not any(ask.references or ask.negative_prompt for ask in (one, two))
+    plain = not any(ask.references or ask.negative_prompt or ask.audio for ask in (one, two))
     return plain and shape[0] == shape[1] and not (is_suspect(one.session) or is_suspect(two.session))
 
 

@@ -14,16 +14,15 @@ from typing import Protocol
 
 from handlers.runtime import generation, pipelines
 from handlers.runtime.batching import BatchSizes
+from handlers.runtime.canary import rehearsal
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
 from handlers.runtime.failures import MESSAGE_CHARS_MAX, TRACE_CHARS_MAX, FatalDeviceError, classify
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.memory import free_memory, memory_facts, settle_memory
-from handlers.runtime.messages import DRAWN, WARMING_UP, Beat, Done, Failed, Generate, Load, Message
-from handlers.runtime.pictures import Made
-from handlers.runtime.pipelines import Loaded
+from handlers.runtime.messages import DRAWN, NO_RUN, WARMING_UP, Beat, Done, Failed, Generate, Load, Message
+from handlers.runtime.pictures import Drawn
 from handlers.runtime.redaction import redact
 from handlers.runtime.residency import Residents
-
-WARM_UP_STEPS = 1
 
 
 class Orders(Protocol):
@@ -88,11 +87,10 @@ class Worker:
             self._tell_phase(order, f"{WARMING_UP} at {size}")
             started = time.monotonic()
             width, height = (int(side) for side in size.split("x"))
-            rehearsal = Generate(order.run, order.kind, "a portrait", None, (0,), width, height, WARM_UP_STEPS, None)
             silence = _Silence()
-            generation.Drawing(loaded, [rehearsal], silence, self._sizes).complete()
-            if isinstance(silence.ended, Failed):
-                sys.stderr.write(f"warming up at {size} failed: {silence.ended.message}\n")
+            self._make(loaded, [rehearsal(order, loaded, width, height)], silence)
+            if (failed := silence.failed()) is not None:
+                sys.stderr.write(f"warming up at {size} failed: {failed.message}\n")
             took[size] = round(time.monotonic() - started, 3)
         return took
 
@@ -105,7 +103,15 @@ class Worker:
             for order in orders:
                 self._orders.answer(Failed(order.run, "model_unavailable", f"{order.kind} is not loaded", {}))
             return
-        generation.Drawing(loaded, orders, _Audience(self._orders, loaded.device), self._sizes).complete()
+        self._make(loaded, orders, _Audience(self._orders, loaded.device))
+
+    def _make(self, loaded: Loaded, orders: list[Generate], audience: _Audience | _Silence) -> None:
+        if not (loaded.speaks and orders[0].speaks):
+            generation.Drawing(loaded, orders, audience, self._sizes).complete()
+            return
+        from handlers.runtime.filming import Filming  # noqa: PLC0415 needs the extra `media`, which images do without
+
+        Filming(loaded, orders[0], audience).complete()
 
 
 class _Audience:
@@ -121,7 +127,7 @@ class _Audience:
     def is_cancelled(self, run: int) -> bool:
         return self._orders.is_cancelled(run)
 
-    def leave(self, run: int, ended: Made | Failed) -> None:
+    def leave(self, run: int, ended: Drawn | Failed) -> None:
         if isinstance(ended, Failed):
             self._orders.answer(ended)
             return
@@ -133,7 +139,7 @@ class _Audience:
 class _Silence:
     """Hears a rehearsal to its end."""
 
-    ended: Made | Failed | None = None
+    ended: Drawn | Failed | None = None
 
     def step(self, _run: int, _done: int, _total: int) -> None:
         return
@@ -141,14 +147,19 @@ class _Silence:
     def is_cancelled(self, _run: int) -> bool:
         return False
 
-    def leave(self, _run: int, ended: Made | Failed) -> None:
+    def leave(self, _run: int, ended: Drawn | Failed) -> None:
         self.ended = ended
+
+    def failed(self) -> Failed | None:
+        """Tell what went wrong, also in making the answer."""
+        ended = self.ended if isinstance(self.ended, Failed | None) else self.ended.to_message(NO_RUN)
+        return ended if isinstance(ended, Failed) else None
 
 
 def _describe_load(error: Exception, order: Load) -> Failed:
     if classify(error) == "fatal":
         raise FatalDeviceError(f"{type(error).__name__}: {error}")
-    known = isinstance(error, pipelines.LoadError)
+    known = isinstance(error, LoadError)
     message = str(error) if known else _with_root(error)
     trace = "" if known else redact(traceback.format_exc()[-TRACE_CHARS_MAX:], ())
     wanted = {

@@ -12,17 +12,19 @@ from diffusers import FirstBlockCacheConfig
 
 from handlers.runtime import pipelines, worker
 from handlers.runtime.batching import BatchSizes
+from handlers.runtime.canary import prove
 from handlers.runtime.embedded import embedded_folder
 from handlers.runtime.exits import EXIT_FATAL_DEVICE
 from handlers.runtime.failures import FatalDeviceError, classify
 from handlers.runtime.generation import Drawing
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.memory import settle_memory
 from handlers.runtime.messages import Failed, Generate, Load, Message
 from handlers.runtime.pictures import Made
 
 
 @pytest.fixture(scope="module")
-def loaded(weights: Path) -> pipelines.Loaded:
+def loaded(weights: Path) -> Loaded:
     pipelines.quieten()
     order = Load(1, "flux", "embedded", "FluxPipeline", "bfloat16", "cpu", 2, None, str(weights))
     made = pipelines.with_defaults(pipelines.load(order, lambda _note: None)[0], order)
@@ -45,7 +47,7 @@ class Breaking:
 
 
 @pytest.fixture
-def breaking(loaded: pipelines.Loaded) -> Iterator[Breaking]:
+def breaking(loaded: Loaded) -> Iterator[Breaking]:
     found = Breaking(loaded.pipe.transformer)
     yield found
     found.hook.remove()
@@ -78,7 +80,7 @@ def an_order(**fields: Any) -> Generate:
     return Generate(**{**order, **sizes, **fields})
 
 
-def draw(loaded: pipelines.Loaded, sizes: BatchSizes | None = None, **fields: Any) -> Made | Failed:
+def draw(loaded: Loaded, sizes: BatchSizes | None = None, **fields: Any) -> Made | Failed:
     heard = Heard()
     Drawing(loaded, [an_order(**fields)], heard, sizes or BatchSizes()).complete()
     return heard.ended[1]
@@ -251,8 +253,8 @@ def test_values_that_are_not_numbers_are_no_picture(loaded: Any) -> None:
     hook = loaded.pipe.transformer.register_forward_hook(spoil)
     try:
         failed = draw(loaded)
-        with pytest.raises(pipelines.LoadError, match="not numbers"):
-            pipelines.prove(loaded)
+        with pytest.raises(LoadError, match="not numbers"):
+            prove(loaded)
     finally:
         hook.remove()
     assert isinstance(failed, Failed)
@@ -262,8 +264,8 @@ def test_values_that_are_not_numbers_are_no_picture(loaded: Any) -> None:
 def test_a_device_that_draws_one_flat_colour_is_not_ready(loaded: Any) -> None:
     hook = loaded.pipe.vae.decoder.register_forward_hook(lambda _module, _inputs, output: output * 0)
     try:
-        with pytest.raises(pipelines.LoadError, match="one flat colour"):
-            pipelines.prove(loaded)
+        with pytest.raises(LoadError, match="one flat colour"):
+            prove(loaded)
     finally:
         hook.remove()
 

@@ -13,11 +13,11 @@ import torch
 
 from handlers.runtime import pipelines
 from handlers.runtime.host import LocalGenerator
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.messages import Load
 from handlers.runtime.options import AUTO_ATTENTION, SpeedOptions, options_text, read_options
 from handlers.runtime.options_apply import OptionRefusedError, denoisers, loading_arguments, offload
 from handlers.runtime.options_prompts import PromptCache
-from handlers.runtime.pipelines import Loaded, LoadError
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
 

@@ -14,6 +14,7 @@ from PIL import Image
 from handlers.runtime import pipelines
 from handlers.runtime.batching import BatchSizes
 from handlers.runtime.generation import Drawing
+from handlers.runtime.loaded import Loaded
 from handlers.runtime.messages import Failed, Load
 from handlers.runtime.pictures import Made
 from tests.handlers.test_runtime_generation import Breaking, Heard, an_order, draw, farthest, pixels
@@ -21,24 +22,24 @@ from tests.handlers.test_runtime_generation import Breaking, Heard, an_order, dr
 POSES = ("a quokka, front", "a quokka, profile", "a quokka, smiling")
 
 
-def opened(name: str, weights: Path) -> pipelines.Loaded:
+def opened(name: str, weights: Path) -> Loaded:
     pipelines.quieten()
     order = Load(1, "flux", "embedded", name, "bfloat16", "cpu", 2, None, str(weights))
     return pipelines.with_defaults(pipelines.load(order, lambda _note: None)[0], order)
 
 
 @pytest.fixture(scope="module")
-def loaded(weights: Path) -> pipelines.Loaded:
+def loaded(weights: Path) -> Loaded:
     return opened("FluxPipeline", weights)
 
 
 @pytest.fixture(scope="module")
-def klein(weights: Path) -> pipelines.Loaded:
+def klein(weights: Path) -> Loaded:
     return opened("Flux2KleinPipeline", weights)
 
 
 @pytest.fixture
-def breaking(loaded: pipelines.Loaded) -> Iterator[Breaking]:
+def breaking(loaded: Loaded) -> Iterator[Breaking]:
     found = Breaking(loaded.pipe.transformer)
     yield found
     found.hook.remove()

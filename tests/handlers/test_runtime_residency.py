@@ -12,9 +12,9 @@ import torch
 from structlog.testing import capture_logs
 
 from handlers.runtime import pipelines, residency
+from handlers.runtime.loaded import LoadError
 from handlers.runtime.memory import MIB, settle_memory
 from handlers.runtime.messages import Load
-from handlers.runtime.pipelines import LoadError
 from handlers.runtime.residency import Residents, size_bytes
 from listener.contract import PipelineConfig
 from listener.errors import ModelUnavailable

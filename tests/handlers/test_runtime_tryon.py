@@ -14,8 +14,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
 from handlers.runtime.arguments import arguments_of
+from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.messages import Generate, Load
-from handlers.runtime.pipelines import Loaded, LoadError, load
+from handlers.runtime.pipelines import load
 from handlers.runtime.residency import Residents
 from handlers.runtime.runs import Run, load_order
 from listener.contract import GenerationRequest, PipelineConfig
