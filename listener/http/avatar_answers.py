@@ -49,7 +49,7 @@ class Failure(BaseModel):
     """Why a session failed."""
 
     code: str
-    message: str
+    message: str | None
     details: dict[str, Any]
 
 

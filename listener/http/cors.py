@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 ALLOWED_METHODS = "GET, POST"
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Request-Id"
-EXPOSED_HEADERS = "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
+EXPOSED_HEADERS = "Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id"
 PREFLIGHT_S = 600
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import aiohttp
 import asyncpg
 import pytest
 
 from devstack.stack import Stack
+from listener.http.avatar_forms import AUDIO_BYTES, IMAGE_BYTES, READER
 from tests.support.avatars import Stage, form, order, sound, stage_on
 from tests.support.photographs import person
 
@@ -60,3 +66,223 @@ async def test_a_form_becomes_a_session_paid_once_however_often_it_is_sent(
     assert await stage.credits(guest) == 8
     assert await connection.fetch("select * from listener.invariants") == []
     assert stage.files() == []
+
+
+async def test_nobody_sees_or_repeats_anothers_session(stage: Stage) -> None:
+    shop, rival, ada, eve = await stage.store(), await stage.store(), await stage.visitor(), await stage.visitor()
+    for owner, others in ((shop, (rival, ada)), (ada, (eve, shop))):
+        session = (await order(owner, key="k")).data["id"]
+        assert (await owner.ask("GET", f"/status/{session.upper()}")).data["id"] == session
+        for other in others:
+            for path in (f"/status/{session}", f"/result/{session}", "/status/nobody", f"/result/{uuid4()}"):
+                answer = await other.ask("GET", path)
+                assert (answer.status, answer.code) == (404, "SESSION_NOT_FOUND")
+    sessions = {(await order(guest, key="k")).data["id"] for guest in (shop, rival, ada, eve)}
+    assert len(sessions) == 4, "a key is its caller's own"
+
+
+GIF, WEBP = b"GIF89a" + bytes(50), b"RIFF\0\0\0\0WEBPVP8 " + bytes(50)
+BAD_FILES = {
+    "gif": ("image", GIF),
+    "webp": ("image", WEBP),
+    "empty": ("image", b""),
+    "wav": ("image", sound()),
+    "unknown": ("image", b"hello"),
+    "flac": ("audio", b"fLaC" + bytes(50)),
+    "ogg": ("audio", b"OggS" + bytes(50)),
+    "m4a": ("audio", b"\0\0\0\x20ftypM4A " + bytes(50)),
+    "aac": ("audio", b"\xff\xf1" + bytes(50)),
+    "jpeg": ("audio", person()),
+}
+
+
+async def test_a_file_of_another_format_is_told_what_it_is_and_what_is_taken(stage: Stage) -> None:
+    store = await stage.store()
+    supported = {"image": ["jpeg", "jpg", "png"], "audio": ["mp3", "wav"]}
+    for received, (field, data) in BAD_FILES.items():
+        refused = await order(store, form(**{field: data}))  # type: ignore[arg-type]
+        assert (refused.status, refused.code) == (400, f"INVALID_{field.upper()}_FORMAT"), received
+        assert refused.body["error"]["details"] == {
+            "field": field,
+            "received_format": received,
+            "supported_formats": supported[field],
+        }
+    nothing = await order(store, form(audio=b""))
+    assert nothing.body["error"]["details"]["received_format"] == "empty"
+    for head in (b"ID3\x04" + bytes(50), b"\xff\xfb\x90\x64" + bytes(50)):
+        assert (await order(store, form(audio=head))).status == 201, "an MP3, with its title or without"
+    assert (await stage.credits(store), len(await stage.objects(store)), stage.files()) == (8, 4, [])
+
+
+def _parts(*fields: tuple[str, bytes]) -> aiohttp.FormData:
+    made = aiohttp.FormData()
+    for name, data in fields:
+        made.add_field(name, data, filename="x")
+    return made
+
+
+IMAGE, AUDIO = ("image", person()), ("audio", sound())
+BAD_FIELDS: dict[str, tuple[tuple[tuple[str, bytes], ...], str, str]] = {
+    "without a picture": ((AUDIO,), "image", "missing"),
+    "without a sound": ((IMAGE, ("prompt", b"hello")), "audio", "missing"),
+    "two pictures": ((IMAGE, IMAGE, AUDIO), "image", "duplicate"),
+    "two prompts": ((("prompt", b"a"), ("prompt", b"b"), IMAGE, AUDIO), "prompt", "duplicate"),
+    "another field": ((IMAGE, AUDIO, ("voice", b"deep")), "voice", "extra_forbidden"),
+    "a field that is no name": ((IMAGE, AUDIO, ("<script>", b"deep")), "?", "extra_forbidden"),
+    "a long prompt": ((IMAGE, AUDIO, ("prompt", b"a" * 2001)), "prompt", "string_too_long"),
+    "an endless prompt": ((IMAGE, AUDIO, ("prompt", b"a" * 9000)), "prompt", "too_long"),
+    "no text": ((IMAGE, AUDIO, ("prompt", b"\xff\xfe")), "prompt", "string_type"),
+    "a resolution of its own": ((IMAGE, AUDIO, ("resolution", b"4k")), "resolution", "literal_error"),
+    "a seed that is none": ((IMAGE, AUDIO, ("seed", b"seven")), "seed", "int_parsing"),
+    "a negative seed": ((IMAGE, AUDIO, ("seed", b"-1")), "seed", "greater_than_equal"),
+    "a seed beyond all": ((IMAGE, AUDIO, ("seed", b"9223372036854775808")), "seed", "less_than_equal"),
+}
+
+
+async def test_a_form_with_a_field_that_cannot_be_used_is_told_which(stage: Stage) -> None:
+    ada = await stage.visitor()
+    for name, (fields, field, rule) in BAD_FIELDS.items():
+        refused = await order(ada, _parts(*fields))
+        assert (refused.status, refused.code) == (422, "INVALID_PARAMS"), name
+        (told,) = refused.body["error"]["details"]["fields"]
+        assert (told["field"], told["rule"]) == (field, rule), name
+    nul = await order(ada, form(prompt="a\0b"))
+    assert (nul.status, nul.code) == (422, "INVALID_PARAMS")
+    bad_key = await ada.ask("POST", "/generate", {"Idempotency-Key": "ä"}, data=form())
+    assert (bad_key.status, bad_key.code) == (400, "IDEMPOTENCY_KEY_INVALID")
+    assert (await stage.credits(ada), await stage.objects(ada), stage.files()) == (10, [], [])
+
+
+CUT = "multipart/form-data; boundary=cut"
+PART = b'--cut\r\nContent-Disposition: form-data; name="image"\r\n'
+BAD_BODIES: dict[str, tuple[int, str, dict[str, str], bytes]] = {
+    "JSON": (415, "UNSUPPORTED_MEDIA_TYPE", {"Content-Type": "application/json"}, b"{}"),
+    "another multipart": (415, "UNSUPPORTED_MEDIA_TYPE", {"Content-Type": "multipart/mixed; boundary=cut"}, b"--cut--"),
+    "encoded": (415, "UNSUPPORTED_MEDIA_TYPE", {"Content-Type": CUT, "Content-Encoding": "gzip"}, gzip.compress(b"-")),
+    "no boundary": (400, "MALFORMED_FORM", {"Content-Type": "multipart/form-data"}, b"--cut--"),
+    "another boundary": (400, "MALFORMED_FORM", {"Content-Type": CUT}, b"--uncut\r\n\r\n--uncut--\r\n"),
+    "no parts": (422, "INVALID_PARAMS", {"Content-Type": CUT}, b"--cut--\r\n"),
+    "nothing": (400, "MALFORMED_FORM", {"Content-Type": CUT}, b""),
+    "no end": (
+        400,
+        "MALFORMED_FORM",
+        {"Content-Type": CUT},
+        PART + b"\r\n" + person(),
+    ),
+    "nested": (
+        400,
+        "MALFORMED_FORM",
+        {"Content-Type": CUT},
+        b"--cut\r\nContent-Type: multipart/mixed; boundary=in\r\n\r\n--in--\r\n--cut--\r\n",
+    ),
+    "Base64": (
+        400,
+        "MALFORMED_FORM",
+        {"Content-Type": CUT},
+        PART + b"Content-Transfer-Encoding: base64\r\n\r\naaaa\r\n--cut--\r\n",
+    ),
+    "endless headers": (400, "MALFORMED_FORM", {"Content-Type": CUT}, b"--cut\r\n" + b"a: b\r\n" * 200 + b"\r\n"),
+}
+
+
+async def test_what_is_no_form_is_refused_and_leaves_nothing(stage: Stage) -> None:
+    store = await stage.store()
+    for name, (status, code, headers, body) in BAD_BODIES.items():
+        answer = await store.ask("POST", "/generate", headers, data=io.BytesIO(body))
+        assert (answer.status, answer.code) == (status, code), name
+    assert (await stage.credits(store), await stage.objects(store), stage.files()) == (10, [], [])
+
+
+async def test_who_has_no_credential_is_told_401_before_his_form_is_read(stage: Stage, stack: Stack) -> None:
+    ada = await stage.visitor()
+    claims = {"sub": str(ada.id), "aud": "authenticated", "role": "authenticated"}
+    strangers = {
+        "": "API_KEY_MISSING",
+        "Basic eDp5": "API_KEY_MISSING",
+        "Bearer nonsense": "API_KEY_INVALID",
+        "Bearer lsk_" + "A" * 43: "API_KEY_INVALID",
+        "Bearer a.b.c": "TOKEN_INVALID",
+        f"Bearer {stack.keys.service_role_key}": "TOKEN_INVALID",
+        f"Bearer {stack.keys.mint_for_user(claims, -60)}": "TOKEN_EXPIRED",
+    }
+    for authorization, code in strangers.items():
+        for method, path in (("POST", "/generate"), ("GET", f"/status/{uuid4()}"), ("GET", f"/result/{uuid4()}")):
+            answer = await ada.ask(method, path, {"Authorization": authorization})
+            assert (answer.status, answer.code, answer.headers["WWW-Authenticate"]) == (401, code, "Bearer")
+    nobody = replace(ada, token="a.b.c")
+    async with stage.wire(nobody, 2**26, "Expect: 100-continue") as wire:
+        assert await wire.status() == 401, "and not 100: nothing of the form was asked for"
+
+
+async def test_a_form_that_is_too_large_is_refused_before_a_byte_of_it_is_read(stage: Stage) -> None:
+    store = await stage.store()
+    async with stage.wire(store, READER.limit_bytes + 1) as wire:
+        assert await wire.status() == 413
+    async with stage.wire(store, READER.limit_bytes + 1, "Expect: 100-continue") as wire:
+        assert await wire.status() == 413
+    async with stage.wire(store, READER.limit_bytes, "Expect: 100-continue") as wire:
+        assert await wire.status() == 100
+
+
+@pytest.mark.parametrize(("field", "limit_bytes"), [("image", IMAGE_BYTES), ("audio", AUDIO_BYTES)])
+async def test_a_file_that_is_too_large_is_refused_while_it_comes(stage: Stage, field: str, limit_bytes: int) -> None:
+    store, sent = await stage.store(), 0
+    head = {"image": person(), "audio": sound()}[field]
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield head
+        while True:
+            sent += 2**20
+            yield bytes(2**20)
+
+    refused = await order(store, form(**{field: endless()}))  # type: ignore[arg-type]
+    assert (refused.status, refused.code) == (413, "PAYLOAD_TOO_LARGE")
+    assert refused.body["error"]["details"] == {"field": field, "limit_bytes": limit_bytes}
+    assert sent < limit_bytes + 16 * 2**20, "what is under way when the answer comes"
+    assert (await stage.credits(store), await stage.objects(store), stage.files()) == (10, [], [])
+
+
+async def test_who_cannot_pay_or_comes_too_often_leaves_no_file_behind(
+    stage: Stage, connection: asyncpg.Connection[Any]
+) -> None:
+    for guest in (await stage.store(), await stage.visitor()):
+        await connection.execute("update listener.plans set inserts_per_minute = 1 where plan = 'free'")
+        assert (await order(guest)).status == 201
+        limited = await order(guest)
+        assert (limited.status, limited.code) == (429, "RATE_LIMITED")
+        assert 0 < int(limited.headers["Retry-After"]) <= 60
+        await connection.execute("update listener.plans set inserts_per_minute = 100 where plan = 'free'")
+        await connection.execute("update listener.accounts set balance = 0 where owner = $1", guest.id)
+        poor = await order(guest, key="again")
+        assert (poor.status, poor.code) == (402, "CREDITS_INSUFFICIENT")
+        assert len(await stage.objects(guest)) == 2, "the first one's"
+        await stage.street.operator.grant(guest.id, 1, f"more:{guest.id}", "test")
+        assert (await order(guest, key="again")).status == 201
+    assert stage.files() == []
+
+
+async def test_a_key_has_its_requests_per_minute_also_for_forms(stage: Stage) -> None:
+    store = await stage.store(per_minute=2)
+    first, second, third = [await order(store) for _ in range(3)]
+    assert [one.headers["RateLimit-Remaining"] for one in (first, second, third)] == ["1", "0", "0"]
+    assert (first.headers["RateLimit-Limit"], third.status, third.code) == ("2", 429, "RATE_LIMITED")
+    assert int(third.headers["Retry-After"]) > 0
+
+
+async def test_pages_of_the_allow_list_may_send_a_form_and_read_the_answer(stage: Stage) -> None:
+    ada = await stage.visitor()
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    async with stage.street.http.options("/generate", headers={"Origin": "https://app.example"} | asked) as answer:
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "https://app.example")
+        assert {"Authorization", "Content-Type", "Idempotency-Key"} <= set(
+            answer.headers["Access-Control-Allow-Headers"].split(", ")
+        )
+    async with stage.street.http.options("/generate", headers={"Origin": "https://evil.example"} | asked) as answer:
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    made = await ada.ask("POST", "/generate", {"Origin": "https://app.example"}, data=form())
+    assert made.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert {"Location", "Retry-After"} <= set(made.headers["Access-Control-Expose-Headers"].split(", "))
