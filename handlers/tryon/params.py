@@ -66,15 +66,17 @@ class TryonParams(BaseModel):
         frozen=True, extra="ignore", hide_input_in_errors=True, json_schema_extra={"examples": [EXAMPLE]}
     )
 
-    payload_version: int = PAYLOAD_VERSION
+    payload_version: int = Field(PAYLOAD_VERSION, description="The version of the payload; 1 is the only one")
     channel: Literal["b2c", "b2b"] = "b2c"
-    task_id: Label | None = None
-    request_id: Label | None = None
+    task_id: Label | None = Field(None, description="Your own name of it; the same name is the same session")
+    request_id: Label | None = Field(None, description="Your own, for your logs")
     session_id: UUID | None = None
     user_id: UUID | None = None
     store_id: UUID | None = Field(default=None, validate_default=True)
-    image_urls: tuple[str, ...] = Field(min_length=PICTURES_MIN, max_length=PICTURES_MAX, repr=False)
-    prompt: str | None = Field(default=None, repr=False)
+    image_urls: tuple[str, ...] = Field(
+        min_length=PICTURES_MIN, max_length=PICTURES_MAX, repr=False, description="The person first, then what is worn"
+    )
+    prompt: str | None = Field(default=None, repr=False, description="A few words on how it should look")
     created_at: datetime | None = None
     variant: Variant | None = None
 

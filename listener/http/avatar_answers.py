@@ -11,6 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from listener.http.openapi.shapes import Meta
+
 PROMPT_CHARS = 2000
 SEED_MAX = 2**63 - 1
 PENDING = "pending"
@@ -37,12 +39,6 @@ class AvatarForm(AvatarTexts):
 
     image: bytes = Field(description="PNG or JPEG, at most 10 MiB", json_schema_extra={"format": "binary"})
     audio: bytes = Field(description="WAV or MP3, at most 50 MiB", json_schema_extra={"format": "binary"})
-
-
-class Meta(BaseModel):
-    """What goes with an answer."""
-
-    request_id: str = Field(description="Stands in every log line of the request and of its session")
 
 
 class Failure(BaseModel):

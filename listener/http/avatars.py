@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from listener.api import OwnedTable, SessionDesk
-from listener.http.avatar_answers import Avatar, AvatarAnswer, ClipAnswer, Failure, Meta, Place
+from listener.http.avatar_answers import Avatar, AvatarAnswer, ClipAnswer, Failure, Place
 from listener.http.avatar_clips import Clips
 from listener.http.avatar_forms import GENERATE, READER, RESULT, STATUS
 from listener.http.avatar_orders import AvatarOrders, Ordered
@@ -23,6 +23,7 @@ from listener.http.customers import Customer, Customers
 from listener.http.forms import ask_late
 from listener.http.guarded import guarded
 from listener.http.openapi.operation import described
+from listener.http.openapi.shapes import Meta
 from listener.http.refusal import Refused
 from listener.http.scratch import Scratch
 from listener.http.server import REQUEST_ID

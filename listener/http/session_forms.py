@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -23,8 +23,47 @@ STORE = (Who.STORE,)
 STORE_COLUMN = "store_id"
 ID = Parameter("id", "Our id, or the `task_id` or `session_id` that it was submitted with.", example="$SESSION")
 LABEL = Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")]
-NAMED = {"session_id": (LABEL | None, None), "created_at": (str | None, None), "user_id": (str | None, None)}
+UNUSED = (str | None, Field(None, description="Accepted, and not kept"))
+NAMED = {
+    "session_id": (LABEL | None, Field(None, description="Names the session, as `task_id` does; not kept")),
+    "created_at": UNUSED,
+    "user_id": UNUSED,
+}
 """Fields beside the table's own: a name, and two that are accepted and not kept."""
+
+PICTURE = {"name": "image.jpg", "width": 96, "height": 128, "size_bytes": 13622, "content_type": "image/jpeg"}
+SIGNED = {
+    "url": "https://abcd.supabase.co/storage/v1/object/sign/stores/...?token=...",
+    "expires_at": "2026-11-20T23:53:35.082112+00:00",
+}
+WAITING = {
+    "id": "$SESSION",
+    "kind": "tryon",
+    "status": "queued",
+    "progress": 0,
+    "message": None,
+    "version": 0,
+    "started_at": None,
+    "finished_at": None,
+    "task_id": "order-4711",
+    "request_id": None,
+    "created_at": "2026-11-20T17:53:31.960933+00:00",
+    "result": None,
+    "error": None,
+}
+FINISHED = WAITING | {
+    "status": "completed",
+    "progress": 100,
+    "version": 7,
+    "started_at": "2026-11-20T17:53:32.168592+00:00",
+    "finished_at": "2026-11-20T17:53:34.894927+00:00",
+    "result": {"model": "embedded", "processing_time_s": 2.664, "artifacts": [PICTURE | SIGNED]},
+}
+
+
+def _shown(data: object) -> dict[str, Any]:
+    return {"data": data, "meta": {"request_id": "6673296b-e00e-4479-ab8a-d38069636d2c"}}
+
 
 SUBMIT = Described(
     id="submit",
@@ -32,7 +71,7 @@ SUBMIT = Described(
     group="Sessions",
     who=STORE,
     gives={
-        201: Gives("The session was made and paid.", enveloped(ShownSession), ("Location",)),
+        201: Gives("The session was made and paid.", enveloped(ShownSession), ("Location",), example=_shown(WAITING)),
         200: Gives("It was there already; nothing was paid again.", enveloped(ShownSession), ("Location",)),
         207: Gives("An array was sent: each item says what became of it.", enveloped(list[BatchItem], "Batch")),
     },
@@ -56,7 +95,7 @@ READ = Described(
     summary="Read a session",
     group="Sessions",
     who=STORE,
-    gives={200: Gives("The session as it stands, with fresh URLs.", enveloped(ShownSession))},
+    gives={200: Gives("The session as it stands, with fresh URLs.", enveloped(ShownSession), example=_shown(FINISHED))},
     refuses=("SESSION_NOT_FOUND",),
     parameters=(ID,),
 )
@@ -65,7 +104,13 @@ CANCEL = Described(
     summary="Cancel a session",
     group="Sessions",
     who=STORE,
-    gives={200: Gives("What became of it, and what is paid back.", enveloped(CancelledSession))},
+    gives={
+        200: Gives(
+            "What became of it, and what is paid back.",
+            enveloped(CancelledSession),
+            example=_shown({"id": "$SESSION", "outcome": "cancelled", "refund": "all"}),
+        )
+    },
     refuses=("SESSION_NOT_FOUND", "SESSION_FINISHED"),
     parameters=(ID,),
 )
@@ -74,7 +119,7 @@ CREDITS = Described(
     summary="Read the balance",
     group="Credits",
     who=STORE,
-    gives={200: Gives("The store's credits.", enveloped(Credits))},
+    gives={200: Gives("The store's credits.", enveloped(Credits), example=_shown({"credits": 8}))},
 )
 
 
@@ -104,7 +149,9 @@ def _form(table: OwnedTable, params: type[BaseModel] | None) -> type[BaseModel]:
     fields |= {name: (Any, None) for name in sorted(writable - set(fields))}
     fields |= {theirs: fields[ours] for theirs, ours in FOREIGN_NAMES.items() if ours in writable}
     fields |= {name: field for name, field in NAMED.items() if name in ACCEPTED_UNUSED and name not in fields}
-    fields[table.owner_column] = (str | None, None)
+    fields[table.owner_column] = (str | None, Field(None, description="Need not be said; another's is refused"))
+    if "channel" in fields:
+        fields["channel"] = (Literal["b2b"], Field("b2b", description="Need not be said"))
     words = params.__doc__ if params is not None else None
     return create_model(f"{_named(table.kind)}Session", __config__=ConfigDict(extra="forbid"), __doc__=words, **fields)
 

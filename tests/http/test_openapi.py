@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from aiohttp import web
+from playwright.async_api import async_playwright
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from devstack.stack import Stack
@@ -20,6 +22,7 @@ from listener.http.openapi.words import line, paragraphs
 from tests.support.app import insert
 from tests.support.avatars import order, sound
 from tests.support.callers import Api, open_api
+from tests.support.chromium import ARGUMENTS, CHROMIUM
 from tests.support.photographs import person
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,8 @@ def test_words_of_the_document_cannot_become_html() -> None:
     assert paragraphs("one\ntwo\n\n- a\n- b") == "<p>one two</p>\n<ul><li>a</li><li>b</li></ul>"
 
 
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: `apt-get install chromium`")
 async def test_the_document_is_valid_and_tells_each_endpoint_once_and_what_it_shows_runs(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -72,6 +77,7 @@ async def test_the_document_is_valid_and_tells_each_endpoint_once_and_what_it_sh
         for method, path, _ in operations:
             status, body = await api.ask(method, path.replace("{id}", str(uuid4())))
             assert status != 404, f"{method} {path} is documented and not served: {body}"
+        await _look(api.url)
         await _curls(api, tmp_path)
         api.grey.off("hold")
         async with api.http.get("/docs") as answer:
@@ -80,6 +86,25 @@ async def test_the_document_is_valid_and_tells_each_endpoint_once_and_what_it_sh
         assert "<script" not in page
         for one in ids:
             assert f"id='{one}'" in page
+
+
+async def _look(url: str) -> None:
+    """In a browser, on a desk and in a hand: nothing is refused by its own policy, nothing has to be shifted aside."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page, complaints = await browser.new_page(color_scheme="light"), list[str]()
+        page.on("console", lambda message: complaints.append(message.text))
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 900})
+            await page.goto(f"{url}/docs")
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            for link in await page.locator("nav a, main a[href^='#']").all():
+                assert await page.locator(str(await link.get_attribute("href"))).count() == 1
+            if shots := os.environ.get("LISTENER_SCREENSHOTS"):
+                await page.goto(f"{url}/docs#submitTryon")
+                await page.screenshot(path=f"{shots}/api-{width}.png")
+        await browser.close()
+        assert [one for one in complaints if "favicon" not in one] == []
 
 
 async def _curls(api: Api, folder: Path) -> None:

@@ -20,6 +20,7 @@ from listener.http.openapi.schemas import Schemas
 from listener.http.openapi.shapes import ErrorAnswer
 from listener.http.openapi.snippets import as_examples, curl_of
 
+KIB, MIB = 2**10, 2**20
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 OF_A_BODY = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 OF_ALL = ("BAD_REQUEST", "INTERNAL_ERROR")
@@ -125,8 +126,12 @@ def _takes(takes: Takes, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schemas.of(takes.model)}
     if takes.example is not None and takes.content_type == JSON:  # of a form, what curl is given says nothing
         content["example"] = as_examples(takes.example)
-    words = f"At most {takes.limit_bytes:,} bytes, not encoded."
+    words = f"At most {_size(takes.limit_bytes)}, not encoded."
     return {"required": True, "description": words, "content": {takes.content_type: content}}
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / MIB:.4g} MiB" if size_bytes >= MIB else f"{size_bytes / KIB:.4g} KiB"
 
 
 def _gives(gives: Gives, operation: Described, schemas: Schemas) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib.resources import files
@@ -68,7 +69,7 @@ def _operation(document: Schema, method: str, path: str, operation: Schema) -> I
     verb = f"<span class='verb {method}'>{method.upper()}</span>"
     yield f"<section><h3 id='{operation['operationId']}'>{escape(operation['summary'])}</h3>"
     yield f"<p class=path>{verb}<code>{escape(path)}</code></p>{paragraphs(operation['description'])}"
-    yield f"<p class=soft>{_credential(document, operation)}</p>"
+    yield f"<p class=facts>{_credential(document, operation)}</p>"
     for sample in operation.get("x-codeSamples", []):
         yield f"<pre>{escape(sample['source'])}</pre>"
     if operation["parameters"]:
@@ -88,7 +89,7 @@ def _operation(document: Schema, method: str, path: str, operation: Schema) -> I
 def _credential(document: Schema, operation: Schema) -> str:
     schemes = document["components"]["securitySchemes"]
     told = [line(schemes[name]["description"]) for one in operation["security"] for name in one]
-    return f"Bearer: {' Or: '.join(told)}" if told else "No credential."
+    return f"<code>Authorization: Bearer</code> {' Or: '.join(told)}" if told else "No credential."
 
 
 def _body(document: Schema, body: Schema) -> str:
@@ -104,10 +105,16 @@ def _answer(status: str, answer: Schema) -> str:
     words, _, codes = answer["description"].partition("- `")
     content = "".join(f": {_content(kind, one)}" for kind, one in answer.get("content", {}).items())
     if int(status) < FIRST_REFUSAL:
-        return f"<details open><summary><b>{status}</b> {line(words)}</summary><p>{content[2:]}</p></details>"
+        shown = f"<summary><b>{status}</b> {line(words)}</summary><p>{content[2:]}</p>{_example(answer)}"
+        return f"<details>{shown}</details>"
     told = paragraphs(f"- `{codes}") if codes else ""
     names = " ".join(f"<code>{escape(one)}</code>" for one in _codes(answer))
     return f"<details><summary><b class=bad>{status}</b> {line(words)}{names}</summary>{told}</details>"
+
+
+def _example(answer: Schema) -> str:
+    examples = [one["example"] for one in answer.get("content", {}).values() if "example" in one]
+    return "".join(f"<pre>{escape(json.dumps(one, indent=2, ensure_ascii=False))}</pre>" for one in examples)
 
 
 def _codes(answer: Schema) -> list[str]:
@@ -135,15 +142,15 @@ def _told(document: Schema) -> dict[str, Schema]:
 def _model(schema: Schema) -> str:
     words = paragraphs(schema.get("description", ""))
     required = schema.get("required", [])
-    rows = (
-        (
-            name,
-            type_of(one) + ("" if name in required else " <span class=soft>may be absent</span>"),
-            one.get("description", ""),
-        )
-        for name, one in schema.get("properties", {}).items()
-    )
+    fields = sorted(schema.get("properties", {}).items(), key=lambda field: field[0] not in required)
+    rows = ((name, type_of(one) + _may(name in required, one), one.get("description", "")) for name, one in fields)
     return words + (_table(("Field", "Type", ""), rows) if "properties" in schema else f"<p>{type_of(schema)}</p>")
+
+
+def _may(is_required: bool, schema: Schema) -> str:
+    if "default" in schema:
+        return f" <span class=soft>else <code>{escape(json.dumps(schema['default']))}</code></span>"
+    return "" if is_required else " <span class=soft>optional</span>"
 
 
 def _table(names: tuple[str, ...], rows: Iterable[tuple[str, str, str]]) -> str:

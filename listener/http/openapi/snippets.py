@@ -23,6 +23,7 @@ VARIABLES = {
 }
 """What a reader puts into his shell, and what stands in the document's examples for it."""
 CREDENTIALS = {Who.STORE: "KEY", Who.USER: "TOKEN", Who.OPERATOR: "API_KEY"}
+SHORT_CHARS = 72
 _VARIABLE = re.compile(rf"\$({'|'.join(VARIABLES)})\b")
 
 
@@ -55,8 +56,17 @@ def _body(operation: Described) -> list[str]:
     if takes is None or takes.example is None:
         return []
     if takes.content_type == JSON:
-        return ['-H "Content-Type: application/json"', f"-d {_quoted(json.dumps(takes.example, ensure_ascii=False))}"]
+        return ['-H "Content-Type: application/json"', f"-d {_quoted(_lines(takes.example))}"]
     return [f"-F {shlex.quote(f'{name}={value}')}" for name, value in takes.example.items()]
+
+
+def _lines(example: Any) -> str:
+    """JSON on a line of its own for each field, when it is long."""
+    short = json.dumps(example, ensure_ascii=False)
+    if len(short) <= SHORT_CHARS or not isinstance(example, Mapping):
+        return short
+    fields = (f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in example.items())
+    return "{{\n    {}}}".format(",\n    ".join(fields))
 
 
 def _quoted(text: str) -> str:
