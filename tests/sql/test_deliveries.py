@@ -310,6 +310,20 @@ async def test_a_secret_is_made_once_kept_and_replaced_beside_the_old_one(projec
     assert await project.value("select secrets from listener.partner_webhooks") == [SECRET, made]
 
 
+async def test_a_rotated_secret_stands_before_the_last_one_and_the_report_never_shows_either(
+    project: Project, store: Store
+) -> None:
+    await finish(project, store)
+    newest = await project.answer("rotate_partner_secret", p_store=store.id)
+    assert await project.value("select secrets from listener.partner_webhooks") == [newest, SECRET]
+    report = await project.answer("partner_report", p_store=store.id)
+    assert (report["webhook"]["url"], report["webhook"]["secrets"]) == (URL, 2)
+    assert [told["status"] for told in report["deliveries"]] == ["waiting"]
+    assert SECRET not in str(report)
+    assert newest not in str(report)
+    assert await project.answer("rotate_partner_secret", p_store=uuid4()) is None
+
+
 async def test_an_address_or_secret_that_cannot_be_meant_is_refused(project: Project) -> None:
     store = await open_store(project)
     for wrong in (

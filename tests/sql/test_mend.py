@@ -114,3 +114,9 @@ async def test_a_settlement_under_way_is_not_forgotten(project: Project, owner: 
         await until_blocked(project.connection, mender.connection)
     assert (await mending)["projected"] == 1
     assert (await shown(project, attempt.row))["status"] == "completed"
+
+
+async def test_a_table_that_is_not_watched_is_named(project: Project) -> None:
+    await project.connection.execute("create table public.stranger (id uuid primary key)")
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="not_watched"):
+        await project.value("select listener.mend('public.stranger')")

@@ -155,3 +155,12 @@ async def test_money_is_closed_to_the_public(project: Project, owner: UUID, call
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with project.acting(role, owner) as connection:
                 await connection.execute(call)
+
+
+async def test_an_owners_credits_can_be_asked_for_by_a_server_and_the_tables_too(project: Project, owner: UUID) -> None:
+    assert await project.answer("owner_credits", p_owner=owner) == 10, "the welcome grant is still to come"
+    await project.insert(owner)
+    assert await project.answer("owner_credits", p_owner=owner) == 9
+    tables = {table["table"]: table for table in await project.answer("owned_tables")}
+    assert tables["headshot_sessions"]["owner_column"] == "user_id"
+    assert "prompt" in tables["headshot_sessions"]["inputs"]

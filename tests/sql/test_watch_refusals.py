@@ -299,6 +299,42 @@ async def test_a_copy_of_a_row_with_the_apps_triggers_is_tried_as_well(project: 
     assert await project.value("select count(*) from public.notices") == 0
 
 
+async def test_a_table_whose_version_stands_still_is_refused(project: Project) -> None:
+    keeps = FUNCTION.format(body="new.version := old.version; return new;")
+    await project.connection.execute(f"alter table {T} add version bigint not null default 0")
+    await project.connection.execute(keeps + TRIGGER.format(when="before update"))
+    await project.connection.execute(f"insert into {T} (user_id) values (gen_random_uuid())")
+    assert "its version does not grow" in str((await refusal(project)).detail)
+
+
+async def test_a_table_that_takes_no_row_is_refused(project: Project) -> None:
+    never = f"alter table {T} add status text default 'queued' check (status <> 'queued')"
+    await project.connection.execute(never)
+    assert "queued: " in str((await refusal(project)).detail)
+
+
+async def test_a_check_of_the_app_that_waits_for_the_commit_is_tried_too(project: Project) -> None:
+    await project.connection.execute(f"insert into {T} (user_id) values (gen_random_uuid())")
+    await project.connection.execute(
+        FUNCTION.format(body="if new.status = 'processing' then raise 'not on a Sunday'; end if; return null;")
+        + f"create constraint trigger judge after update on {T} deferrable initially deferred "
+        "for each row execute function public.judge();"
+    )
+    assert "not on a Sunday" in str((await refusal(project)).detail)
+
+
+async def test_who_cannot_try_what_workers_do_is_told_so(project: Project) -> None:
+    await project.connection.execute(f"alter table {T} owner to postgres; revoke service_role from postgres")
+    await project.connection.execute("set session authorization postgres")
+    assert "(as service_role): permission denied to set role" in str((await refusal(project)).detail)
+
+
+async def test_a_unique_index_of_the_app_is_no_obstacle_to_the_dry_run(project: Project) -> None:
+    await project.connection.execute(f"create unique index one_each on {T} (prompt)")
+    await watch(project)
+    assert await project.value("select to_regclass('public.one_each') is not null"), "and it is there afterwards"
+
+
 async def test_an_apps_own_guard_of_terminal_states_is_no_obstacle(project: Project, owner: UUID) -> None:
     await project.connection.execute(
         f"alter table {T} add status text default 'queued';"
