@@ -325,8 +325,11 @@ async def test_a_check_of_the_app_that_waits_for_the_commit_is_tried_too(project
 
 async def test_who_cannot_try_what_workers_do_is_told_so(project: Project) -> None:
     await project.connection.execute(f"alter table {T} owner to postgres; revoke service_role from postgres")
-    await project.connection.execute("set session authorization postgres")
-    assert "(as service_role): permission denied to set role" in str((await refusal(project)).detail)
+    try:
+        await project.connection.execute("set session authorization postgres")
+        assert "(as service_role): permission denied to set role" in str((await refusal(project)).detail)
+    finally:  # roles are the whole cluster's
+        await project.connection.execute("reset session authorization; grant service_role to postgres")
 
 
 async def test_a_unique_index_of_the_app_is_no_obstacle_to_the_dry_run(project: Project) -> None:
