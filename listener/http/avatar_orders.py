@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,6 +29,8 @@ from listener.http.submissions import invalid_params, session_id
 
 IMAGE, AUDIO = "image", "audio"
 COLUMNS = {IMAGE: "image_url", AUDIO: "audio_url"}
+FOLDER = "avatars"
+"""Below the owner's own, then the row's, then the request's: sql/functions/is_spent_input.sql reads it."""
 INSPECTED_AT_ONCE = 2
 _DIGEST_CHARS = 16
 
@@ -54,8 +56,8 @@ class AvatarOrders:
         self, customer: Customer, table: OwnedTable, form: Form, key: str | None, request_id: str
     ) -> Ordered:
         """Make the session, or find the one that the same key made. Raises: Refused; StoreError."""
-        row = self._row(form, table, customer.caller.owner)
         row_id = uuid4() if key is None else session_id(customer.caller, f"{table.kind}:{key}")
+        row = self._row(form, f"{customer.caller.owner}/{FOLDER}/{row_id}")
         if key is not None and (stored := await customer.read(table, row_id)) is not None:
             return _again(row, stored)
         warnings = await self._inspect(form)
@@ -68,11 +70,11 @@ class AvatarOrders:
                 raise id_taken()
             return _again(row, stored)
 
-    def _row(self, form: Form, table: OwnedTable, owner: UUID) -> Row:
+    def _row(self, form: Form, folder: str) -> Row:
         """The row's input columns. Raises: Refused (422)."""
         # In a folder of this request's own: what is removed after a refusal is never another request's.
-        folder = f"{owner}/{table.kind}s/{uuid4()}"
-        row: Row = {COLUMNS[name]: f"{folder}/{_name(name, file)}" for name, file in form.files.items()}
+        own = f"{folder}/{uuid4()}"
+        row: Row = {COLUMNS[name]: f"{own}/{_name(name, file)}" for name, file in form.files.items()}
         try:
             texts = AvatarTexts.model_validate({name: text for name, text in form.texts.items() if text})
             row |= texts.model_dump()

@@ -1,6 +1,7 @@
 -- listener.listed_orphans(buckets, paths, sizes, changes) -> (bucket, path, size_bytes, reason)
 -- Those of these objects that no row names, wherever they lie: in our own buckets, of a shape that workers write, untouched for
--- two days, which is longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
+-- two days, which is longer than any upload waits for its row, what came over HTTP and is spent among them; and whatever lies in
+-- the folder of a user who was deleted.
 -- Units: p_sizes are bytes; p_changes are when each was written.
 create function listener.listed_orphans(p_buckets text[], p_paths text[], p_sizes bigint[], p_changes timestamptz[])
 returns table (bucket text, path text, size_bytes bigint, reason text)
@@ -17,8 +18,10 @@ as $$
     and (
       gone.owner is not null
       or (
-        object.bucket <> 'uploads'
-        and object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        case object.bucket
+          when 'uploads' then listener.is_spent_input(object.path)
+          else object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        end
         and object.changed_at < (select listener.clock()) - interval '2 days'
       )
     )

@@ -4101,6 +4101,28 @@ $$;
 revoke all on function listener.insert_probe(listener.session_tables, uuid, boolean)
 from public, anon, authenticated, service_role;
 
+-- listener.is_spent_input(path) -> boolean
+-- Whether an object of the bucket uploads came with a request over HTTP, as {owner}/avatars/{row}/{request}/{file}, and the row's
+-- session needs it no more: it finished, or there never was one. Everything else in there is its owner's own.
+create function listener.is_spent_input(p_path text)
+returns boolean
+language plpgsql stable security invoker
+set search_path = ''
+as $$
+declare
+  v_row text := substring(
+    p_path from '^[0-9a-f-]{36}/avatars/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})/[0-9a-f-]{36}/[a-z]+-[0-9a-f]{16}[.][a-z0-9]{3}$'
+  );
+begin
+  return v_row is not null and not exists (
+    select from listener.sessions as waiting where waiting.row_id = v_row::uuid and waiting.finished_at is null
+  );
+end
+$$;
+
+revoke all on function listener.is_spent_input(text) from public, anon, authenticated;
+grant execute on function listener.is_spent_input(text) to service_role;
+
 -- listener.is_transient(sqlstate) -> boolean
 -- Tells errors of the moment (locks, resources, shutdown, read-only) from errors that lie in a visible table itself.
 create function listener.is_transient(p_sqlstate text)
@@ -4271,7 +4293,8 @@ grant execute on function public.list_api_keys(uuid) to service_role;
 
 -- listener.listed_orphans(buckets, paths, sizes, changes) -> (bucket, path, size_bytes, reason)
 -- Those of these objects that no row names, wherever they lie: in our own buckets, of a shape that workers write, untouched for
--- two days, which is longer than any upload waits for its row; and whatever lies in the folder of a user who was deleted.
+-- two days, which is longer than any upload waits for its row, what came over HTTP and is spent among them; and whatever lies in
+-- the folder of a user who was deleted.
 -- Units: p_sizes are bytes; p_changes are when each was written.
 create function listener.listed_orphans(p_buckets text[], p_paths text[], p_sizes bigint[], p_changes timestamptz[])
 returns table (bucket text, path text, size_bytes bigint, reason text)
@@ -4288,8 +4311,10 @@ as $$
     and (
       gone.owner is not null
       or (
-        object.bucket <> 'uploads'
-        and object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        case object.bucket
+          when 'uploads' then listener.is_spent_input(object.path)
+          else object.path ~ '^[0-9a-f-]{36}/([a-z0-9_-]{1,64}/)*[0-9a-f-]{36}([.][0-9]+)?([./].*)?$'
+        end
         and object.changed_at < (select listener.clock()) - interval '2 days'
       )
     )

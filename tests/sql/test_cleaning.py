@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.sql.avatars import speak
 from tests.sql.packs import create, image, job, order, save, seen, started, take
 from tests.sql.project import Held, Project, Row, expect_invariants
 
@@ -355,3 +356,25 @@ async def test_an_owner_is_forgotten_also_where_none_of_our_tables_is_watched(pr
     for table in ours:
         await project.value("select listener.unwatch($1::text::regclass)", table["relation"])
     assert await project.answer("forget_owner", p_owner=owner) == {"rows": 0, "characters": 0}
+
+
+async def test_what_came_over_http_is_removed_two_days_later_once_its_session_finished(
+    project: Project, owner: UUID
+) -> None:
+    await project.set_clock(START)
+    waiting, done = await speak(project, owner), await speak(project, owner)
+    never = uuid4()
+
+    def files(row: UUID) -> list[Object]:
+        folder = f"{owner}/avatars/{row}/{uuid4()}"
+        return [("uploads", f"{folder}/image-{'0a' * 8}.png"), ("uploads", f"{folder}/audio-{'0b' * 8}.mp3")]
+
+    own = [("uploads", f"{owner}/avatars/me.png"), ("uploads", f"{owner}/avatars/{never}/me.png")]
+    spent, needed = [*files(done), *files(never)], files(waiting)
+    await put(project, *spent, *needed, *own)
+    await project.answer("cancel_owner_session", p_owner=owner, p_row_id=done)
+    await project.set_clock("2030-01-02 23:00:00+00")
+    assert await orphaned(project) == {}
+    await project.set_clock("2030-01-03 01:00:00+00")
+    assert await orphaned(project) == dict.fromkeys(spent, "named_by_no_row")
+    assert await forget(project, *spent, *needed, *own) == set(spent)
