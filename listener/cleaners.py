@@ -11,11 +11,14 @@ from listener.engine.cleaning import Cleaning, Tell, telling
 from listener.settings import Settings
 from listener.telemetry import log
 
+VIDEOS = "videos"
 
-def cleaner(clients: Clients, holder: UUID, tell: Tell, *, removes: bool) -> Cleaning:
-    """What cleans a project."""
+
+def cleaner(clients: Clients, holder: UUID, tell: Tell, *, removes: bool, video_hours: float | None = None) -> Cleaning:
+    """What cleans a project; with `video_hours` it keeps clips for so long from then on."""
     leftovers, objects = SupabaseLeftovers(clients.calls, holder), SupabaseArtifactStore(clients)
-    return Cleaning(leftovers, objects, tell, removes=removes)
+    retention = {} if video_hours is None else {VIDEOS: video_hours}
+    return Cleaning(leftovers, objects, tell, removes=removes, retention=retention)
 
 
 async def clean_along(settings: Settings, clients: Clients, worker: UUID) -> None:
@@ -23,4 +26,5 @@ async def clean_along(settings: Settings, clients: Clients, worker: UUID) -> Non
     if settings.cleaning == "off":
         return
     removes, words = settings.cleaning == "on", log.get("cleaning")
-    await cleaner(clients, worker, telling(words, removes=removes), removes=removes).run(words)
+    tell, video_hours = telling(words, removes=removes), settings.video_retention_hours
+    await cleaner(clients, worker, tell, removes=removes, video_hours=video_hours).run(words)

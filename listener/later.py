@@ -59,9 +59,6 @@ class LaterSettings(BaseSettings):
     r2_bucket_name: str | None = Field(
         None, validation_alias="R2_BUCKET_NAME", description="R2 bucket of the videos (not used yet)"
     )
-    video_retention_hours: float = Field(
-        6, validation_alias="VIDEO_RETENTION_HOURS", gt=0, description="Hours a video is kept (not used yet)"
-    )
 
     @model_validator(mode="after")
     def _r2_is_whole(self) -> Self:

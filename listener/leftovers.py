@@ -44,6 +44,9 @@ class Leftovers(Protocol):
     async def leave_turn(self, place: Place, rest_s: int) -> None:
         """Let others have it, after a rest."""
 
+    async def keep(self, bucket: str, hours: float) -> None:
+        """Keep the results in a bucket for so long from now on."""
+
     async def expired(self, limit: int) -> tuple[Leftover, ...]:
         """Look for results that may go. Changes nothing."""
 

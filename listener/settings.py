@@ -89,6 +89,13 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
         validation_alias="LISTENER_CLEANING",
         description="on: remove files that are kept no longer, or that no row names; dry_run: only log how many; off",
     )
+    video_retention_hours: float = Field(
+        6,
+        validation_alias="VIDEO_RETENTION_HOURS",
+        gt=0,
+        le=876000,
+        description="Hours a clip is kept after it was made; the same for all workers of a project",
+    )
     min_memory_mib: int = Field(
         256, validation_alias="LISTENER_MIN_MEMORY_MIB", ge=0, description="No claims below this free memory; 0: never"
     )

@@ -67,6 +67,11 @@ class SupabaseLeftovers:
             where = {"p_bucket": place.bucket, "p_path": place.path}
             await self._call("leave_cleaning", p_holder=self._holder, **where, p_rest_s=rest_s)
 
+    async def keep(self, bucket: str, hours: float) -> None:
+        """Keep the results in a bucket for so long from now on."""
+        with translated("set_retention"):
+            await self._call("set_retention", p_bucket=bucket, p_hours=hours)
+
     async def expired(self, limit: int) -> tuple[Leftover, ...]:
         """Look for results that may go."""
         with translated("expired_artifacts"):

@@ -23,8 +23,9 @@ BUSY = 75
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 def clean(dry_run: bool) -> None:
-    """Remove results that are older than their kind's keep_days, those of deleted rows and users, and objects that no
-    row names. Workers do the same in the background, piece by piece, unless LISTENER_CLEANING says otherwise.
+    """Remove results that are kept no longer (keep_days, VIDEO_RETENTION_HOURS), those of deleted rows and users, and
+    objects that no row names. Workers do the same in the background, piece by piece, unless LISTENER_CLEANING says
+    otherwise.
 
     One line for each object. Exit status: 0, 1 refused, 69 the project does not answer, 75 a worker is cleaning just
     now, 78 settings.
@@ -50,7 +51,7 @@ async def _cleaned(settings: Settings, *, removes: bool) -> list[Leftover] | Non
 
     key = settings.supabase_service_role_key.get_secret_value()
     async with open_clients(settings.supabase_url, key, 1) as clients:
-        cleaning = cleaner(clients, uuid4(), tell, removes=removes)
+        cleaning = cleaner(clients, uuid4(), tell, removes=removes, video_hours=settings.video_retention_hours)
         done = await cleaning.everything()
     if cleaning.refused:
         raise StoreRejected(f"{cleaning.refused} objects could not be removed")

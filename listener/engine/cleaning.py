@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from listener.contract import Log
 from listener.engine.sweep import JITTER
@@ -33,14 +33,24 @@ Tell = Callable[[Sequence[Leftover]], None]
 class Cleaning:
     """One place that cleans. With `removes` false it changes nothing; `tell` hears what went, or would have gone.
 
-    `refused` counts what the storage would not remove.
+    `retention` is said once, before the first look: a bucket's name -> hours. `refused` counts what the storage would
+    not remove.
     """
 
-    def __init__(self, leftovers: Leftovers, objects: ObjectRemover, tell: Tell, *, removes: bool) -> None:
+    def __init__(
+        self,
+        leftovers: Leftovers,
+        objects: ObjectRemover,
+        tell: Tell,
+        *,
+        removes: bool,
+        retention: Mapping[str, float] | None = None,
+    ) -> None:
         self._leftovers = leftovers
         self._objects = objects
         self._tell = tell
         self._removes = removes
+        self._unsaid = dict(retention or {}) if removes else {}
         self.refused = 0
 
     async def run(self, log: Log) -> None:
@@ -78,6 +88,9 @@ class Cleaning:
 
     async def expired(self) -> bool:
         """Remove some of the results whose time is over; whether there may be more. Raises: StoreError."""
+        for bucket, hours in tuple(self._unsaid.items()):
+            await self._leftovers.keep(bucket, hours)
+            del self._unsaid[bucket]
         for _ in range(BATCHES_MAX):
             found = await self._leftovers.expired(EXPIRED_MAX if self._removes else PAGE)
             removed = await self._clear(found)

@@ -27,6 +27,7 @@ create table listener.artifacts (
 
 create index artifacts_by_path on listener.artifacts (path);
 create index artifacts_by_thumbnail on listener.artifacts (thumbnail_path) where thumbnail_path is not null;
+create index artifacts_by_age on listener.artifacts (bucket, created_at);
 create index artifacts_discarded on listener.artifacts (discarded_at) where discarded_at is not null;
 
 alter table listener.artifacts enable row level security;

@@ -583,6 +583,7 @@ create table listener.artifacts (
 
 create index artifacts_by_path on listener.artifacts (path);
 create index artifacts_by_thumbnail on listener.artifacts (thumbnail_path) where thumbnail_path is not null;
+create index artifacts_by_age on listener.artifacts (bucket, created_at);
 create index artifacts_discarded on listener.artifacts (discarded_at) where discarded_at is not null;
 
 alter table listener.artifacts enable row level security;
@@ -874,6 +875,20 @@ alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
 
+-- listener.retentions
+-- How long the results in a bucket are kept, where that is not for their kind to say in days: clips weigh much, and their addresses
+-- are good for hours. Whichever ends first, this or the kind's keep_days, decides. The sessions and their rows stay, without them.
+-- Units: keep_hours counts from the end of the session.
+create table listener.retentions (
+  bucket text primary key,
+  keep_hours double precision not null,
+  constraint retentions_keep_hours_is_positive check (keep_hours > 0 and keep_hours <= 876000)
+);
+
+alter table listener.retentions enable row level security;
+revoke all on table listener.retentions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table listener.retentions to service_role;
+
 -- public.store_avatar_sessions
 -- Talking avatars for stores: as avatar_sessions, but charged to the store, whose folder of the bucket uploads paths lie in. Rows
 -- come by the store's API keys and by service_role; the store's members may read them, and change nothing.
@@ -1105,9 +1120,9 @@ grant select on table listener.artifact_lists to service_role;
 
 -- listener.due_artifacts
 -- Artifacts that nobody has any claim to from due_at on, and why: their row was deleted; nobody is shown them, as they are of an
--- attempt that did not settle or all credits went back; their kind's keep_days are over. Not while their table is broken: its
--- rows may still show them; and not of a table that was left, whose rows do. No clock in here: a volatile function would have
--- all of them read.
+-- attempt that did not settle or all credits went back; their kind's keep_days or their bucket's keep_hours are over. Not while
+-- their table is broken: its rows may still show them; and not of a table that was left, whose rows do. No clock in here: a
+-- volatile function would have all of them read.
 create view listener.due_artifacts
 with (security_invoker = true) as
 with judged as (
@@ -1120,19 +1135,22 @@ with judged as (
     artifact.thumbnail_path,
     artifact.size_bytes,
     artifact.discarded_at,
+    artifact.created_at as saved_at,
     session.kind,
     session.finished_at,
     case
       when artifact.discarded_at is not null then 'row_deleted'
       when artifact.attempt <> session.attempt or session.status = 'failed' then 'not_delivered'
       when session.status = 'cancelled' and (session.refund_due < session.cost) is not true then 'not_delivered'
-      when policy.keep_days is not null then 'kept_long_enough'
+      when coalesce(policy.keep_days, kept.keep_hours) is not null then 'kept_long_enough'
     end as reason,
-    session.finished_at + make_interval(days => policy.keep_days) as kept_until
+    session.finished_at
+    + least(make_interval(days => policy.keep_days), make_interval(secs => 3600 * kept.keep_hours)) as kept_until
   from listener.artifacts as artifact
   inner join listener.sessions as session on artifact.session = session.id
   inner join listener.session_tables as registry on session.table_id = registry.id
   inner join listener.kinds as policy on session.kind = policy.kind
+  left join listener.retentions as kept on artifact.bucket = kept.bucket
   where session.finished_at is not null and registry.broken_at is null
 )
 
@@ -3399,8 +3417,9 @@ revoke all on function listener.expire_workers(integer) from public, anon, authe
 grant execute on function listener.expire_workers(integer) to service_role;
 
 -- public.expired_artifacts(limit) -> (bucket, path, size_bytes, reason)
--- Objects, thumbnails too, of up to `limit` artifacts that may go: of deleted rows, and kept for their kind's keep_days. Changes
--- nothing, so it is the dry run as well; forget_artifacts comes next. What was never delivered is found by orphaned_objects.
+-- Objects, thumbnails too, of up to `limit` artifacts that may go: of deleted rows, kept for their kind's keep_days, and for their
+-- bucket's keep_hours. Changes nothing, so it is the dry run as well; forget_artifacts comes next. What was never delivered is
+-- found by orphaned_objects. By the hour is looked for by the artifacts' own age: their sessions stay, and would pile up before them.
 -- Units: size_bytes is null for a thumbnail.
 create function public.expired_artifacts(p_limit integer default 100)
 returns table (bucket text, path text, size_bytes bigint, reason text)
@@ -3429,6 +3448,22 @@ as $$
         limit least(greatest(p_limit, 0), 1000)
       ) as old
       where policy.keep_days is not null
+    )
+    union
+    (
+      select old.bucket, old.path, old.thumbnail_path, old.size_bytes, old.reason
+      from listener.retentions as policy
+      cross join lateral (
+        select kept.*
+        from listener.due_artifacts as kept
+        where
+          kept.bucket = policy.bucket and kept.discarded_at is null
+          and kept.saved_at < (select listener.clock()) - make_interval(secs => 3600 * policy.keep_hours)
+          and kept.due_at < (select listener.clock())
+          and not listener.is_named(kept.bucket, kept.path)
+        order by kept.saved_at
+        limit least(greatest(p_limit, 0), 1000)
+      ) as old
     )
     limit least(greatest(p_limit, 0), 1000)
   )
@@ -6675,6 +6710,29 @@ $$;
 revoke all on function public.set_plan(uuid, text) from public, anon, authenticated;
 grant execute on function public.set_plan(uuid, text) to service_role;
 
+-- public.set_retention(bucket, hours)
+-- Says how long the results in a bucket are kept after their sessions ended; null: as long as their kind says. It holds for what lies
+-- there already, from the next cleaning on.
+create function public.set_retention(p_bucket text, p_hours double precision)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if p_hours is null then
+    delete from listener.retentions as kept where kept.bucket = p_bucket;
+    return;
+  end if;
+  insert into listener.retentions as kept (bucket, keep_hours)
+  values (p_bucket, p_hours)
+  on conflict (bucket) do update set keep_hours = excluded.keep_hours
+  where kept.keep_hours <> excluded.keep_hours;
+end
+$$;
+
+revoke all on function public.set_retention(text, double precision) from public, anon, authenticated;
+grant execute on function public.set_retention(text, double precision) to service_role;
+
 -- listener.set_webhook(url, secret, kinds, timeout_ms) -> text
 -- Sends a wake-up to this URL whenever sessions arrive (of these kinds, or of all), from the next transaction on. Called again for
 -- the URL it changes the entry. Answers the secret, which the worker needs as LISTENER_WEBHOOK_SECRETS; made here when none is given.
@@ -8084,6 +8142,11 @@ insert into listener.plans (plan, weight, head_start, welcome_credits)
 values
 ('free', 1, 0, 10),
 ('paid', 2, 1000, 0);
+
+-- rows of listener.retentions
+-- Six hours are what the address of a clip is good for. VIDEO_RETENTION_HOURS of a worker says otherwise (set_retention).
+insert into listener.retentions (bucket, keep_hours)
+values ('videos', 6);
 
 -- rows of listener.session_tables
 -- Our own tables come in by the same door as everybody's; their files name what users may insert.

@@ -149,3 +149,16 @@ async def test_who_comes_while_another_one_cleans_is_told_so(
     await holder.leave_turn(place, 0)
     await connection.execute("update listener.cleaning set until = now()")
     await cleaner(clients, uuid4(), lambda _: None, removes=True).turn()
+
+
+async def test_the_hours_of_the_settings_are_those_of_the_bucket_of_clips(
+    project: Target, connection: asyncpg.Connection
+) -> None:
+    kept = "select keep_hours from listener.retentions where bucket = 'videos'"
+    try:
+        for hours in (2.5, 6):
+            done = await listener("clean", place=project, VIDEO_RETENTION_HOURS=str(hours))
+            assert done.status == 0, done.complained
+            assert await connection.fetchval(kept) == hours
+    finally:
+        await connection.execute("select public.set_retention('videos', 6)")

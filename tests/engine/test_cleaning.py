@@ -26,6 +26,7 @@ class World:
         self.turn: Place | None = Place()
         self.left: list[tuple[Place, int]] = []
         self.removal: Exception | None = None
+        self.keeping: Exception | None = None
         self.faults: list[Exception] = []
         self.ended = asyncio.Event()
 
@@ -46,6 +47,11 @@ class World:
     async def leave_turn(self, place: Place, rest_s: int) -> None:
         self.left.append((place, rest_s))
         self.ended.set()
+
+    async def keep(self, bucket: str, hours: float) -> None:
+        self.calls.append(f"keep {bucket} {hours}")
+        if self.keeping is not None:
+            raise self.keeping
 
     async def expired(self, limit: int) -> tuple[Leftover, ...]:
         self.calls.append("expired")
@@ -199,3 +205,23 @@ async def test_a_database_that_is_away_is_a_line_and_the_next_turn_cleans(
     running.cancel()
     assert len(logged("cleaning_failed")) == 2
     assert world.objects == []
+
+
+async def test_how_long_a_bucket_is_kept_is_said_once_and_before_anything_is_looked_for() -> None:
+    world = World()
+    cleans = Cleaning(world, world, Told(), removes=True, retention={"videos": 12.0})
+    world.keeping = StoreUnavailable("down")
+    with pytest.raises(StoreUnavailable):
+        await cleans.turn()
+    world.keeping = None
+    await cleans.turn()
+    await cleans.turn()
+    assert world.calls[:4] == ["take", "keep videos 12.0", "take", "keep videos 12.0"], "said again until it is heard"
+    assert world.calls[4] == "expired"
+    assert world.calls.count("keep videos 12.0") == 2
+
+
+async def test_a_dry_run_changes_no_retention() -> None:
+    world = World()
+    await Cleaning(world, world, Told(), removes=False, retention={"videos": 12.0}).turn()
+    assert "keep videos 12.0" not in world.calls
