@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,8 +16,10 @@ import pytest
 from devstack.stack import Stack
 from tests.sql import avatars
 from tests.sql.project import Held, Project, connect
-from tests.support.avatars import Guest, Stage, order, stage_on
+from tests.support.avatars import Guest, Stage, order, sound, stage_on
 from tests.support.gateway import open_gateway
+from tests.support.node import ROOT
+from tests.support.photographs import person
 
 CLIP, POSTER = b"a clip", b"a poster"
 KEPT = timedelta(hours=6)
@@ -158,6 +163,43 @@ async def test_a_video_is_gone_after_its_time_and_when_its_object_or_its_record_
                 "update public.avatar_sessions set result = '{\"artifacts\": []}' where id = $1 returning 1", held.row
             )
         assert (await ask(ada, f"/result/{session}")).code == "GONE", end
+
+
+async def test_a_store_reads_and_cancels_an_avatar_as_any_other_session(stage: Stage, project: Project) -> None:
+    store, rival = await stage.store(), await stage.store()
+    waiting = (await order(store)).data["id"]
+    assert (await rival.cancel(waiting)).code == "SESSION_NOT_FOUND"
+    assert (await store.cancel(waiting)).data == {"id": waiting, "outcome": "cancelled", "refund": "all"}
+    session, held = await begun(stage, project, store)
+    assert (await store.cancel(session)).data["outcome"] == "requested"
+    await finish(stage, project, held, f"{store.id}/generated")
+    shown = (await ask(store, f"/api/sessions/{session}")).data
+    assert (shown["kind"], shown["status"], shown["result"]["artifacts"][0]["name"]) == (
+        "avatar",
+        "completed",
+        "video.mp4",
+    )
+
+
+async def test_the_example_sends_its_form_and_saves_the_clip(stage: Stage, project: Project, tmp_path: Path) -> None:
+    ada = await stage.visitor()
+    (tmp_path / "me.jpg").write_bytes(person())
+    (tmp_path / "hello.wav").write_bytes(sound())
+    example = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(ROOT / "examples" / "avatar.py"), "me.jpg", "hello.wav", "a", "woman"),
+        cwd=tmp_path,
+        env=os.environ | {"API_URL": stage.street.url, "API_KEY": ada.token},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert example.stdout is not None
+    async with asyncio.timeout(30):
+        assert await example.stdout.readline() == b"pending 0 % \n"
+        (held,) = await avatars.take(project)
+        await finish(stage, project, held, str(ada.id))
+        said = (await example.stdout.read()).decode()
+        assert await example.wait() == 0, said
+    assert "completed 100 %" in said
+    assert (tmp_path / f"{held.row}.mp4").read_bytes() == CLIP
 
 
 async def test_what_lies_in_anothers_folder_is_never_signed(stage: Stage, project: Project) -> None:

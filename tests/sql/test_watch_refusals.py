@@ -329,7 +329,9 @@ async def test_who_cannot_try_what_workers_do_is_told_so(project: Project) -> No
         await project.connection.execute("set session authorization postgres")
         assert "(as service_role): permission denied to set role" in str((await refusal(project)).detail)
     finally:  # roles are the whole cluster's
-        await project.connection.execute("reset session authorization; grant service_role to postgres with admin option")
+        await project.connection.execute(
+            "reset session authorization; grant service_role to postgres with admin option"
+        )
 
 
 async def test_a_unique_index_of_the_app_is_no_obstacle_to_the_dry_run(project: Project) -> None:

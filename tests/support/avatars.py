@@ -26,6 +26,8 @@ from listener.engine.clock import SystemClock
 from listener.http.callers import Callers
 from listener.http.scratch import open_scratch
 from listener.http.server import serving
+from listener.http.sessions import SessionsApi
+from listener.http.shown import Showing
 from listener.http.users import Users
 from listener.settings import load_settings
 from tests.support.packs import Studio, Visitor
@@ -155,18 +157,23 @@ async def stage_on(
         plain = await stack.enter_async_context(open_clients(target.url, target.service_role_key, 4))
         clients = await stack.enter_async_context(open_clients(url, target.service_role_key, 16))
         tokens = UserTokens(SigningKeys(url, clients.calls.postgrest.session, clock), None)
+        callers, desk = Callers(SupabaseKeyRing(clients.calls)), SupabaseDesk(clients, clock)
+        artifacts = SupabaseArtifactStore(clients)
+        sessions = SessionsApi(callers, desk, Showing(artifacts, clock, 3600), {})
         api = build_avatars(
             load_settings(given),
             handlers or {},
-            callers=Callers(SupabaseKeyRing(clients.calls)),
+            callers=callers,
             users=Users(tokens),
-            desk=SupabaseDesk(clients, clock),
+            desk=desk,
             user_desk=SupabaseUserDesk(url, target.service_role_key, clients),
-            artifacts=SupabaseArtifactStore(clients),
+            artifacts=artifacts,
             scratch=stack.enter_context(open_scratch(folder)),
             clock=clock,
         )
-        port = await stack.enter_async_context(serving("127.0.0.1", 0, api.routes(), origins=origins))
+        port = await stack.enter_async_context(
+            serving("127.0.0.1", 0, [*api.routes(), *sessions.routes()], origins=origins)
+        )
         address = f"http://127.0.0.1:{port}"
         http = await stack.enter_async_context(aiohttp.ClientSession(address))
         street = Street(address, Operator(plain.calls), plain.calls, http)
