@@ -1,4 +1,4 @@
-"""Send a portrait and a recording, wait for the clip, save it. Needs `pip install httpx` and the variables of README.md.
+"""Send a portrait and a recording, wait for the clip, save it. Needs `pip install httpx` and two variables of README.md.
 
 python examples/avatar.py me.jpg hello.wav "a woman singing"
 """
