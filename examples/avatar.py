@@ -1,4 +1,4 @@
-"""Send a portrait and a recording, wait for the clip, save it. Needs `pip install httpx` and two variables of README.md.
+"""Send a portrait and a recording, wait for the clip, save it. Needs `pip install httpx` and README.md's variables.
 
 python examples/avatar.py me.jpg hello.wav "a woman singing"
 """
