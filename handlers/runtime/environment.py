@@ -58,6 +58,12 @@ def engine_environment(device: str, folder: Path, cache_dir: Path) -> dict[str, 
     return environment
 
 
+def download_environment() -> dict[str, str]:
+    """Compose the environment of a process that asks the model hub."""
+    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return _allowed(NAMES, ("LC_", "HF_")) | quiet
+
+
 def _allowed(names: Collection[str], prefixes: tuple[str, ...]) -> dict[str, str]:
     return {
         name: value

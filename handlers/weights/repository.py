@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,8 @@ BESIDE = ".listener"
 PROOF = "complete.json"
 GIB = 1 << 30
 MIB = 1 << 20
+OnNote = Callable[[str], None]
+"""Called with what is going on, in words."""
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 
 
@@ -70,7 +72,7 @@ def lacking(repository: Repository, folder: Path) -> str | None:
         return f"{about} is not in {folder}: that has {proof.repo_id} at {proof.revision}"
     if proof.patterns != repository.files:
         return f"{about} is only partly in {folder}: other files of it were wanted before"
-    if wrong := sorted(name for name, size_bytes in proof.files.items() if _size(folder / name) != size_bytes):
+    if wrong := sorted(name for name, size_bytes in proof.files.items() if size_of(folder / name) != size_bytes):
         return f"{about} in {folder} lacks {wrong[0]}" + (f" and {len(wrong) - 1} more" if wrong[1:] else "")
     return None
 
@@ -91,6 +93,14 @@ def in_words(size_bytes: float) -> str:
     return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / MIB:.1f} MiB"
 
 
+def size_of(path: Path) -> int | None:
+    """The size of a file in bytes; None when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _read(path: Path) -> Proof | None:
     try:
         told: dict[str, Any] = json.loads(path.read_bytes())
@@ -99,11 +109,4 @@ def _read(path: Path) -> Proof | None:
             return None
         return Proof(told["repo_id"], told["revision"], tuple(told["patterns"]), told["commit"], files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
         return None
