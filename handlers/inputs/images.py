@@ -30,12 +30,12 @@ async def encode_jpeg(rgb: bytes, width: int, height: int) -> bytes:
     return await asyncio.to_thread(_encode_jpeg, rgb, width, height)
 
 
-async def encode_thumbnail(rgb: bytes, width: int, height: int) -> bytes:
+async def encode_thumbnail(rgb: bytes, width: int, height: int, side_max_px: int = THUMBNAIL_SIDE_PX) -> bytes:
     """Bring pixels down to a small WebP of the same shape, in a thread; smaller ones stay as large as they are.
 
     Shapes: rgb is height * width * 3 bytes, row by row.
     """
-    return await asyncio.to_thread(_encode_thumbnail, rgb, width, height)
+    return await asyncio.to_thread(_encode_thumbnail, rgb, width, height, side_max_px)
 
 
 def _encode_png(rgb: bytes, width: int, height: int) -> bytes:
@@ -50,9 +50,9 @@ def _encode_jpeg(rgb: bytes, width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_thumbnail(rgb: bytes, width: int, height: int) -> bytes:
+def _encode_thumbnail(rgb: bytes, width: int, height: int, side_max_px: int) -> bytes:
     buffer = io.BytesIO()
     image = Image.frombytes("RGB", (width, height), rgb)
-    image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
+    image.thumbnail((side_max_px, side_max_px), Image.Resampling.LANCZOS)
     image.save(buffer, "WEBP", quality=THUMBNAIL_QUALITY)
     return buffer.getvalue()

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from handlers.inputs import picture_decoder
+from handlers.inputs.confined import confined
 from handlers.inputs.images import encode_png
 from handlers.inputs.picture_headers import STILL, Header, read_header
 from listener.errors import InputUnavailable, Unusable
@@ -91,43 +89,14 @@ def _memory_bytes(header: Header, data: bytes, side_max_px: int) -> int:
 
 async def _decoded(data: bytes, side_max_px: int, memory_bytes: int) -> bytes:
     """Let a process decode, and kill it when it takes too long. Raises: Unusable."""
-    arguments = map(str, (side_max_px, PIXELS_MAX, memory_bytes, CPU_S))
-    # No environment: it holds our keys. -I: no folder of the caller's on its path.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(DECODER), *arguments, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
-    )
+    arguments = (side_max_px, PIXELS_MAX, memory_bytes, CPU_S)
     try:
-        async with asyncio.timeout(DECODE_S):
-            answer = await _exchange(process, data, 8 + 3 * side_max_px**2)
-            status = await process.wait()
+        status, answer = await confined(DECODER, arguments, data, 8 + 3 * side_max_px**2, DECODE_S)
     except TimeoutError:
         raise Unusable(*TOO_SLOW) from None
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
     if status != 0:
         raise Unusable(*REFUSALS.get(status, ("is broken", SAVED_AGAIN)))
     return answer
-
-
-async def _exchange(process: Process, data: bytes, most_bytes: int) -> bytes:
-    """Give it the file and take what it answers, but no more than pixels can be."""
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError("unreachable: both are pipes")
-    with suppress(ConnectionError):  # it may have seen enough
-        process.stdin.write(data)
-        await process.stdin.drain()
-        process.stdin.close()
-        await process.stdin.wait_closed()
-    answer = bytearray()
-    while chunk := await process.stdout.read(2**16):
-        answer += chunk
-        if len(answer) > most_bytes:
-            process.kill()
-            break
-    return bytes(answer)
 
 
 def _pixels(answer: bytes, side_max_px: int) -> tuple[int, int, bytes]:
