@@ -86,7 +86,7 @@ class Row:
         return {RetryPolicy.PATIENT: self.patient, RetryPolicy.STRICT: self.strict}[policy]
 
 
-# Patient: headshot, pack, avatar. Strict: try-on, whose provider's client has been patient already: a 429 is tried once
+# Patient: headshot, pack. Strict: try-on and avatar, whose engines have been patient already: a 429 is tried once
 # more after 10 s, everything else fails at once; a crash is not the provider's answer, so the session is resumed.
 RULES: Mapping[type[ListenerError], Row] = {
     AttemptFailure: Row(Rule.FAIL, Rule.FAIL),
