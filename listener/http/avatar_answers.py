@@ -78,7 +78,7 @@ class Avatar(BaseModel):
     estimated_completion: datetime | None = Field(description="null where `queue.reason` says why, and at the end")
     queue: Place | None
     error: Failure | None
-    warnings: list[str] = Field(default_factory=list, description="Of the files, with the answer of POST /generate")
+    warnings: list[str] = Field(default_factory=list, description="What may come out poorly, and why")
 
 
 class Clip(BaseModel):
@@ -91,6 +91,7 @@ class Clip(BaseModel):
     thumbnail_url: str | None = Field(repr=False)
     kept_until: datetime | None = Field(description="When the video is removed")
     duration_s: float | None
+    fps: float | None
     width: int | None
     height: int | None
     size_bytes: int | None

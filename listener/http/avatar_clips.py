@@ -54,6 +54,7 @@ class Clips:
             thumbnail_url=await self._sign(saved["bucket"], thumbnail, valid_s) if thumbnail else None,
             kept_until=kept_until,
             duration_s=facts.get("duration_s"),
+            fps=facts.get("fps"),
             **{name: saved.get(name) for name in ("width", "height", "size_bytes", "content_type")},
         )
 

@@ -60,6 +60,7 @@ VIDEO = {
     "thumbnail_url": "https://abcd.supabase.co/storage/v1/object/sign/videos/...thumb.webp?token=...",
     "kept_until": "2026-11-20T23:55:10.000000Z",
     "duration_s": 9.96,
+    "fps": 25.0,
     "width": 1280,
     "height": 720,
     "size_bytes": 4818204,

@@ -137,9 +137,16 @@ class AvatarsApi:
             estimated_completion=ends,
             queue=queue,
             error=Failure.model_validate(error) if (error := error_of(table, row)) else None,
-            warnings=list(ordered.warnings),
+            warnings=[*ordered.warnings, *warned_of(table, row)],
             **{name: state_of(table, row, name) for name in columns},
         )
+
+
+def warned_of(table: OwnedTable, row: Mapping[str, Any]) -> list[str]:
+    """What the handler warned of when it was done."""
+    result = state_of(table, row, "result")
+    told = result.get("warnings") if isinstance(result, dict) else None
+    return [str(one) for one in told] if isinstance(told, list) else []
 
 
 def _disk_away(error: OSError) -> Refused:

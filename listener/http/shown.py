@@ -15,6 +15,8 @@ from listener.ports import ArtifactStore, Clock
 
 STATES = ("status", "progress", "message", "version", "started_at", "finished_at")
 OWN = ("task_id", "request_id", "created_at")
+NAMED = {"image_url": "image_path", "video_url": "video_path"}
+PATHS = frozenset({*NAMED.values(), "thumbnail_path"})
 KEPT = ("name", "width", "height", "size_bytes", "content_type")
 
 
@@ -40,11 +42,12 @@ class Showing:
             return None
         saved = [one for one in result.get("artifacts") or [] if isinstance(one, Mapping)]
         artifacts = [await self._artifact(one) for one in saved]
-        shown = {name: value for name, value in result.items() if name != "image_path"}
-        if "image_url" in result:  # what the handler calls its one picture
-            fresh = {one.get("path"): artifact for one, artifact in zip(saved, artifacts, strict=True)}
-            picture = fresh.get(result.get("image_path"), {})
-            shown |= {"image_url": picture.get("url"), "expires_at": picture.get("expires_at")}
+        shown = {name: value for name, value in result.items() if name not in PATHS}
+        fresh = {one.get("path"): artifact for one, artifact in zip(saved, artifacts, strict=True)}
+        for url, path in NAMED.items():  # what the handler calls its one file
+            if url in result:
+                file = fresh.get(result.get(path), {})
+                shown |= {url: file.get("url"), "expires_at": file.get("expires_at")}
         return {**shown, "artifacts": artifacts}
 
     async def _artifact(self, saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,10 +63,11 @@ async def finish(stage: Stage, project: Project, held: Held, folder: str) -> Non
         size_bytes=len(CLIP),
         content_type="video/mp4",
         url="https://signed.example/old",
-        facts={"duration_s": 1.96},
+        facts={"duration_s": 1.96, "fps": 25.0},
     )
     assert await project.outcomes("add_artifacts", held.worker, artifact) == [("applied", None)]
-    assert await project.settle("complete_sessions", held, result={"seed": 7}) == ("applied", None)
+    result = {"seed": 7, "warnings": ["short"], "video_url": "https://signed.example/old", "video_path": f"{path}.mp4"}
+    assert await project.settle("complete_sessions", held, result=result) == ("applied", None)
 
 
 async def ask(guest: Guest, path: str) -> Any:
@@ -89,8 +90,10 @@ async def test_a_session_is_followed_to_its_video_which_plays_for_as_long_as_is_
     await finish(stage, project, held, f"{guest.id}/generated" if owner == "store" else str(guest.id))
     done = (await ask(guest, f"/status/{session}")).data
     assert (done["status"], done["progress"], done["queue"], done["error"]) == ("completed", 100, None, None)
+    assert done["warnings"] == ["short"]
     clip = (await ask(guest, f"/result/{session}")).data
     assert (clip["width"], clip["height"], clip["duration_s"], clip["size_bytes"]) == (1280, 720, 1.96, len(CLIP))
+    assert clip["fps"] == 25
     finished_at, kept_until, expires_at = (
         datetime.fromisoformat(one) for one in (done["finished_at"], clip["kept_until"], clip["expires_at"])
     )
@@ -174,6 +177,8 @@ async def test_a_store_reads_and_cancels_an_avatar_as_any_other_session(stage: S
     assert (await store.cancel(session)).data["outcome"] == "requested"
     await finish(stage, project, held, f"{store.id}/generated")
     shown = (await ask(store, f"/api/sessions/{session}")).data
+    assert shown["result"]["video_url"] == shown["result"]["artifacts"][0]["url"] != "https://signed.example/old"
+    assert "video_path" not in shown["result"]
     assert (shown["kind"], shown["status"], shown["result"]["artifacts"][0]["name"]) == (
         "avatar",
         "completed",
