@@ -10,6 +10,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from listener.http.cors import Cors
+from listener.http.malformed import Runner
 from listener.http.refusal import Refused, error_body
 from listener.telemetry import log
 
@@ -81,7 +82,7 @@ async def serving(
 
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[counted, errors_as_json])
     app.add_routes(routes)
-    runner = web.AppRunner(
+    runner = Runner(
         app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S, handle_signals=False
     )
     await runner.setup()
