@@ -97,7 +97,8 @@ class ModelSettings(PipelineSettings, LaterSettings):
     def _pipelines_served(self) -> tuple[PipelineConfig, ...]:
         """Leave out the pipelines of kinds that this worker does not serve; a kind of somebody's own may use any."""
         known = {pipeline.kind for pipeline in self.pipelines()}
-        ours = known - set(self.further_pipelines)
+        ours = {*known, "avatar"} - set(self.further_pipelines)  # whose clips may be made by another engine alone
         if not self.kinds or not set(self.kinds) <= ours:
             return self.pipelines()
-        return tuple(one for one in self.pipelines() if one.kind in self.kinds or one.kind in self.further_pipelines)
+        wanted = {*self.kinds, *self.further_pipelines}
+        return tuple(one for one in self.pipelines() if one.kind in wanted) or self.pipelines()

@@ -17,6 +17,7 @@ from uuid import uuid4
 import click
 from PIL import Image, ImageChops, ImageStat
 
+from listener.cli.bench_sound import SOUND_S, tone_and_picture
 from listener.cli.json_object import JsonObject
 from listener.cli.operating import table_of
 from listener.contract import Generation, GenerationRequest, Generator, GeneratorConfig, PipelineConfig
@@ -27,6 +28,7 @@ from listener.telemetry import log
 from listener.telemetry.redact import hide_secrets
 
 NO_PROJECT = {"SUPABASE_URL": "http://localhost", "SUPABASE_SERVICE_ROLE_KEY": "no-project-is-asked-for"}
+CLIPS = "avatar"
 PROMPT = "studio headshot of a violinist, soft window light"
 HEADINGS = ("options", "ready s", "s/image", "images/s", "times plain", "peak MiB", "differs", "steps")
 EXAMPLE = ' such as {"attention": "auto"}'
@@ -36,7 +38,8 @@ EXAMPLE = ' such as {"attention": "auto"}'
 class Measured:
     """What one choice of options came to, or why it came to nothing.
 
-    Units: ready_s from the start to the first picture, image_s the median; differs is the mean of 255 levels.
+    Units: ready_s from the start to the first picture or clip, image_s the median; differs is the mean of 255 levels,
+    None for clips.
     """
 
     options: str
@@ -63,6 +66,8 @@ class Measured:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line for each choice of options.")
 def bench_model(*, kind: str, choices: tuple[dict[str, Any], ...], runs: int, as_json: bool, **asked: Any) -> None:
     """Measure the configured model on this machine: plain, as configured, and with each of the --options.
+
+    Of the kind avatar it measures clips of two seconds.
 
     Reads the worker's settings; SUPABASE_URL and its key are not needed.
     Exit status: 0, 1 nothing could be measured, 78 settings.
@@ -127,7 +132,7 @@ class _Bench:
             ready_s=round(ready_s, 2),
             image_s=round(statistics.median(took), 4),
             peak_mib=memory.get("device_peak_mib", memory.get("rss_mib")),
-            differs=round(_difference(first, self.plain), 2),
+            differs=round(_difference(first, self.plain), 2) if first.images else None,
             steps=first.steps,
             device=_device(generator, first),
         )
@@ -145,7 +150,11 @@ def _request(
 ) -> GenerationRequest:
     width, height = size or (pipeline.width, pipeline.height)
     seeds = tuple(range(1, images + 1))
-    return GenerationRequest(pipeline.kind, uuid4(), PROMPT, seeds, width=width, height=height, steps=steps)
+    request = GenerationRequest(pipeline.kind, uuid4(), PROMPT, seeds, width=width, height=height, steps=steps)
+    if pipeline.kind != CLIPS:
+        return request
+    sound, picture = tone_and_picture(width, height)
+    return replace(request, audio=sound, references=(picture,))
 
 
 def _distinct(choices: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -175,7 +184,8 @@ def _device(generator: Generator, first: Generation) -> str:
 def _described(found: list[Measured], pipeline: PipelineConfig, request: GenerationRequest) -> str:
     device = next((one.device for one in found if one.device), "no device")
     plain_s = next((one.image_s for one in found if one.options == "plain" and not one.refusal), None)
-    head = f"{pipeline.model}, {request.width} x {request.height}, {len(request.seeds)} image(s) a request, {device}"
+    asked = f"{len(request.seeds)} image(s) a request" if request.audio is None else f"a clip of {SOUND_S} s a request"
+    head = f"{pipeline.model}, {request.width} x {request.height}, {asked}, {device}"
     rows = [_row(one, plain_s) for one in found if not one.refusal]
     refused = [f"refused: {one.options}: {one.refusal}" for one in found if one.refusal]
     return "\n\n".join([head, *([table_of(rows, HEADINGS)] if rows else []), *refused])
@@ -184,4 +194,5 @@ def _described(found: list[Measured], pipeline: PipelineConfig, request: Generat
 def _row(one: Measured, plain_s: float | None) -> tuple[object, ...]:
     times = f"{plain_s / one.image_s:.2f}" if plain_s else "-"
     rate = f"{1 / one.image_s:.2f}"
-    return one.options, one.ready_s, one.image_s, rate, times, one.peak_mib, one.differs, one.steps
+    differs = "-" if one.differs is None else one.differs
+    return one.options, one.ready_s, one.image_s, rate, times, one.peak_mib, differs, one.steps
