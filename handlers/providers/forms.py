@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from handlers.providers.results import data_uri
 from listener.contract import GenerationRequest
-from listener.errors import ConfigError
+from listener.errors import ConfigError, ProviderMisconfigured
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741 - options
 Asked = Literal[
@@ -40,6 +40,13 @@ class JobOptions(BaseModel):
         if self.usd_per_image is not None:
             return self.usd_per_image * images
         return None if self.usd_per_second is None or busy_s is None else self.usd_per_second * busy_s
+
+
+def refuse_sound(provider: str, request: GenerationRequest) -> None:
+    """Refuse what would be paid for in vain. Raises: ProviderMisconfigured for a request of a clip."""
+    if request.audio is not None:
+        words = f"{provider} makes images, and no clips that say a sound"
+        raise ProviderMisconfigured(words, details={"provider": provider})
 
 
 def read_options(model: type[O], provider: str, given: Mapping[str, Any]) -> O:

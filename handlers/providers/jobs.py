@@ -21,7 +21,7 @@ from handlers.providers.answers import (
     is_moderation,
     judged,
 )
-from handlers.providers.forms import Asked, JobOptions, filled, ignored
+from handlers.providers.forms import Asked, JobOptions, filled, ignored, refuse_sound
 from handlers.providers.results import Results, pictures_in
 from handlers.providers.tries import patiently
 from listener.contract import (
@@ -104,6 +104,7 @@ class JobGenerator:
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
         """Make every image. Raises: AttemptFailure."""
+        refuse_sound(self._provider, request)
         began = time.monotonic()
         made: list[GeneratedImage] = []
         busy: list[float | None] = []

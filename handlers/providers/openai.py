@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from handlers.providers.answers import AnswerError, TooLargeError, UnreachedError, first_failure, judged, retry_after_s
-from handlers.providers.forms import read_options
+from handlers.providers.forms import read_options, refuse_sound
 from handlers.providers.results import BYTES_MAX, Results
 from handlers.providers.tries import patiently
 from handlers.providers.wire import CONNECT_S
@@ -112,6 +112,7 @@ class OpenAIGenerator:
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
         """Make the images, those of one prompt in one request. Raises: AttemptFailure."""
+        refuse_sound(PROVIDER, request)
         began = time.monotonic()
         parts = request.apart() if len(set(request.drawn_prompts)) > 1 else (request,)
         made: list[Part] = []

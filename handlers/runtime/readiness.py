@@ -112,7 +112,7 @@ class Readiness:
         if kind is None:
             return self.quarantine
         if kind not in self.kinds:
-            return f"no pipeline is configured for {kind}"
+            return f"no pipeline is configured for {kind}: name its model in LISTENER_{kind.upper()}_MODEL"
         return self.quarantine or self.kinds[kind].failure
 
     def status(self) -> GeneratorStatus:

@@ -35,6 +35,15 @@ async def test_the_table_compares_what_was_configured_and_asked_for_with_the_pla
     assert refused.startswith('refused: {"attention": "flash"}: embedded: attention flash cannot be used')
 
 
+@pytest.mark.slow
+async def test_clips_are_measured_as_clips(tmp_path: Path) -> None:
+    ended = await bench(tmp_path, "--kind", "avatar", LISTENER_AVATAR_MODEL="embedded")
+    assert (ended.status, ended.complained) == (0, "")
+    head, table = ended.said.strip().split("\n\n")
+    assert head == "embedded, 64 x 64, a clip of 2 s a request, cpu"
+    assert [cell.strip() for cell in table.splitlines()[1].split("  ") if cell.strip()][-2:] == ["-", "8"]
+
+
 async def test_it_ends_with_1_when_nothing_could_be_measured_and_says_why(tmp_path: Path) -> None:
     ended = await bench(tmp_path, "--json", LISTENER_HEADSHOT_MODEL=str(tmp_path))
     assert ended.status == 1

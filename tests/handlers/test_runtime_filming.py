@@ -21,6 +21,8 @@ from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.messages import Done, Failed, Generate, Load
 from handlers.runtime.sound import read_sound
 from handlers.runtime.speaking import SIGMAS, log_mel, schedule, segments
+from listener.contract import PipelineConfig
+from listener.settings import load_settings
 from tests.handlers.test_runtime_generation import Breaking
 from tests.support.sounds import a_picture, a_tone, decoded, wav_of
 
@@ -191,6 +193,22 @@ def test_a_tone_stands_where_its_pitch_is_and_silence_nowhere() -> None:
     assert abs(loudest + 1 - 15 * 65 / 45.25) < 1.0
     silence = log_mel(read_sound(wav_of(bytes(32000)), 16000).waveform, 16000, 160, 64)
     assert float(silence.max()) == pytest.approx(-11.5129, abs=1e-3)
+
+
+def test_there_is_a_pipeline_of_clips_where_a_model_is_named() -> None:
+    project = {
+        "SUPABASE_URL": "http://localhost",
+        "SUPABASE_SERVICE_ROLE_KEY": "a-key-that-is-long-enough",
+        "LISTENER_KINDS": "headshot,avatar",
+    }
+
+    def kinds(**more: str) -> dict[str, PipelineConfig]:
+        return {one.kind: one for one in load_settings(project | more).generator_config().pipelines}
+
+    assert list(kinds()) == ["headshot"], "no other kind's model is loaded for it"
+    embedded = kinds(LISTENER_AVATAR_MODEL="embedded")["avatar"]
+    assert (embedded.pipeline_class, embedded.side_max_px) == (TALKING, 128)
+    assert kinds(LISTENER_AVATAR_MODEL="somebody/weights")["avatar"].side_max_px == 1280
 
 
 def test_the_schedule_is_the_trained_one_or_points_along_it() -> None:

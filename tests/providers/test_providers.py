@@ -48,6 +48,12 @@ async def test_an_image_is_made_with_every_reference_and_says_by_whom(provider: 
     assert provider.steps == [(1, 1)]
 
 
+async def test_a_clip_is_refused_before_anything_is_paid_for(provider: Provider) -> None:
+    failure = await failure_of(provider, ProviderMisconfigured, audio=b"RIFF")
+    assert "no clips" in str(failure)
+    assert (provider.wire.began, provider.permits) == ([], [])
+
+
 async def test_moderation_is_the_owner_s_to_mend_and_ends_at_once(provider: Provider) -> None:
     said = "Your request was rejected by the safety system. content_policy_violation"
     provider.wire.always = failing(422 if provider.name == "fal" else 400, "moderation_blocked", said)
