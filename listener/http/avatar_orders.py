@@ -31,6 +31,7 @@ IMAGE, AUDIO = "image", "audio"
 COLUMNS = {IMAGE: "image_url", AUDIO: "audio_url"}
 FOLDER = "avatars"
 """Below the owner's own, then the row's, then the request's: sql/functions/is_spent_input.sql reads it."""
+UNUSABLE = frozenset({"INVALID_IMAGE", "INVALID_IMAGE_FORMAT", "INVALID_AUDIO", "INVALID_AUDIO_FORMAT"})
 INSPECTED_AT_ONCE = 2
 _DIGEST_CHARS = 16
 
@@ -114,10 +115,10 @@ def _compared(column: str, value: object) -> object:
 
 def _unusable(details: Mapping[str, Any]) -> Refused:
     field = AUDIO if details.get("field") == AUDIO else IMAGE
-    code = f"INVALID_{field.upper()}_FORMAT" if "received_format" in details else f"INVALID_{field.upper()}"
-    refused = Refused(400, code, f"The file `{field}` cannot be used; see the details.")
-    refused.details = {**details, "field": field}
-    return refused
+    told = {name: value for name, value in details.items() if name != "reason"} | {"field": field}
+    reason = details.get("reason")
+    code = str(reason) if reason in UNUSABLE else f"INVALID_{field.upper()}"
+    return Refused(400, code, f"The file `{field}` cannot be used; see the details.", None, **told)
 
 
 @asynccontextmanager

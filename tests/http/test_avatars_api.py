@@ -14,8 +14,10 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 import pytest
+from PIL import Image
 
 from devstack.stack import Stack
+from handlers.avatar.handler import AvatarHandler
 from listener.http.avatar_forms import AUDIO_BYTES, IMAGE_BYTES, READER
 from tests.support.avatars import Stage, form, order, sound, stage_on
 from tests.support.photographs import person
@@ -121,22 +123,49 @@ def _parts(*fields: tuple[str, bytes]) -> aiohttp.FormData:
     return made
 
 
-IMAGE, AUDIO = ("image", person()), ("audio", sound())
+FACE, VOICE = ("image", person()), ("audio", sound())
 BAD_FIELDS: dict[str, tuple[tuple[tuple[str, bytes], ...], str, str]] = {
-    "without a picture": ((AUDIO,), "image", "missing"),
-    "without a sound": ((IMAGE, ("prompt", b"hello")), "audio", "missing"),
-    "two pictures": ((IMAGE, IMAGE, AUDIO), "image", "duplicate"),
-    "two prompts": ((("prompt", b"a"), ("prompt", b"b"), IMAGE, AUDIO), "prompt", "duplicate"),
-    "another field": ((IMAGE, AUDIO, ("voice", b"deep")), "voice", "extra_forbidden"),
-    "a field that is no name": ((IMAGE, AUDIO, ("<script>", b"deep")), "?", "extra_forbidden"),
-    "a long prompt": ((IMAGE, AUDIO, ("prompt", b"a" * 2001)), "prompt", "string_too_long"),
-    "an endless prompt": ((IMAGE, AUDIO, ("prompt", b"a" * 9000)), "prompt", "too_long"),
-    "no text": ((IMAGE, AUDIO, ("prompt", b"\xff\xfe")), "prompt", "string_type"),
-    "a resolution of its own": ((IMAGE, AUDIO, ("resolution", b"4k")), "resolution", "literal_error"),
-    "a seed that is none": ((IMAGE, AUDIO, ("seed", b"seven")), "seed", "int_parsing"),
-    "a negative seed": ((IMAGE, AUDIO, ("seed", b"-1")), "seed", "greater_than_equal"),
-    "a seed beyond all": ((IMAGE, AUDIO, ("seed", b"9223372036854775808")), "seed", "less_than_equal"),
+    "without a picture": ((VOICE,), "image", "missing"),
+    "without a sound": ((FACE, ("prompt", b"hello")), "audio", "missing"),
+    "two pictures": ((FACE, FACE, VOICE), "image", "duplicate"),
+    "two prompts": ((("prompt", b"a"), ("prompt", b"b"), FACE, VOICE), "prompt", "duplicate"),
+    "another field": ((FACE, VOICE, ("voice", b"deep")), "voice", "extra_forbidden"),
+    "a field that is no name": ((FACE, VOICE, ("<script>", b"deep")), "?", "extra_forbidden"),
+    "a long prompt": ((FACE, VOICE, ("prompt", b"a" * 2001)), "prompt", "string_too_long"),
+    "an endless prompt": ((FACE, VOICE, ("prompt", b"a" * 9000)), "prompt", "too_long"),
+    "no text": ((FACE, VOICE, ("prompt", b"\xff\xfe")), "prompt", "string_type"),
+    "a resolution of its own": ((FACE, VOICE, ("resolution", b"4k")), "resolution", "literal_error"),
+    "a seed that is none": ((FACE, VOICE, ("seed", b"seven")), "seed", "int_parsing"),
+    "a negative seed": ((FACE, VOICE, ("seed", b"-1")), "seed", "greater_than_equal"),
+    "a seed beyond all": ((FACE, VOICE, ("seed", b"9223372036854775808")), "seed", "less_than_equal"),
 }
+
+
+def _unusable() -> dict[str, tuple[aiohttp.FormData, str, str]]:
+    png = io.BytesIO()
+    Image.new("RGB", (300, 300)).save(png, "PNG")
+    return {
+        "a picture that breaks off": (form(image=png.getvalue()[:200]), "image", "INVALID_IMAGE"),
+        "a picture that only begins as one": (form(image=b"\xff\xd8\xff" + bytes(500)), "image", "INVALID_IMAGE"),
+        "no sound at all": (form(audio=sound(0)), "audio", "INVALID_AUDIO"),
+        "more than five minutes": (form(audio=sound(301, 8000)), "audio", "INVALID_AUDIO"),
+        "a sound that only begins as one": (form(audio=b"ID3\x04" + bytes(5000)), "audio", "INVALID_AUDIO"),
+    }
+
+
+async def test_files_are_decoded_before_they_are_paid_for_where_avatars_are_served(stack: Stack, folder: Path) -> None:
+    handler = AvatarHandler()
+    async with stage_on(stack, folder, handlers={"avatar": handler}) as stage:
+        ada = await stage.visitor()
+        for name, (given, field, code) in _unusable().items():
+            refused = await order(ada, given)
+            assert (refused.status, refused.code) in {(400, code), (400, f"{code}_FORMAT")}, (name, refused.body)
+            details = refused.body["error"]["details"]
+            assert (details["field"], bool(details["problem"]), bool(details["remedy"])) == (field, True, True), name
+        assert (await stage.credits(ada), await stage.objects(ada), stage.files()) == (10, [], [])
+        short = await order(ada, form(audio=sound(0.5)))
+        assert (short.status, len(short.data["warnings"])) == (201, 1), short.body
+        assert (await order(ada)).data["warnings"] == []
 
 
 async def test_a_form_with_a_field_that_cannot_be_used_is_told_which(stage: Stage) -> None:

@@ -35,25 +35,29 @@ from tests.support.photographs import person
 from tests.support.stores import Answer, StoreCaller, Street
 from tests.support.target import Place, target_of
 
+HUM = b"\xb8\x0b" * 18 + b"\x48\xf4" * 18
+"""One period."""
 Guest = StoreCaller | Visitor
 
 
 def sound(duration_s: float = 1.0, rate_hz: int = 16_000) -> bytes:
-    """A quiet WAV."""
+    """A hum, as a WAV."""
+    frames = round(duration_s * rate_hz)
     made = io.BytesIO()
     with wave.open(made, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate_hz)
-        file.writeframes(bytes(2 * round(duration_s * rate_hz)))
+        file.writeframes((HUM * (frames * 2 // len(HUM) + 1))[: frames * 2])
     return made.getvalue()
 
 
 def form(image: Any = None, audio: Any = None, **texts: str) -> aiohttp.FormData:
     """A form as a browser sends it: a portrait and a second of sound unless others are given."""
     made = aiohttp.FormData()
-    made.add_field("image", person() if image is None else image, filename="me.jpg", content_type="image/jpeg")
-    made.add_field("audio", sound() if audio is None else audio, filename="hello.wav", content_type="audio/wav")
+    files = ("image", person() if image is None else image), ("audio", sound() if audio is None else audio)
+    for name, data in files:
+        made.add_field(name, io.BytesIO(data) if isinstance(data, bytes) else data, filename="file")
     for name, text in texts.items():
         made.add_field(name, text)
     return made
