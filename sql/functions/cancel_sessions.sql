@@ -1,6 +1,7 @@
 -- public.cancel_sessions(worker, items) -> setof attempt_outcome
 -- Settles running attempts as cancelled, with the refund that the kind's policy says; items are [{"session", "attempt",
 -- "result", "refund"}], both optional: result is shown beside the artifacts that are kept, refund is what the undelivered part cost.
+-- With what they came to, see add_costs.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.cancel_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -12,6 +13,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now,

@@ -11,10 +11,12 @@ declare
 begin
   perform listener.write_completed(
     array_agg(item.session), null, array_agg(case when jsonb_typeof(item.result) = 'object' then item.result end),
-    array_agg(item.refund), v_now
+    array_agg(item.refund), array_agg(item.device_s), array_agg(item.cost_usd), v_now
   )
   from listener.sessions as session
-  inner join jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  inner join jsonb_to_recordset(p_items) as item (
+    session uuid, attempt integer, result jsonb, refund integer, device_s double precision, cost_usd double precision
+  )
     on session.id = item.session and session.attempt = item.attempt
   where session.id = any(p_sessions);
   if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then

@@ -20,9 +20,9 @@ begin
     count(*) filter (
       where held.attempt = item.attempt and held.worker = p_worker and held.status = 'processing' and registry.broken_at is null
     ) as count,
-    bool_or(item.refund > 0) as has_refund,
-    min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
     array_agg(held.id) as sessions, array_agg(held.version) as versions, array_agg(given.result) as results,
+    array_agg(item.device_s) as spent_s, array_agg(item.cost_usd) as spent_usd,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
       order by item.ordinal
@@ -39,15 +39,16 @@ begin
     ) as states
   into v_held
   from rows from (
-    jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
-  ) with ordinality as item (session, attempt, result, refund, ordinal)
+    jsonb_to_recordset(p_items) as (
+      session uuid, attempt integer, result jsonb, refund integer, device_s double precision, cost_usd double precision
+    )
+  ) with ordinality as item (session, attempt, result, refund, device_s, cost_usd, ordinal)
   cross join lateral (
     select
       session.id, session.table_id, session.row_id, session.worker, session.status, session.attempt, session.started_at,
       session.cancel_requested_at, session.xmin as version
     from listener.sessions as session
-    where session.id = item.session
-    limit 1
+    where session.id = item.session limit 1
   ) as held
   inner join listener.session_tables as registry on held.table_id = registry.id
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given;
@@ -57,7 +58,7 @@ begin
 
   v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
-    v_done := listener.write_completed(v_held.sessions, v_held.versions, v_held.results, null, v_now);
+    v_done := listener.write_completed(v_held.sessions, v_held.versions, v_held.results, null, v_held.spent_s, v_held.spent_usd, v_now);
   end if;
   if v_done <> v_count then
     raise exception 'held_no_longer' using errcode = 'SL000';

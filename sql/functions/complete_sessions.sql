@@ -1,6 +1,7 @@
 -- public.complete_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as completed; items are [{"session", "attempt", "result", "refund"}]. The credits are kept, but for
--- `refund`: what the undelivered part of a pack cost, at most the charge; optional.
+-- Settles attempts as completed; items are [{"session", "attempt", "result", "refund", "device_s", "cost_usd"}]. The credits are
+-- kept, but for `refund`: what the undelivered part of a pack cost, at most the charge; optional. device_s and cost_usd are what the
+-- attempt came to, where that is known.
 -- Locks:  visible rows, then sessions; for a refund, accounts ascending.
 create function public.complete_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome

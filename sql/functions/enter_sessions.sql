@@ -9,12 +9,16 @@ set search_path = ''
 as $$
 declare
   v_sessions uuid[];
+  v_units integer[] := array(
+    select case when p_table.credits_column is null then 1 else (fields ->> p_table.credits_column)::integer end
+    from unnest(p_rows) as fields
+  );
   v_hidden text[] := array(select pair.value from jsonb_each_text(p_table.columns) as pair) || array['variant'];
   v_request_id text := listener.request_header('x-request-id');
 begin
   with arriving as (
-    select given.fields, given.ordinal, gen_random_uuid() as session
-    from unnest(p_rows) with ordinality as given (fields, ordinal)
+    select given.fields, given.units, given.ordinal, gen_random_uuid() as session
+    from unnest(p_rows, v_units) with ordinality as given (fields, units, ordinal)
   ),
   registered as (
     insert into listener.sessions as session (
@@ -29,13 +33,14 @@ begin
         else jsonb_build_object('variant', jsonb_build_object('name', drawn.name, 'overrides', drawn.overrides))
       end,
       drawn.name,
-      p_table.credits * case when p_table.credits_column is null then 1 else (arriving.fields ->> p_table.credits_column)::integer end,
-      p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
-      turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      p_table.credits * arriving.units,
+      p_table.on_refund is not null, p_table.tells_partner,
+      kind.work * greatest(arriving.units, 1), turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
       listener.request_header('traceparent'), stamp.clock, stamp.clock
     from arriving
-    inner join listener.take_turns(p_table.kind, p_owners) as turn on arriving.ordinal = turn.ordinal
+    inner join listener.take_turns(p_table.kind, p_owners, array(select greatest(unit, 1) from unnest(v_units) as unit)) as turn
+      on arriving.ordinal = turn.ordinal
     inner join listener.kinds as kind on kind.kind = p_table.kind
     cross join listener.clock() as stamp (clock)
     left join listener.active_variants(p_table.kind) as drawn

@@ -1,5 +1,6 @@
 -- public.fail_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as failed for good and gives the credits back; items are [{"session", "attempt", "code", "message", "details"}].
+-- Settles attempts as failed for good and gives the credits back; items are [{"session", "attempt", "code", "message",
+-- "details"}], with what they came to, see add_costs.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.fail_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -11,6 +12,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     status = 'failed', failures = session.failures + 1, note = null, finished_at = v_now, updated_at = v_now,

@@ -1,7 +1,6 @@
 -- listener.prune_finished(limit) -> integer
--- Removes what nobody needs any more: finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell
--- the expiry which objects to remove) and their partners told; events of kinds with keep_events_days; workers that
--- expired a week ago; what prune_partners removes. Visible rows and the ledger stay. Answers how many sessions went.
+-- Removes what nobody needs any more: events of kinds with keep_events_days; workers that expired a week ago; what prune_partners
+-- and prune_sessions remove. Visible rows and the ledger stay. Answers how many sessions went.
 -- Security definer: nobody else may delete from these tables.
 -- Locks:  sessions, skip locked.
 create function listener.prune_finished(p_limit integer)
@@ -11,7 +10,6 @@ set search_path = ''
 as $$
 declare
   v_now timestamptz := listener.clock();
-  v_pruned integer;
 begin
   perform listener.prune_partners(p_limit);
   delete from listener.workers as worker where worker.expired_at < v_now - interval '7 days';
@@ -30,25 +28,7 @@ begin
     where policy.keep_events_days is not null
   ));
 
-  delete from listener.sessions as session
-  where session.id = any(array(
-    select old.id
-    from listener.kinds as policy
-    cross join lateral (
-      select done.id
-      from listener.sessions as done
-      where
-        done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
-        and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
-        and not exists (select from listener.deliveries as told where told.session = done.id and told.ended_at is null)
-      order by done.finished_at
-      limit p_limit
-      for update skip locked
-    ) as old
-    where policy.keep_days is not null
-  ));
-  get diagnostics v_pruned = row_count;
-  return v_pruned;
+  return listener.prune_sessions(p_limit);
 end
 $$;
 

@@ -1,6 +1,7 @@
 -- public.retry_sessions(worker, items) -> setof attempt_outcome
 -- Ends attempts that failed in a way that may pass, and queues their sessions again after delay_s; the failure counts. At
--- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}].
+-- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}],
+-- with what they came to, see add_costs.
 -- Units: delay_s is seconds, 0..86400.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.retry_sessions(p_worker uuid, p_items jsonb)
@@ -13,6 +14,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     error_code = item.code, error_message = item.message,

@@ -7,7 +7,8 @@
 -- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
 -- id is a UUID of version 7, in the order of arrival: what is claimed together lies together in every index that begins with it.
--- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
+-- device_s, cost_usd: what all its attempts came to that were settled; null where nobody knew. Nothing of it is the owner's to pay.
+-- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits; device_s is seconds of devices of our own.
 create table listener.sessions (
   id uuid primary key default encode(
     set_bit(
@@ -58,6 +59,8 @@ create table listener.sessions (
   paid_by_app boolean not null default false,
   tells_partner boolean not null default false,
   variant text,
+  device_s double precision,
+  cost_usd double precision,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')

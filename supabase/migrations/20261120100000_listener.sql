@@ -362,7 +362,8 @@ grant select (id, beats) on table listener.workers to service_role;
 -- tells_partner: its end is told to its store's webhook (record_delivery). variant: which one of listener.variants its id drew.
 -- paid_by_app: cost was taken by the app itself, and its own function gives it back; the ledger never hears of it.
 -- id is a UUID of version 7, in the order of arrival: what is claimed together lies together in every index that begins with it.
--- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits.
+-- device_s, cost_usd: what all its attempts came to that were settled; null where nobody knew. Nothing of it is the owner's to pay.
+-- Units: time_limit_s is seconds; progress is percent; cost and refund_due are credits; device_s is seconds of devices of our own.
 create table listener.sessions (
   id uuid primary key default encode(
     set_bit(
@@ -413,6 +414,8 @@ create table listener.sessions (
   paid_by_app boolean not null default false,
   tells_partner boolean not null default false,
   variant text,
+  device_s double precision,
+  cost_usd double precision,
   constraint sessions_once_per_row unique (row_id, table_id),
   constraint sessions_status_is_known check (
     status in ('queued', 'delayed', 'processing', 'completed', 'failed', 'cancelled')
@@ -875,6 +878,23 @@ alter table listener.permits enable row level security;
 revoke all on table listener.permits from public, anon, authenticated, service_role;
 grant select, insert, delete on table listener.permits to service_role;
 
+-- listener.pruned_costs
+-- What sessions had cost that are kept no longer, summed by the UTC day of their end: prune_finished adds here what it removes.
+-- Units: device_s is seconds of devices of our own, cost_usd US dollars; null where nobody knew.
+create table listener.pruned_costs (
+  day date not null,
+  kind text not null,
+  owner uuid not null,
+  sessions bigint not null,
+  device_s double precision,
+  cost_usd double precision,
+  primary key (day, kind, owner)
+);
+
+alter table listener.pruned_costs enable row level security;
+revoke all on table listener.pruned_costs from public, anon, authenticated, service_role;
+grant select on table listener.pruned_costs to service_role;
+
 -- listener.retentions
 -- How long the results in a bucket are kept, where that is not for their kind to say in days: clips weigh much, and their addresses
 -- are good for hours. Whichever ends first, this or the kind's keep_days, decides. The sessions and their rows stay, without them.
@@ -1067,6 +1087,38 @@ $$;
 revoke all on function listener.clock() from public, anon, authenticated;
 grant execute on function listener.clock() to service_role;
 
+-- listener.costs_since(day) -> (day, kind, owner, sessions, device_s, cost_usd)
+-- What sessions that ended on this UTC day or later came to, attempts that failed too; also of those that were removed since.
+-- One range of the index (kind, finished_at) for each kind.
+-- Units: device_s is seconds of devices of our own, cost_usd US dollars; null where nobody knew.
+create function listener.costs_since(p_day date)
+returns table (day date, kind text, owner uuid, sessions bigint, device_s double precision, cost_usd double precision)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select
+    spent.day, spent.kind, spent.owner, sum(spent.sessions)::bigint, sum(spent.device_s), sum(spent.cost_usd)
+  from (
+    select
+      (ended.finished_at at time zone 'utc')::date as day, policy.kind, ended.owner, 1::bigint as sessions, ended.device_s,
+      ended.cost_usd
+    from listener.kinds as policy
+    cross join lateral (
+      select session.finished_at, session.owner, session.device_s, session.cost_usd
+      from listener.sessions as session
+      where session.kind = policy.kind and session.finished_at >= p_day::timestamp at time zone 'utc'
+    ) as ended
+    union all
+    select pruned.day, pruned.kind, pruned.owner, pruned.sessions, pruned.device_s, pruned.cost_usd
+    from listener.pruned_costs as pruned
+    where pruned.day >= p_day
+  ) as spent
+  group by spent.day, spent.kind, spent.owner
+$$;
+
+revoke all on function listener.costs_since(date) from public, anon, authenticated;
+grant execute on function listener.costs_since(date) to service_role;
+
 -- listener.credit_audit
 -- Accounts whose balance is not the sum of their ledger entries. Must always be empty.
 create view listener.credit_audit
@@ -1117,6 +1169,23 @@ group by artifact.session, artifact.attempt;
 
 revoke all on table listener.artifact_lists from public, anon, authenticated, service_role;
 grant select on table listener.artifact_lists to service_role;
+
+-- listener.daily_costs
+-- What the sessions that ended on a UTC day came to, by kind and owner: see costs_since, which reads a part of it faster.
+-- Units: device_s is seconds of devices of our own, cost_usd US dollars; null where nobody knew.
+create view listener.daily_costs
+with (security_invoker = true) as
+select
+  spent.day,
+  spent.kind,
+  spent.owner,
+  spent.sessions,
+  spent.device_s,
+  spent.cost_usd
+from listener.costs_since('-infinity') as spent;
+
+revoke all on table listener.daily_costs from public, anon, authenticated, service_role;
+grant select on table listener.daily_costs to service_role;
 
 -- listener.due_artifacts
 -- Artifacts that nobody has any claim to from due_at on, and why: their row was deleted; nobody is shown them, as they are of an
@@ -1671,6 +1740,33 @@ $$;
 revoke all on function public.add_artifacts(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.add_artifacts(uuid, jsonb) to service_role;
 
+-- listener.add_costs(sessions, items)
+-- Adds what attempts came to, [{"session", "attempt", "device_s", "cost_usd"}], both optional, to those sessions that the fence let
+-- through: once per attempt, since an attempt is settled once. A completion does the same in its own statement (write_completed).
+-- Locks:  none; the caller has locked the sessions.
+create function listener.add_costs(p_sessions uuid[], p_items jsonb)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if not jsonb_path_exists(p_items, '$[*] ? (exists (@.device_s) || exists (@.cost_usd))') then
+    return;
+  end if;
+  update listener.sessions as session
+  set
+    device_s = case when item.device_s is null then session.device_s else coalesce(session.device_s, 0) + greatest(item.device_s, 0) end,
+    cost_usd = case when item.cost_usd is null then session.cost_usd else coalesce(session.cost_usd, 0) + greatest(item.cost_usd, 0) end
+  from jsonb_to_recordset(p_items) as item (
+    session uuid, attempt integer, device_s double precision, cost_usd double precision
+  )
+  where session.id = any(p_sessions) and session.id = item.session and session.attempt = item.attempt;
+end
+$$;
+
+revoke all on function listener.add_costs(uuid[], jsonb) from public, anon, authenticated;
+grant execute on function listener.add_costs(uuid[], jsonb) to service_role;
+
 -- listener.add_state_columns(table) -> text[]
 -- Adds the mapped columns that the table lacks, and returns their names. Rows that are there keep a null status: a default
 -- that came with the column would show them as queued.
@@ -2136,6 +2232,7 @@ grant execute on function public.cancel_session(uuid) to authenticated;
 -- public.cancel_sessions(worker, items) -> setof attempt_outcome
 -- Settles running attempts as cancelled, with the refund that the kind's policy says; items are [{"session", "attempt",
 -- "result", "refund"}], both optional: result is shown beside the artifacts that are kept, refund is what the undelivered part cost.
+-- With what they came to, see add_costs.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.cancel_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -2147,6 +2244,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     status = 'cancelled', note = null, finished_at = v_now, updated_at = v_now,
@@ -2531,10 +2629,12 @@ declare
 begin
   perform listener.write_completed(
     array_agg(item.session), null, array_agg(case when jsonb_typeof(item.result) = 'object' then item.result end),
-    array_agg(item.refund), v_now
+    array_agg(item.refund), array_agg(item.device_s), array_agg(item.cost_usd), v_now
   )
   from listener.sessions as session
-  inner join jsonb_to_recordset(p_items) as item (session uuid, attempt integer, result jsonb, refund integer)
+  inner join jsonb_to_recordset(p_items) as item (
+    session uuid, attempt integer, result jsonb, refund integer, device_s double precision, cost_usd double precision
+  )
     on session.id = item.session and session.attempt = item.attempt
   where session.id = any(p_sessions);
   if jsonb_path_exists(p_items, '$[*].refund ? (@ > 0)') then
@@ -2569,9 +2669,9 @@ begin
     count(*) filter (
       where held.attempt = item.attempt and held.worker = p_worker and held.status = 'processing' and registry.broken_at is null
     ) as count,
-    bool_or(item.refund > 0) as has_refund,
-    min(held.table_id) as table_id, max(held.table_id) as last_table_id,
+    bool_or(item.refund > 0) as has_refund, min(held.table_id) as table_id, max(held.table_id) as last_table_id,
     array_agg(held.id) as sessions, array_agg(held.version) as versions, array_agg(given.result) as results,
+    array_agg(item.device_s) as spent_s, array_agg(item.cost_usd) as spent_usd,
     array_agg(
       row(held.id, held.attempt, 'applied', null, held.cancel_requested_at is not null)::listener.attempt_outcome
       order by item.ordinal
@@ -2588,15 +2688,16 @@ begin
     ) as states
   into v_held
   from rows from (
-    jsonb_to_recordset(p_items) as (session uuid, attempt integer, result jsonb, refund integer)
-  ) with ordinality as item (session, attempt, result, refund, ordinal)
+    jsonb_to_recordset(p_items) as (
+      session uuid, attempt integer, result jsonb, refund integer, device_s double precision, cost_usd double precision
+    )
+  ) with ordinality as item (session, attempt, result, refund, device_s, cost_usd, ordinal)
   cross join lateral (
     select
       session.id, session.table_id, session.row_id, session.worker, session.status, session.attempt, session.started_at,
       session.cancel_requested_at, session.xmin as version
     from listener.sessions as session
-    where session.id = item.session
-    limit 1
+    where session.id = item.session limit 1
   ) as held
   inner join listener.session_tables as registry on held.table_id = registry.id
   cross join lateral (select case when jsonb_typeof(item.result) = 'object' then item.result end as result) as given;
@@ -2606,7 +2707,7 @@ begin
 
   v_done := cardinality(listener.write_visible(v_held.table_id, v_held.states));
   if v_done = v_count then
-    v_done := listener.write_completed(v_held.sessions, v_held.versions, v_held.results, null, v_now);
+    v_done := listener.write_completed(v_held.sessions, v_held.versions, v_held.results, null, v_held.spent_s, v_held.spent_usd, v_now);
   end if;
   if v_done <> v_count then
     raise exception 'held_no_longer' using errcode = 'SL000';
@@ -2624,8 +2725,9 @@ revoke all on function listener.complete_held(uuid, jsonb) from public, anon, au
 grant execute on function listener.complete_held(uuid, jsonb) to service_role;
 
 -- public.complete_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as completed; items are [{"session", "attempt", "result", "refund"}]. The credits are kept, but for
--- `refund`: what the undelivered part of a pack cost, at most the charge; optional.
+-- Settles attempts as completed; items are [{"session", "attempt", "result", "refund", "device_s", "cost_usd"}]. The credits are
+-- kept, but for `refund`: what the undelivered part of a pack cost, at most the charge; optional. device_s and cost_usd are what the
+-- attempt came to, where that is known.
 -- Locks:  visible rows, then sessions; for a refund, accounts ascending.
 create function public.complete_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -2648,6 +2750,26 @@ $$;
 
 revoke all on function public.complete_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.complete_sessions(uuid, jsonb) to service_role;
+
+-- public.cost_report(days, by_owner) -> (day, kind, owner, sessions, device_s, cost_usd)
+-- What the last `days` UTC days came to, today among them, the newest first; owner is null unless asked for.
+-- Units: device_s is seconds of devices of our own, cost_usd US dollars; null where nobody knew.
+create function public.cost_report(p_days integer default 7, p_by_owner boolean default false)
+returns table (day date, kind text, owner uuid, sessions bigint, device_s double precision, cost_usd double precision)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select spent.day, spent.kind, paying.owner, sum(spent.sessions)::bigint, sum(spent.device_s), sum(spent.cost_usd)
+  from listener.costs_since(
+    ((select listener.clock()) at time zone 'utc')::date - least(greatest(coalesce(p_days, 7), 1), 3660) + 1
+  ) as spent
+  cross join lateral (select case when p_by_owner then spent.owner end as owner) as paying
+  group by spent.day, spent.kind, paying.owner
+  order by spent.day desc, spent.kind, sum(spent.cost_usd) desc nulls last, paying.owner
+$$;
+
+revoke all on function public.cost_report(integer, boolean) from public, anon, authenticated;
+grant execute on function public.cost_report(integer, boolean) to service_role;
 
 -- listener.count_ahead(kind, fair_tag, seq) -> integer
 -- How many queued sessions of the kind come before this place; counted up to 1001, whatever the backlog: in order, because the
@@ -3227,12 +3349,16 @@ set search_path = ''
 as $$
 declare
   v_sessions uuid[];
+  v_units integer[] := array(
+    select case when p_table.credits_column is null then 1 else (fields ->> p_table.credits_column)::integer end
+    from unnest(p_rows) as fields
+  );
   v_hidden text[] := array(select pair.value from jsonb_each_text(p_table.columns) as pair) || array['variant'];
   v_request_id text := listener.request_header('x-request-id');
 begin
   with arriving as (
-    select given.fields, given.ordinal, gen_random_uuid() as session
-    from unnest(p_rows) with ordinality as given (fields, ordinal)
+    select given.fields, given.units, given.ordinal, gen_random_uuid() as session
+    from unnest(p_rows, v_units) with ordinality as given (fields, units, ordinal)
   ),
   registered as (
     insert into listener.sessions as session (
@@ -3247,13 +3373,14 @@ begin
         else jsonb_build_object('variant', jsonb_build_object('name', drawn.name, 'overrides', drawn.overrides))
       end,
       drawn.name,
-      p_table.credits * case when p_table.credits_column is null then 1 else (arriving.fields ->> p_table.credits_column)::integer end,
-      p_table.on_refund is not null, p_table.tells_partner, kind.work, turn.start_tag,
-      turn.fair_tag, kind.max_attempts, kind.time_limit_s,
+      p_table.credits * arriving.units,
+      p_table.on_refund is not null, p_table.tells_partner,
+      kind.work * greatest(arriving.units, 1), turn.start_tag, turn.fair_tag, kind.max_attempts, kind.time_limit_s,
       coalesce(substring(arriving.fields ->> 'request_id' from '^[\x21-\x7e]{1,200}$'), v_request_id, gen_random_uuid()::text),
       listener.request_header('traceparent'), stamp.clock, stamp.clock
     from arriving
-    inner join listener.take_turns(p_table.kind, p_owners) as turn on arriving.ordinal = turn.ordinal
+    inner join listener.take_turns(p_table.kind, p_owners, array(select greatest(unit, 1) from unnest(v_units) as unit)) as turn
+      on arriving.ordinal = turn.ordinal
     inner join listener.kinds as kind on kind.kind = p_table.kind
     cross join listener.clock() as stamp (clock)
     left join listener.active_variants(p_table.kind) as drawn
@@ -3506,7 +3633,8 @@ revoke all on function listener.fail_here(uuid[], text, text) from public, anon,
 grant execute on function listener.fail_here(uuid[], text, text) to service_role;
 
 -- public.fail_sessions(worker, items) -> setof attempt_outcome
--- Settles attempts as failed for good and gives the credits back; items are [{"session", "attempt", "code", "message", "details"}].
+-- Settles attempts as failed for good and gives the credits back; items are [{"session", "attempt", "code", "message",
+-- "details"}], with what they came to, see add_costs.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.fail_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -3518,6 +3646,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     status = 'failed', failures = session.failures + 1, note = null, finished_at = v_now, updated_at = v_now,
@@ -5219,9 +5348,8 @@ revoke all on function listener.promote_delayed(integer) from public, anon, auth
 grant execute on function listener.promote_delayed(integer) to service_role;
 
 -- listener.prune_finished(limit) -> integer
--- Removes what nobody needs any more: finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell
--- the expiry which objects to remove) and their partners told; events of kinds with keep_events_days; workers that
--- expired a week ago; what prune_partners removes. Visible rows and the ledger stay. Answers how many sessions went.
+-- Removes what nobody needs any more: events of kinds with keep_events_days; workers that expired a week ago; what prune_partners
+-- and prune_sessions remove. Visible rows and the ledger stay. Answers how many sessions went.
 -- Security definer: nobody else may delete from these tables.
 -- Locks:  sessions, skip locked.
 create function listener.prune_finished(p_limit integer)
@@ -5231,7 +5359,6 @@ set search_path = ''
 as $$
 declare
   v_now timestamptz := listener.clock();
-  v_pruned integer;
 begin
   perform listener.prune_partners(p_limit);
   delete from listener.workers as worker where worker.expired_at < v_now - interval '7 days';
@@ -5250,25 +5377,7 @@ begin
     where policy.keep_events_days is not null
   ));
 
-  delete from listener.sessions as session
-  where session.id = any(array(
-    select old.id
-    from listener.kinds as policy
-    cross join lateral (
-      select done.id
-      from listener.sessions as done
-      where
-        done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
-        and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
-        and not exists (select from listener.deliveries as told where told.session = done.id and told.ended_at is null)
-      order by done.finished_at
-      limit p_limit
-      for update skip locked
-    ) as old
-    where policy.keep_days is not null
-  ));
-  get diagnostics v_pruned = row_count;
-  return v_pruned;
+  return listener.prune_sessions(p_limit);
 end
 $$;
 
@@ -5302,6 +5411,59 @@ $$;
 
 revoke all on function listener.prune_partners(integer) from public, anon, authenticated;
 grant execute on function listener.prune_partners(integer) to service_role;
+
+-- listener.prune_sessions(limit) -> integer
+-- Removes finished sessions of kinds with keep_days, once their artifacts are gone (their paths tell the expiry which objects to
+-- remove) and their partners told; what they had cost is added up before. Answers how many went.
+-- Security definer: nobody else may delete from this table.
+-- Locks:  sessions, skip locked.
+create function listener.prune_sessions(p_limit integer)
+returns integer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := listener.clock();
+  v_pruned integer;
+begin
+  with gone as (
+    delete from listener.sessions as session
+    where session.id = any(array(
+      select old.id
+      from listener.kinds as policy
+      cross join lateral (
+        select done.id
+        from listener.sessions as done
+        where
+          done.kind = policy.kind and done.finished_at < v_now - make_interval(days => policy.keep_days)
+          and not exists (select from listener.artifacts as artifact where artifact.session = done.id)
+          and not exists (select from listener.deliveries as told where told.session = done.id and told.ended_at is null)
+        order by done.finished_at
+        limit p_limit
+        for update skip locked
+      ) as old
+      where policy.keep_days is not null
+    ))
+    returning session.kind, session.owner, (session.finished_at at time zone 'utc')::date as day, session.device_s, session.cost_usd
+  ),
+  added as (
+    insert into listener.pruned_costs as known (day, kind, owner, sessions, device_s, cost_usd)
+    select gone.day, gone.kind, gone.owner, count(*), sum(gone.device_s), sum(gone.cost_usd)
+    from gone
+    group by gone.day, gone.kind, gone.owner
+    order by gone.day, gone.kind, gone.owner
+    on conflict (day, kind, owner) do update set
+      sessions = known.sessions + excluded.sessions,
+      device_s = coalesce(known.device_s + excluded.device_s, known.device_s, excluded.device_s),
+      cost_usd = coalesce(known.cost_usd + excluded.cost_usd, known.cost_usd, excluded.cost_usd)
+  )
+  select count(*) into v_pruned from gone;
+  return v_pruned;
+end
+$$;
+
+revoke all on function listener.prune_sessions(integer) from public, anon, authenticated;
+grant execute on function listener.prune_sessions(integer) to service_role;
 
 -- listener.publish_table(table)
 -- Puts a table into Realtime's publication, unless it is there; after the grants: see schemas/listener.sql.
@@ -6029,7 +6191,8 @@ $$;
 revoke all on function listener.relation_misfits(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- public.release_sessions(worker, items) -> setof attempt_outcome
--- Gives attempts back to the queue without counting a failure (drain); items are [{"session", "attempt"}].
+-- Gives attempts back to the queue without counting a failure (drain); items are [{"session", "attempt"}], with what they
+-- came to, see add_costs.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.release_sessions(p_worker uuid, p_items jsonb)
 returns setof listener.attempt_outcome
@@ -6039,6 +6202,7 @@ as $$
 declare
   v_outcomes listener.attempt_outcome[] := listener.fence(p_worker, p_items, '{queued,cancelled}');
 begin
+  perform listener.add_costs(listener.applied(v_outcomes), p_items);
   perform listener.requeue(listener.applied(v_outcomes), false);
   return query select item.session, item.attempt, item.outcome, item.code, item.cancel_requested
   from unnest(v_outcomes) as item;
@@ -6314,7 +6478,8 @@ grant execute on function listener.retire_deliveries(timestamptz) to service_rol
 
 -- public.retry_sessions(worker, items) -> setof attempt_outcome
 -- Ends attempts that failed in a way that may pass, and queues their sessions again after delay_s; the failure counts. At
--- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}].
+-- max_attempts the session fails and is refunded. Items: [{"session", "attempt", "code", "message", "details", "delay_s"}],
+-- with what they came to, see add_costs.
 -- Units: delay_s is seconds, 0..86400.
 -- Locks:  visible rows, then sessions, then accounts ascending.
 create function public.retry_sessions(p_worker uuid, p_items jsonb)
@@ -6327,6 +6492,7 @@ declare
   v_applied uuid[] := listener.applied(v_outcomes);
   v_now timestamptz := listener.clock();
 begin
+  perform listener.add_costs(v_applied, p_items);
   update listener.sessions as session
   set
     error_code = item.code, error_message = item.message,
@@ -7409,11 +7575,12 @@ $$;
 revoke all on function listener.take_due(text[], integer, boolean, timestamptz) from public, anon, authenticated;
 grant execute on function listener.take_due(text[], integer, boolean, timestamptz) to service_role;
 
--- listener.take_turns(kind, owners) -> (ordinal, start_tag, fair_tag)
--- Gives each arriving session its place in the kind's virtual time: one entry of p_owners per session, in order of arrival.
+-- listener.take_turns(kind, owners, units) -> (ordinal, start_tag, fair_tag)
+-- Gives each arriving session its place in the kind's virtual time: one entry of p_owners and of p_units per session, in order of
+-- arrival. What a session asks for counts: one of ten units takes as much of its owner's share as ten of one unit.
 -- Locks:  the owners' accounts are locked by the caller; turns are written only under that lock.
 -- Source: start-time fair queueing (Goyal, Vin, Cheng 1996).
-create function listener.take_turns(p_kind text, p_owners uuid[])
+create function listener.take_turns(p_kind text, p_owners uuid[], p_units integer[])
 returns table (ordinal bigint, start_tag double precision, fair_tag double precision)
 language plpgsql volatile security invoker
 set search_path = ''
@@ -7421,11 +7588,13 @@ as $$
 begin
   return query
   with arrival as (
-    select given.owner, given.ordinal, row_number() over (partition by given.owner order by given.ordinal) as nth
-    from unnest(p_owners) with ordinality as given (owner, ordinal)
+    select
+      given.owner, given.ordinal, given.units,
+      sum(given.units) over (partition by given.owner order by given.ordinal) - given.units as before
+    from unnest(p_owners, p_units) with ordinality as given (owner, units, ordinal)
   ),
   burst as (
-    select arrival.owner, count(*) as arrivals from arrival group by arrival.owner
+    select arrival.owner, sum(arrival.units) as units from arrival group by arrival.owner
   ),
   place as (
     select
@@ -7433,7 +7602,7 @@ begin
       greatest(stood.virtual_time, turn.last_tag) as first_tag,
       kind.work / plan.weight as step,
       plan.head_start,
-      burst.arrivals
+      burst.units
     from burst
     inner join listener.accounts as account on burst.owner = account.owner
     inner join listener.plans as plan on account.plan = plan.plan
@@ -7443,20 +7612,20 @@ begin
   ),
   advanced as (
     insert into listener.turns (owner, kind, last_tag)
-    select place.owner, p_kind, place.first_tag + place.arrivals * place.step from place
+    select place.owner, p_kind, place.first_tag + place.units * place.step from place
     on conflict (owner, kind) do update set last_tag = excluded.last_tag
   )
   select
     arrival.ordinal,
-    place.first_tag + (arrival.nth - 1) * place.step,
-    place.first_tag + (arrival.nth - 1) * place.step - place.head_start
+    place.first_tag + arrival.before * place.step,
+    place.first_tag + arrival.before * place.step - place.head_start
   from arrival
   inner join place on arrival.owner = place.owner;
 end
 $$;
 
-revoke all on function listener.take_turns(text, uuid[]) from public, anon, authenticated;
-grant execute on function listener.take_turns(text, uuid[]) to service_role;
+revoke all on function listener.take_turns(text, uuid[], integer[]) from public, anon, authenticated;
+grant execute on function listener.take_turns(text, uuid[], integer[]) to service_role;
 
 -- listener.unnamed_among(buckets, paths) -> (bucket, path, size_bytes, reason)
 -- Those of these objects of Supabase Storage that no row names: see listed_orphans.
@@ -7865,12 +8034,14 @@ $$;
 
 revoke all on function listener.write_branch(integer, regclass, text, jsonb) from public, anon, authenticated, service_role;
 
--- listener.write_completed(sessions, versions, results, refunds, now) -> integer
--- Settles sessions as completed and tells analytics so, in one statement: no session is read again for its event.
--- Those whose xmin is no longer the given version are left alone; null means any. Returns how many it wrote.
+-- listener.write_completed(sessions, versions, results, refunds, devices_s, costs_usd, now) -> integer
+-- Settles sessions as completed, adds what their attempts came to where that is known, and tells analytics so, in one statement: no
+-- session is read again for its event. Those whose xmin is no longer the given version are left alone; null means any. Returns how
+-- many it wrote.
 -- Locks:  sessions.
 create function listener.write_completed(
-  p_sessions uuid[], p_versions xid[], p_results jsonb[], p_refunds integer[], p_now timestamptz
+  p_sessions uuid[], p_versions xid[], p_results jsonb[], p_refunds integer[], p_devices_s double precision[],
+  p_costs_usd double precision[], p_now timestamptz
 )
 returns integer
 language plpgsql volatile security invoker
@@ -7885,8 +8056,13 @@ begin
     set
       status = 'completed', progress = 100, note = null, finished_at = p_now, updated_at = p_now, result = given.result,
       error_code = null, error_message = null, error_details = null,
-      refund_due = nullif(least(greatest(given.refund, 0), session.cost), 0)
-    from unnest(p_sessions, p_versions, p_results, p_refunds) as given (id, version, result, refund), listener.kinds as policy
+      refund_due = nullif(least(greatest(given.refund, 0), session.cost), 0),
+      device_s = case when given.device_s is null then session.device_s else coalesce(session.device_s, 0) + greatest(given.device_s, 0) end,
+      cost_usd = case when given.cost_usd is null then session.cost_usd else coalesce(session.cost_usd, 0) + greatest(given.cost_usd, 0) end
+    from
+      unnest(p_sessions, p_versions, p_results, p_refunds, p_devices_s, p_costs_usd)
+        as given (id, version, result, refund, device_s, cost_usd),
+      listener.kinds as policy
     where session.id = given.id and session.kind = policy.kind and session.xmin = coalesce(given.version, session.xmin)
     returning session.id, session.kind, session.owner, session.params ->> 'character_id' as character_id, session.started_at,
       policy.records_events
@@ -7911,8 +8087,12 @@ begin
 end
 $$;
 
-revoke all on function listener.write_completed(uuid[], xid[], jsonb[], integer[], timestamptz) from public, anon, authenticated;
-grant execute on function listener.write_completed(uuid[], xid[], jsonb[], integer[], timestamptz) to service_role;
+revoke all on function listener.write_completed(
+  uuid[], xid[], jsonb[], integer[], double precision[], double precision[], timestamptz
+) from public, anon, authenticated;
+grant execute on function listener.write_completed(
+  uuid[], xid[], jsonb[], integer[], double precision[], double precision[], timestamptz
+) to service_role;
 
 -- triggers of listener.artifacts
 create trigger artifacts_stored after insert on listener.artifacts

@@ -643,16 +643,16 @@ EVENTS = (
     ),
     case(
         "what has artifacts is pruned",
-        "functions/prune_finished",
-        "        and not exists (select from listener.artifacts as artifact where artifact.session = done.id)\n",
+        "functions/prune_sessions",
+        "          and not exists (select from listener.artifacts as artifact where artifact.session = done.id)\n",
         "",
         "prune_finished",
     ),
     case(
         "two sweeps prune in one another's way",
-        "functions/prune_finished",
-        "      order by done.finished_at\n      limit p_limit\n      for update skip locked",
-        "      order by done.finished_at\n      limit p_limit\n      for update",
+        "functions/prune_sessions",
+        "        order by done.finished_at\n        limit p_limit\n        for update skip locked",
+        "        order by done.finished_at\n        limit p_limit\n        for update",
         "prune_finished",
     ),
 )

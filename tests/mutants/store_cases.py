@@ -133,8 +133,8 @@ DELIVERIES = (
     ),
     case(
         "a session is pruned before its partner was told",
-        "functions/prune_finished",
-        "        and not exists (select from listener.deliveries as told where told.session = done.id "
+        "functions/prune_sessions",
+        "          and not exists (select from listener.deliveries as told where told.session = done.id "
         "and told.ended_at is null)\n",
         "",
         "deliveries",
