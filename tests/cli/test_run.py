@@ -36,7 +36,7 @@ async def test_a_ready_worker_answers_the_probes_and_drains_with_status_0(projec
         status, health = await read(worker, "/health")
         assert (status, health["status"]) == (200, "ok")
         parts = {"worker", "database", "generator", "storage", "moderation", "realtime", "resources"}
-        assert set(health["parts"]) - {"pose"} == parts, "pose where its endpoint is installed"
+        assert set(health["parts"]) - {"pose", "faces"} == parts, "the detectors where they are installed"
         worker.send(signal.SIGTERM)
         async with asyncio.timeout(15):
             assert await worker.process.wait() == 0
