@@ -39,7 +39,7 @@ REFUSALS = {
     "memory": UnusableSound("takes more memory than a sound of its size may", AGAIN),
     "codec": UnusableSound("holds sound of another kind than its name says", GIVE, "INVALID_AUDIO_FORMAT"),
     "rate": UnusableSound("has a sample rate that is not of sound", "give one of 8,000 to 48,000 Hz"),
-    "channels": UnusableSound("has more than 8 channels", "give it with one or two channels"),
+    "channels": UnusableSound("has no channel, or more than 8", "give it with one or two channels"),
     "slow": TOO_SLOW,
 }
 BROKEN = UnusableSound("is broken", AGAIN)
