@@ -138,5 +138,5 @@ async def open_partners(
     """With connections of its own: however many callers there are, no heartbeat waits behind them."""
     key = settings.supabase_service_role_key.get_secret_value()
     with open_scratch() as scratch:
-        async with open_clients(settings.supabase_url, key, CONNECTIONS) as clients:
+        async with open_clients(settings.supabase_url, key, max(CONNECTIONS, settings.uploads_at_once)) as clients:
             yield Partners(settings, clients, handlers, scratch, clock)

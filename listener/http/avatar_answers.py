@@ -76,7 +76,7 @@ class Avatar(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     estimated_completion: datetime | None = Field(description="null where `queue.reason` says why, and at the end")
-    queue: Place | None
+    queue: Place | None = Field(description="null at the end, or when nobody can tell now")
     error: Failure | None
     warnings: list[str] = Field(default_factory=list, description="What may come out poorly, and why")
 

@@ -6,6 +6,7 @@ A thin view of rows and files: it takes what a form holds, shows where a session
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from listener.api import OwnedTable, SessionDesk
+from listener.errors import StoreError
 from listener.http.avatar_answers import Avatar, AvatarAnswer, ClipAnswer, Failure, Place
 from listener.http.avatar_clips import Clips
 from listener.http.avatar_forms import GENERATE, READER, RESULT, STATUS
@@ -122,7 +124,7 @@ class AvatarsApi:
     async def _shown(self, customer: Customer, table: OwnedTable, ordered: Ordered) -> Avatar:
         row, state = ordered.row, str(state_of(table, ordered.row, "status"))
         row_id = UUID(str(row[table.id_column]))
-        queue = Place.model_validate(await customer.queue(row_id)) if state in OPEN else None
+        queue = await _place(customer, row_id) if state in OPEN else None
         ends = None
         if queue is not None and queue.estimate_s is not None:
             ends = self._clock.now() + timedelta(seconds=queue.estimate_s)
@@ -140,6 +142,13 @@ class AvatarsApi:
             warnings=[*ordered.warnings, *warned_of(table, row)],
             **{name: state_of(table, row, name) for name in columns},
         )
+
+
+async def _place(customer: Customer, row_id: UUID) -> Place | None:
+    """Where it stands; None when nobody can tell now: an order that was paid is never answered with an error."""
+    with suppress(StoreError, Refused):
+        return Place.model_validate(await customer.queue(row_id))
+    return None
 
 
 def warned_of(table: OwnedTable, row: Mapping[str, Any]) -> list[str]:

@@ -151,6 +151,21 @@ async def test_a_project_that_goes_away_is_503_and_the_same_form_again_is_paid_o
         assert stage.files() == []
 
 
+async def test_an_order_that_was_paid_is_answered_also_when_its_place_in_the_queue_is_unknown(
+    stack: Stack, folder: Path
+) -> None:
+    async with open_gateway(stack.url) as gateway, stage_on(stack, folder, gateway.url) as stage:
+        doors = {"owner_queue_status": await stage.store(), "queue_status": await stage.visitor()}
+        for door, guest in doors.items():
+            gateway.path, gateway.failures = f"/rest/v1/rpc/{door}", 100
+            made = await order(guest)
+            assert (made.status, made.data["status"], made.data["queue"]) == (201, "pending", None)
+            gateway.failures = 0
+            shown = await guest.ask("GET", made.headers["Location"])
+            assert shown.data["queue"]["position"] is not None
+            assert await stage.credits(guest) == 9
+
+
 async def test_a_second_file_that_cannot_be_laid_down_takes_the_first_one_along(stack: Stack, folder: Path) -> None:
     async with open_gateway(stack.url) as gateway, stage_on(stack, folder, gateway.url) as stage:
         store = await stage.store()

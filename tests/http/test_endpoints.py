@@ -14,7 +14,12 @@ import pytest
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from listener.adapters.destinations import Policy
+from listener.adapters.key_ring import SupabaseKeyRing
+from listener.adapters.outbound import open_outbound
+from listener.adapters.supabase_clients import open_clients
 from listener.contract import EndpointConfig, EndpointLimits, EndpointStatus, Fetch, Fetched
+from listener.endpoints import Endpoints
 from listener.errors import (
     AttemptFailure,
     ConfigError,
@@ -25,9 +30,11 @@ from listener.errors import (
     RuntimeDied,
     TimeLimit,
 )
+from listener.http.callers import Callers
 from listener.http.endpoints import BODY_BYTES, EndpointDoor
 from listener.http.server import serving
 from listener.registry import load_endpoints
+from listener.settings import load_settings
 
 BRINGS = """
 from listener.errors import ConfigError
@@ -248,3 +255,19 @@ def test_every_endpoint_that_works_here_is_served_unless_some_are_named() -> Non
 def test_a_named_endpoint_that_cannot_be_served_ends_the_start(name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_endpoints((name,), EndpointConfig("/tmp/cache"))
+
+
+async def test_an_endpoint_of_a_package_asks_for_a_key_unless_the_operator_opens_it() -> None:
+    settings = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_SERVICE_ROLE_KEY": "x" * 40}
+    for is_open, status in (("false", 401), ("true", 422)):
+        endpoints = Endpoints(load_settings({**settings, "LISTENER_ESTIMATE_OPEN": is_open}))
+        async with (
+            open_clients(settings["SUPABASE_URL"], settings["SUPABASE_SERVICE_ROLE_KEY"], 1) as clients,
+            open_outbound(Policy()) as outbound,
+            serving("127.0.0.1", 0, endpoints.routes(outbound, Callers(SupabaseKeyRing(clients.calls)))) as port,
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        ):
+            for headers in ({}, {"Authorization": "Bearer of-nobody"}):
+                async with session.post("/estimate-body", json={}, headers=headers) as answer:
+                    assert answer.status == status
+        await endpoints.close()
