@@ -69,6 +69,9 @@ class AvatarOrders:
                 return Ordered(made, True, warnings)
             if (stored := await customer.read(table, row_id)) is None:  # the row was deleted; its id is remembered
                 raise id_taken()
+            if _is_ours(row, stored):  # the answer to the insert was lost, and it was sent again
+                kept.set()
+                return Ordered(stored, True, warnings)
             return _again(row, stored)
 
     def _row(self, form: Form, folder: str) -> Row:
@@ -106,6 +109,11 @@ def _again(row: Mapping[str, Any], stored: Row) -> Ordered:
     if any(_compared(name, value) != _compared(name, stored.get(name)) for name, value in row.items()):
         raise Refused(422, "IDEMPOTENCY_KEY_REUSED", "This key was used for a request with other fields.")
     return Ordered(stored, False)
+
+
+def _is_ours(row: Mapping[str, Any], stored: Row) -> bool:
+    """Whether the row names the files of this very request."""
+    return all(stored.get(column) == row[column] for column in COLUMNS.values())
 
 
 def _compared(column: str, value: object) -> object:

@@ -151,6 +151,20 @@ async def test_a_project_that_goes_away_is_503_and_the_same_form_again_is_paid_o
         assert stage.files() == []
 
 
+async def test_an_order_whose_answer_was_lost_on_the_way_keeps_its_files(stack: Stack, folder: Path) -> None:
+    async with open_gateway(stack.url) as gateway, stage_on(stack, folder, gateway.url) as stage:
+        gateway.loses = True
+        tables = {"store_avatar_sessions": await stage.store(), "avatar_sessions": await stage.visitor()}
+        for table, guest in tables.items():
+            gateway.path, gateway.failures = f"/rest/v1/{table}", 1
+            made = await order(guest)
+            assert (made.status, gateway.failures) == (201, 0)
+            assert (len(await stage.objects(guest)), await stage.credits(guest)) == (2, 9)
+            gateway.path, gateway.failures = "/storage/v1/object/uploads", 1
+            assert (await order(guest)).status == 201
+            assert (len(await stage.objects(guest)), gateway.failures) == (4, 0)
+
+
 async def test_an_order_that_was_paid_is_answered_also_when_its_place_in_the_queue_is_unknown(
     stack: Stack, folder: Path
 ) -> None:

@@ -22,6 +22,8 @@ class Gateway:
         """So many more are let pass before."""
         self.failures = 0
         self.failed = 0
+        self.loses = False
+        """Requests are forwarded, and their answers are lost."""
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -30,7 +32,7 @@ class Gateway:
         is_chosen = self.failures > 0 and request.path.startswith(self.path)
         if is_chosen and self.passes:
             self.passes -= 1
-        elif is_chosen:
+        elif is_chosen and not self.loses:
             self.failures -= 1
             self.failed += 1
             return web.Response(status=503, text="upstream connect error")
@@ -38,6 +40,10 @@ class Gateway:
         async with self._session.request(
             request.method, f"{self._target}{request.path_qs}", data=body, headers=headers
         ) as answer:
+            if is_chosen and self.loses:
+                self.failures -= 1
+                self.failed += 1
+                return web.Response(status=503, text="upstream connect error")
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP}
             return web.Response(status=answer.status, body=await answer.read(), headers=kept)
 
