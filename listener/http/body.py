@@ -37,6 +37,8 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
                     raise too_large
     except TimeoutError:
         raise Refused(408, "REQUEST_TIMEOUT", f"The body did not come within {READ_S:g} s.") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise Refused(400, "BAD_REQUEST", "The body broke off.") from None
     return bytes(body)
 
 

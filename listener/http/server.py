@@ -83,7 +83,12 @@ async def serving(
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[counted, errors_as_json])
     app.add_routes(routes)
     runner = Runner(
-        app, access_log=None, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=SHUTDOWN_S, handle_signals=False
+        app,
+        access_log=None,
+        auto_decompress=False,  # no endpoint takes an encoded body, and none should be unpacked to be thrown away
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=SHUTDOWN_S,
+        handle_signals=False,
     )
     await runner.setup()
     try:

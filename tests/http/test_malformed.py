@@ -8,6 +8,7 @@ import json
 import pytest
 from aiohttp import web
 
+from listener.http.body import parsed_json, read_body, require_json
 from listener.http.server import serving
 
 CANARY = "CANARYlsk_secret"
@@ -23,6 +24,10 @@ BROKEN = {
     "two lengths": HOST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "a length that is no number": HOST + b"Content-Length: many\r\n\r\n",
     "a length and chunks": HOST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+CUT = {
+    "it broke off": (b"Content-Length: 20\r\n\r\n{}", 400),
+    "it is not what its encoding says": (b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415),
 }
 
 
@@ -53,3 +58,31 @@ async def test_what_is_no_request_is_refused_in_the_one_shape_and_never_quoted(
     assert headers["content-type"].startswith("application/json")
     assert (headers["server"], bool(headers["x-request-id"])) == ("listener", True)
     assert CANARY not in caplog.text + body.decode()
+
+
+@pytest.mark.parametrize("what", CUT)
+async def test_a_body_that_cannot_be_read_is_nobody_s_fault_but_the_caller_s(
+    what: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered: list[int] = []
+    done = asyncio.Event()
+
+    async def things(request: web.Request) -> web.Response:
+        require_json(request, "A thing")
+        return web.json_response(parsed_json(await read_body(request, 1000)))
+
+    def count(_route: str, _method: str, status: int) -> None:
+        answered.append(status)
+        done.set()
+
+    async with serving("127.0.0.1", 0, [web.post("/things", things)], count) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HOST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\n" + CUT[what][0])
+        await writer.drain()
+        if CUT[what][1] == 400:
+            writer.transport.abort()
+        async with asyncio.timeout(10):
+            await done.wait()
+        writer.close()
+    assert answered == [CUT[what][1]]
+    assert "rror" not in caplog.text + capsys.readouterr().out
