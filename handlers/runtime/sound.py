@@ -17,6 +17,9 @@ from handlers.runtime.failures import RefusedError
 
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 AAC_RATE_ELSE = 48000
+RATE_MIN, RATE_MAX = 4000, 384000
+SOUND_S_MAX = 600.0
+"""What is decoded is held in memory: 77 MB at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,13 @@ def read_sound(wav: bytes, rate: int) -> Sound:
         with _opened(wav) as container:
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
+            if not RATE_MIN <= stream.rate <= RATE_MAX:
+                raise RefusedError("input_unavailable", f"the sound has {stream.rate} samples a second")
             samples = 0
             for frame in container.decode(stream):
                 samples += frame.samples
+                if samples > SOUND_S_MAX * stream.rate:
+                    raise RefusedError("input_unavailable", f"the sound is longer than {SOUND_S_MAX:g} s")
                 heard += [torch.from_numpy(one.to_ndarray()) for one in resampler.resample(frame)]
             heard += [torch.from_numpy(one.to_ndarray()) for one in resampler.resample(None)]
             own_rate, channels = stream.rate, stream.channels

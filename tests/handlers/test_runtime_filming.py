@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from handlers.runtime import film, ladder, pipelines
 from handlers.runtime.canary import prove, rehearse
+from handlers.runtime.failures import RefusedError
 from handlers.runtime.filming import Filmed, Filming
 from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.messages import Done, Failed, Generate, Load
@@ -160,6 +162,17 @@ def test_a_coder_that_fails_fails_its_clip_and_holds_nobody_up(loaded: Loaded, m
     assert "could not be coded" in failed.message
 
 
+def test_a_file_that_cannot_be_closed_fails_its_clip(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(film.Film, "_reopened", refused)
+    failed = filmed(loaded, 64, 64)
+    assert isinstance(failed, Failed)
+    assert "could not be coded" in failed.message
+
+
+def refused(*_: object) -> None:
+    raise OSError("no second place")
+
+
 def test_without_pyav_the_kind_does_not_load_and_says_what_to_install(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +204,10 @@ def test_a_tone_stands_where_its_pitch_is_and_silence_nowhere() -> None:
     # Slaney's scale is linear up to 1000 Hz, 200 / 3 Hz to a unit; 8000 Hz are 45.25 units, 66 points to 64 filters.
     loudest = int(mel[0, 0].mean(dim=0).argmax())
     assert abs(loudest + 1 - 15 * 65 / 45.25) < 1.0
+    click = torch.zeros(2, 16000)
+    click[:, 8000] = 1.0
+    level = log_mel(click, 16000, 160, 64)[0, 0, 50].mean()
+    assert float(level) == pytest.approx(math.log(1024 / 16000), abs=0.1), "every filter is of area one"
     silence = log_mel(read_sound(wav_of(bytes(32000)), 16000).waveform, 16000, 160, 64)
     assert float(silence.max()) == pytest.approx(-11.5129, abs=1e-3)
 
@@ -209,6 +226,16 @@ def test_there_is_a_pipeline_of_clips_where_a_model_is_named() -> None:
     embedded = kinds(LISTENER_AVATAR_MODEL="embedded")["avatar"]
     assert (embedded.pipeline_class, embedded.side_max_px) == (TALKING, 128)
     assert kinds(LISTENER_AVATAR_MODEL="somebody/weights")["avatar"].side_max_px == 1280
+
+
+@pytest.mark.parametrize(
+    ("wav", "words"),
+    [(wav_of(bytes(2000), 10), "10 samples a second"), (wav_of(bytes(9_700_000), 8000), "longer than 600 s")],
+    ids=["slow", "long"],
+)
+def test_a_sound_that_would_fill_the_memory_is_not_decoded(wav: bytes, words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        read_sound(wav, 16000)
 
 
 def test_the_schedule_is_the_trained_one_or_points_along_it() -> None:
