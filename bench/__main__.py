@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
+from bench.api import measure_api
 from bench.gpu import measure_gpu
 from bench.pickup import measure_pickup
 from bench.queue.install import install_peers
@@ -12,7 +13,7 @@ from bench.queue.measure import measure_queue
 from bench.refund import measure_refund
 from bench.stack import measure_stack
 
-NAMES = ("stack", "pickup", "refund", "queue", "gpu")
+NAMES = ("stack", "api", "pickup", "refund", "queue", "gpu")
 
 
 def main() -> None:
@@ -30,6 +31,8 @@ def main() -> None:
         install_peers()
     if "stack" in names:
         asyncio.run(measure_stack())
+    if "api" in names:
+        asyncio.run(measure_api())
     if "pickup" in names:
         asyncio.run(measure_pickup())
     if "refund" in names:
