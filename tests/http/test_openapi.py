@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.support.photographs import person
 
 ROOT = Path(__file__).parents[2]
 RAISED = [*(ROOT / "listener" / "http").glob("*.py"), ROOT / "listener" / "endpoints.py"]
+HANDBOOK = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def raised_codes() -> Iterator[tuple[str, int]]:
@@ -44,6 +46,11 @@ def test_every_code_that_is_raised_is_in_the_table_with_its_status() -> None:
     raised = dict(raised_codes())
     assert len(raised) > 20
     assert {code: REFUSALS[code].status for code in raised if code in REFUSALS} == raised
+
+
+def test_the_handbook_lists_every_code_as_the_table_has_it() -> None:
+    rows = [line for line in HANDBOOK.splitlines() if re.match(r"\| \d{3} \| `", line)]
+    assert rows == [f"| {one.status} | `{code}` | {one.means} | {one.again} |" for code, one in REFUSALS.items()]
 
 
 def test_a_route_that_nobody_described_cannot_be_served() -> None:
@@ -75,6 +82,8 @@ async def test_the_document_is_valid_and_tells_each_endpoint_once_and_what_it_sh
         ids = Counter(operation["operationId"] for _, _, operation in operations)
         assert set(ids.values()) == {1}
         for method, path, _ in operations:
+            shown = re.sub(r"^/api/sessions/\w+$", "/api/sessions/{kind}", path)
+            assert f"`{method.upper()} {shown}`" in HANDBOOK, f"{method} {path} is not in docs/api.md"
             status, body = await api.ask(method, path.replace("{id}", str(uuid4())))
             assert status != 404, f"{method} {path} is documented and not served: {body}"
         await _look(api.url)

@@ -19,6 +19,7 @@ STYLE = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 FIRST_REFUSAL = 400
+OF_MODELS = "What this version takes and gives. Ignore fields of answers that you do not know: more may come."
 
 Schema = Mapping[str, Any]
 
@@ -60,7 +61,7 @@ def _main(document: Schema) -> Iterator[str]:
         yield f"<h2>{escape(tag['name'])}</h2>{paragraphs(tag['description'])}"
         for method, path, operation in _operations(document, tag["name"]):
             yield "".join(_operation(document, method, path, operation))
-    yield "<h2 id=models>Models</h2><p>In answers: nothing else comes. In requests: nothing else is taken.</p>"
+    yield f"<h2 id=models>Models</h2><p>{OF_MODELS}</p>"
     for name, schema in _told(document).items():
         yield f"<h3 id='{escape(name)}'>{escape(name)}</h3>{_model(schema)}"
 
