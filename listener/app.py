@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from uuid import uuid4
 
+from pydantic import BaseModel
+
 from listener.adapters.host import HostReader
 from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
@@ -32,9 +34,11 @@ from listener.engine.inputs import Inputs
 from listener.engine.pool import AttemptPool
 from listener.engine.pressure import Pressure
 from listener.engine.settle import Settler
+from listener.engine.shift import Shift
 from listener.engine.slots import Slots
 from listener.engine.sweep import Sweep
 from listener.engine.wakeup import WakeUp
+from listener.errors import Draining
 from listener.guards import Guarded, floors_of, guarded, places_of
 from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
@@ -59,7 +63,9 @@ class Daemon:
     Raises: from the constructor, ConfigError; from `run`, an ExceptionGroup with what brought it down.
     """
 
-    def __init__(self, settings: Settings, leave: Callable[[int], None] = os._exit) -> None:
+    def __init__(self, settings: Settings, leave: Callable[[int], None] = os._exit, shift: Shift | None = None) -> None:
+        self._shift = shift or Shift()
+        self._shift.wake = self._wake
         self.worker = uuid4()
         self.ready = asyncio.Event()
         self.port = 0
@@ -85,6 +91,34 @@ class Daemon:
         """Stop: finish what runs, give back the rest; called again, give everything back now."""
         with log.bound(worker=str(self.worker)):
             self._drain.request()
+
+    @property
+    def running(self) -> int:
+        """How many attempts run now."""
+        return len(self._slots.attempts())
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it stops."""
+        return self._drain.refusal() is not None
+
+    @property
+    def params(self) -> dict[str, type[BaseModel]]:
+        """The parameters of every kind that it serves."""
+        return {kind: handler.Params for kind, handler in self._handlers.items()}
+
+    def settled(self) -> dict[str, int]:
+        """How many attempts ended how, since the start."""
+        return self._metrics.settled()
+
+    def refusal(self) -> str | None:
+        """Why the generator makes nothing now."""
+        status = self._generator.status()
+        return None if status.ready else status.reason
+
+    def give_back(self) -> None:
+        """Give back all that runs, uncounted."""
+        self._slots.interrupt_all(Draining)
 
     async def run(self) -> None:
         """Run until drained."""
@@ -142,6 +176,7 @@ class Daemon:
             admission=admission,
             start=pool.start,
             log=log.get("claim"),
+            shift=self._shift,
         )
         if self._drain.refusal() is not None:
             self._claim.stop()  # the signal came before there was anything to stop

@@ -96,6 +96,19 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
         le=876000,
         description="Hours a clip is kept after it was made; the same for all workers of a project",
     )
+    serverless_idle_s: float = Field(
+        5,
+        validation_alias="LISTENER_SERVERLESS_IDLE_S",
+        ge=0,
+        le=600,
+        description="listener serverless: seconds without a session after which a job that drains the queue ends",
+    )
+    serverless_limit_s: float = Field(
+        600,
+        validation_alias="LISTENER_SERVERLESS_LIMIT_S",
+        ge=1,
+        description="listener serverless: the endpoint's execution timeout; what is left shortly before is given back",
+    )
     min_memory_mib: int = Field(
         256, validation_alias="LISTENER_MIN_MEMORY_MIB", ge=0, description="No claims below this free memory; 0: never"
     )

@@ -93,6 +93,16 @@ class SupabaseDesk:
                 return ROWS.validate_python((await builder.execute()).data)
         raise AssertionError  # the last try raises
 
+    async def find(self, row: UUID) -> tuple[OwnedTable, Row] | None:
+        """A session's row, whoever owns it."""
+        for table in await self.tables():
+            async for attempt in tries():
+                with attempt, translated(f"find in {table.table}"):
+                    found = await self._of(table).select("*").eq(table.id_column, str(row)).execute()
+                    if rows := ROWS.validate_python(found.data):
+                        return table, rows[0]
+        return None
+
     async def cancel(self, owner: UUID, row: UUID) -> Mapping[str, Any]:
         """Cancel an owner's session, or ask its worker to."""
         arguments = {"p_owner": str(owner), "p_row_id": str(row)}

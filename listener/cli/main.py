@@ -18,6 +18,7 @@ EXIT_SCHEMA = 57
 
 COMMANDS = {
     "run": "Run the worker until it is told to stop.",
+    "serverless": "Run the worker behind a RunPod Serverless endpoint.",
     "check": "Check everything the worker needs, with a remedy for each fault.",
     "dev": "Start an embedded stack with worker and page.",
     "submit": "Insert a session and watch it.",

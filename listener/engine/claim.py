@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from listener.contract import Log, Session
 from listener.engine.admission import Admission
 from listener.engine.backoff import Backoff
+from listener.engine.shift import Shift
 from listener.engine.slots import Slots
 from listener.engine.wakeup import WakeUp, opened
 from listener.errors import KeyRefused, StoreError, StoreRejected
@@ -42,8 +43,10 @@ class ClaimLoop:
         admission: Admission,
         start: Callable[[Session], None],
         log: Log,
+        shift: Shift | None = None,
     ) -> None:
         self._store = store
+        self._shift = shift or Shift()
         self._kinds = kinds
         self._slots = slots
         self._wakeup = wakeup
@@ -74,9 +77,9 @@ class ClaimLoop:
 
     async def _turn(self) -> float | None:
         """One look at the queue; None means: wait for the latch."""
-        if self._slots.free == 0:
+        if self._slots.free == 0 or not self._shift.is_open:
             self._wakeup.clear()
-            return None if self._slots.free == 0 else 0.0
+            return None if self._slots.free == 0 or not self._shift.is_open else 0.0
         if self._admission.refusal() is not None:
             return REFUSED_DELAY_S
         claim = self._open = self._open or OpenClaim(uuid4(), self._admission.most(self._slots.free))
@@ -90,6 +93,7 @@ class ClaimLoop:
     def _claimed(self, claim: OpenClaim, sessions: Sequence[Session]) -> float | None:
         """Start what came; the claim closes in the same instant, so no heartbeat sees neither of them."""
         self._backoff.reset()
+        self._shift.looks += 1
         for session in sessions:
             self._start(session)
         self._open = None

@@ -126,6 +126,15 @@ class Metrics:
         if pickup_s is not None:
             self._pickup_s.labels(kind).observe(max(0.0, pickup_s))
 
+    def settled(self) -> dict[str, int]:
+        """How many attempts ended how."""
+        found: dict[str, int] = {}
+        for sample in (one for family in self._settled.collect() for one in family.samples):
+            if sample.name.endswith("_total"):
+                outcome = sample.labels["outcome"]
+                found[outcome] = found.get(outcome, 0) + int(sample.value)
+        return found
+
     def attempt_settled(self, kind: str, outcome: str, duration_s: float | None, code: str | None = None) -> None:
         """An attempt was settled; `code` tells why it failed."""
         self._settled.labels(kind, outcome).inc()

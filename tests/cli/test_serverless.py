@@ -1,0 +1,202 @@
+"""`listener serverless` behind RunPod's own client: real processes, jobs over its local server and by --test_input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from devstack.stack import Stack
+from tests.support.app import insert, row, signed_in, until_row
+from tests.support.generators import Grey, install
+from tests.support.worker import ROOT, Worker, worker_environment
+
+BRISK = {"LISTENER_SOURCES": "sweep", "LISTENER_SWEEP_S": "0.3", "LISTENER_SERVERLESS_IDLE_S": "0.5"}
+
+
+@pytest.fixture
+def grey(tmp_path: Path) -> Grey:
+    return install(tmp_path / "site")
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncClient:
+    return await signed_in(stack)
+
+
+class Endpoint:
+    """A worker with RunPod's local server before it."""
+
+    def __init__(self, worker: Worker, port: int) -> None:
+        self.worker = worker
+        self._url = f"http://localhost:{port}/runsync"
+
+    async def job(self, **asked: Any) -> dict[str, Any]:
+        """Send a job and wait for its end."""
+        async with aiohttp.ClientSession() as session, session.post(self._url, json={"input": asked}) as answer:
+            told: dict[str, Any] = await answer.json()
+            assert answer.status == 200, told
+            return told
+
+    async def refusal(self, **asked: Any) -> dict[str, Any]:
+        """Send a job that cannot be done; its error."""
+        told = await self.job(**asked)
+        assert told["status"] == "FAILED"
+        error: dict[str, Any] = json.loads(told["error"])
+        assert set(error) == {"type", "message", "details", "timestamp"}
+        return error
+
+
+async def started(stack: Stack, *arguments: str, stdout: int, **settings: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "listener",
+        "serverless",
+        *arguments,
+        cwd=ROOT,
+        env=worker_environment(stack, **BRISK, **settings),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+
+
+@asynccontextmanager
+async def serving(stack: Stack, **settings: str) -> AsyncIterator[Endpoint]:
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ("--rp_serve_api", "--rp_api_port", str(port))
+    process = await started(stack, *arguments, stdout=asyncio.subprocess.DEVNULL, **settings)
+    worker = Worker(process)
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(worker.read())
+        try:
+            async with asyncio.timeout(60):
+                while not await _answers(port):
+                    assert process.returncode is None, worker.lines[-5:]
+                    await asyncio.sleep(0.05)
+            yield Endpoint(worker, port)
+        finally:
+            worker.send(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(20):
+                    await asyncio.wait({reading})
+            finally:
+                worker.send(signal.SIGKILL)
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("localhost", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_jobs_drain_the_queue_finish_a_session_and_make_one_on_one_warm_worker(
+    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any]
+) -> None:
+    rows = [await insert(client, num_inference_steps=1) for _ in range(3)]
+    async with serving(stack, LISTENER_KINDS="headshot") as endpoint:
+        await endpoint.worker.until_logged("worker_ready", 60)
+        for row_id in rows:
+            assert (await row(client, row_id))["status"] == "queued", "without a job nothing is claimed"
+        told = await endpoint.job(drain=True)
+        assert told["output"] == {"status": "drained", "sessions": {"completed": 3}}
+        assert (await endpoint.job(drain=True))["output"] == {"status": "drained", "sessions": {}}
+
+        fourth = await insert(client, num_inference_steps=1)
+        told = await endpoint.job(session_id=fourth)
+        assert told["output"]["status"] == "completed"
+        assert told["output"]["image_url"].startswith(stack.url)
+
+        owner = (await row(client, fourth))["user_id"]
+        before = await connection.fetchval("select listener.balance_of($1)", owner)
+        asked = {"prompt": "a calm portrait", "user_id": owner, "num_inference_steps": 1, "guidance_scale": 7.5}
+        output = (await endpoint.job(**asked))["output"]
+        assert output["status"] == "completed"
+        assert output["processing_time"] > 0
+        assert (await row(client, output["session_id"]))["user_id"] == owner
+        assert await connection.fetchval("select listener.balance_of($1)", owner) == before - 1
+        async with aiohttp.ClientSession() as session, session.get(output["image_url"]) as image:
+            assert image.status == 200
+        assert len(endpoint.worker.logged("runtime_loaded")) == 1, "the model was loaded once"
+
+
+async def test_a_job_that_cannot_be_done_says_which_field_and_what_to_give(
+    stack: Stack, client: AsyncClient, grey: Grey
+) -> None:
+    def fields(error: dict[str, Any]) -> list[str]:
+        assert error["type"] == "INVALID_PARAMS"
+        assert all(one["remedy"] for one in error["details"]["fields"])
+        return [one["field"] for one in error["details"]["fields"]]
+
+    nobody = "00000000-0000-4000-8000-000000000000"
+    owner = (await row(client, await insert(client)))["user_id"]
+    async with serving(stack, **grey.settings) as endpoint:
+        assert fields(await endpoint.refusal(drain="yes")) == ["drain"]
+        assert fields(await endpoint.refusal(session_id="../../etc")) == ["session_id"]
+        assert fields(await endpoint.refusal(session_id=nobody)) == ["session_id"]
+        assert fields(await endpoint.refusal(session_id=nobody, prompt="x")) == ["prompt"]
+        assert fields(await endpoint.refusal(prompt="a calm portrait")) == ["user_id"]
+        assert fields(await endpoint.refusal(prompt="a calm portrait", user_id="1; drop table")) == ["user_id"]
+        assert fields(await endpoint.refusal(user_id=owner)) == ["prompt"]
+        assert fields(await endpoint.refusal(user_id=owner, prompt="x", guidance_scale=900)) == ["guidance_scale"]
+        assert fields(await endpoint.refusal(user_id=owner, prompt="x", steps=3)) == ["steps"]
+        assert fields(await endpoint.refusal(user_id=owner, prompt="x", kind="postcard")) == ["kind"]
+
+
+async def test_a_signal_during_a_job_gives_its_session_back(
+    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
+) -> None:
+    grey.on("hold")
+    row_id = await insert(client)
+    async with serving(stack, **grey.settings, LISTENER_DRAIN_S="0") as endpoint, asyncio.TaskGroup() as group:
+        job = group.create_task(endpoint.refusal(session_id=row_id))
+        await until_row(client, row_id, lambda seen: seen["status"] == "processing")
+        endpoint.worker.send(signal.SIGTERM)
+        assert (await job)["type"] == "DRAINING"
+        assert await endpoint.worker.process.wait() in {0, -signal.SIGTERM}
+        assert endpoint.worker.logged("worker_stopped")
+    found = await connection.fetchrow("select status, failures from listener.sessions")
+    assert tuple(found or ()) == ("queued", 0)
+
+
+async def test_what_is_not_finished_before_the_endpoint_s_limit_goes_back_to_the_queue(
+    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
+) -> None:
+    grey.on("hold")
+    row_id = await insert(client)
+    async with serving(stack, **grey.settings, LISTENER_SERVERLESS_LIMIT_S="3") as endpoint:
+        error = await endpoint.refusal(drain=True)
+        assert error["type"] == "NOT_FINISHED"
+        await until_row(client, row_id, lambda seen: seen["status"] == "queued")
+        assert await connection.fetchval("select failures from listener.sessions") == 0
+        grey.off("hold")
+        assert (await endpoint.job(session_id=row_id))["output"]["status"] == "completed"
+
+
+async def test_one_job_by_test_input_ends_the_process(stack: Stack, client: AsyncClient, grey: Grey) -> None:
+    row_id = await insert(client)
+    given = json.dumps({"input": {"drain": True}})
+    process = await started(stack, "--test_input", given, stdout=asyncio.subprocess.PIPE, **grey.settings)
+    async with asyncio.timeout(60):
+        printed, logged = await process.communicate()
+    assert process.returncode == 0, logged.decode()[-2000:]
+    assert "{'completed': 1}" in printed.decode()
+    assert (await row(client, row_id))["status"] == "completed"
+    assert b"a calm portrait" not in printed + logged
