@@ -14,6 +14,8 @@ import psutil
 import pytest
 
 from devstack.stack import Stack
+from tests.support.callers import run_example
+from tests.support.contract import Contract
 from tests.support.figure import Figure
 from tests.support.generators import install
 from tests.support.picture_server import serving_picture
@@ -55,6 +57,7 @@ async def test_a_worker_estimates_a_body_for_callers_with_a_key_and_tells_of_its
             status, body = await estimate(worker, url)
             assert (status, body["recommended_size"]) == (200, "M"), body
             assert body["confidence"] > 0.7
+            await _as_documented(worker, tmp_path, url)
             for refused in (
                 f"http://{host}/nobody.png",
                 "http://127.0.0.1:1/a.png",
@@ -67,12 +70,24 @@ async def test_a_worker_estimates_a_body_for_callers_with_a_key_and_tells_of_its
             status, body = await estimate(worker, url, height_cm=99)
             assert (status, body["error"]["details"]["fields"][0]["field"]) == (422, "height_cm")
             _, health = await read(worker, "/health")
-            assert health["parts"]["pose"]["details"] == {"starts": 1, "pictures": 1}
+            assert health["parts"]["pose"]["details"] == {"starts": 1, "pictures": 2}
             (child,) = [
                 one for one in psutil.Process(worker.pid).children() if "handlers.sizing.finder" in one.cmdline()
             ]
             assert "CANARY" not in json.dumps(worker.lines)
         assert not child.is_running()
+
+
+async def _as_documented(worker: Worker, folder: Path, picture: str) -> None:
+    """The example of the API's document runs as it is printed, and its answer is the one that is told."""
+    contract = Contract((await read(worker, "/openapi.json"))[1])
+    operation = contract.operation("POST", "/estimate-body")
+    assert operation is not None
+    variables = {"URL": url_of(worker), "API_KEY": KEY, "PICTURE": picture}
+    status, text = await run_example(operation["x-codeSamples"][0]["source"], folder, variables)
+    headers = {"Content-Type": "application/json", "X-Request-Id": ""}
+    contract.require("POST", "/estimate-body", status, headers, json.loads(text))
+    assert status == 200, text
 
 
 @pytest.mark.slow

@@ -43,14 +43,9 @@ class Api:
 
     async def shell(self, command: str, folder: Path, **variables: str) -> tuple[int, str]:
         """Run an example of the document in a shell that has the variables; the status and the text that came."""
-        known = {"PATH": os.environ["PATH"], "URL": self.url, "API_KEY": API_KEY, "WEBHOOK_SECRET": WEBHOOK_SECRET}
+        known = {"URL": self.url, "API_KEY": API_KEY, "WEBHOOK_SECRET": WEBHOOK_SECRET}
         known |= {"KEY": self.store.key, "TOKEN": self.user.token, "PICTURE": self.picture}
-        command = command.replace("curl ", f"curl -sS -m 60 -o {folder}/answer -w '%{{http_code}}' ", 1)
-        process = await asyncio.create_subprocess_exec(
-            "bash", "-c", command, env=known | variables, cwd=folder, stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await process.communicate()
-        return int(said), (folder / "answer").read_text()
+        return await run_example(command, folder, known | variables)
 
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """One request; the answer is as the document says."""
@@ -59,6 +54,17 @@ class Api:
             body = await answer.json() if is_json else await answer.text()
             self.contract.require(method, path, answer.status, answer.headers, body)
             return answer.status, body
+
+
+async def run_example(command: str, folder: Path, variables: dict[str, str]) -> tuple[int, str]:
+    """Run a call of curl; the status and the text that came."""
+    command = command.replace("curl ", f"curl -sS -m 60 -o {folder}/answer -w '%{{http_code}}' ", 1)
+    known = {"PATH": os.environ["PATH"], **variables}
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", command, env=known, cwd=folder, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return int(said), (folder / "answer").read_text()
 
 
 @asynccontextmanager
