@@ -1,7 +1,7 @@
 """Stands between the daemon and a program that is not ours: whatever way any of them ends, nothing of it is left.
 
 Run as a file of its own: `warden.py PARENT GRACE_S COMMAND...`. Adopts what the program leaves behind, so that nothing
-escapes by a session of its own. SIGTERM, which the death of the daemon sends too, ends all: politely, then by force.
+escapes by a session of its own. SIGTERM ends all, politely and then by force; so does the death of the daemon.
 Knows processes only and imports nothing of ours: the program must not find our packages on its path.
 """
 
@@ -40,7 +40,6 @@ class Warden:
         """Run it; the answer is its exit code, or its signal and 128."""
         signal.signal(signal.SIGTERM, self._stop)
         _control(PR_SET_CHILD_SUBREAPER, 1)
-        _control(PR_SET_PDEATHSIG, signal.SIGTERM)
         me = os.getpid()
         try:
             program = subprocess.Popen(  # noqa: S603 the operator's own command, and no shell

@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
@@ -196,6 +197,33 @@ async def test_cancelled_it_is_gone_within_two_seconds_and_the_device_is_free(st
         "waiting": 0,
         "running": 0,
     }
+
+
+async def test_cancelled_while_it_starts_it_ends_too(studio: Studio) -> None:
+    """asyncio's own way to start a process waits for ever then."""
+    studio.build("slow", devices=("cuda:0",))
+    await studio.start()
+    for turns in range(0, 24, 2):
+        making = asyncio.ensure_future(studio.clip())
+        for _ in range(turns):
+            await asyncio.sleep(0.001 if turns < 12 else 0)
+        making.cancel()
+        async with asyncio.timeout(10):
+            with pytest.raises(asyncio.CancelledError):
+                await making
+        studio.require_nothing_left()
+
+
+async def test_a_warden_that_is_killed_leaves_nobody_either(studio: Studio) -> None:
+    studio.build("hang", "stubborn", "grandchild")
+    making = asyncio.ensure_future(studio.clip())
+    await until(lambda: studio.steps[-1:] == [(3, 3)])
+    program = psutil.Process(studio.told[0]["pid"])
+    program.parent().kill()  # type: ignore[union-attr]
+    with pytest.raises(RuntimeDied, match="killed by SIGKILL"):
+        await making
+    await until(lambda: not studio.alive())
+    studio.require_nothing_left()
 
 
 DAEMON = """
