@@ -9,7 +9,7 @@ from pathlib import Path
 
 from listener.adapters.host import read_figures
 from listener.cli.findings import Finding, found
-from listener.contract import RemoteGenerator
+from listener.contract import DeviceBorrower, RemoteGenerator
 from listener.engine.clock import SystemClock
 from listener.engine.pressure import MIB
 from listener.errors import ConfigError
@@ -55,6 +55,8 @@ def _generators(settings: Settings, kinds: Sequence[str]) -> Iterator[Finding]:
         served = ", ".join(kind for kind, names in routes.items() if name in names)
         if isinstance(generator, RemoteGenerator):
             yield Finding(name, "ok", f"{served}: {generator.status().reason}, with its key (not asked by this check)")
+        elif isinstance(generator, DeviceBorrower):
+            yield Finding("generator", "ok", f"{served}: {name}, a program of its own (not run by this check)")
         else:
             models = ", ".join(sorted({pipeline.model for pipeline in settings.generator_config().pipelines}))
             yield Finding("generator", "ok", f"{served}: {name}, {models} (not loaded by this check)")

@@ -127,10 +127,13 @@ async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
     complete.setenv("LISTENER_INFINITETALK_COMMAND", f"{sys.executable} {STAND_IN}")
     complete.setenv("LISTENER_CACHE_DIR", str(tmp_path))
     complete.setenv("MODEL_STORAGE_PATH", str(tmp_path / "models"))
+    complete.setenv("LISTENER_KINDS", "headshot")
     complete.setenv("LISTENER_HEADSHOT_GENERATORS", "infinitetalk,local")
     Studio(tmp_path).put_models()
     built = build_generators(load_settings(), ["headshot"])
     await built["infinitetalk"].start()
+    seen = [finding.words for finding in check_machine(load_settings()) if finding.name == "generator"]
+    assert seen[0] == "headshot: infinitetalk, a program of its own (not run by this check)"
     await built["local"].close()
     asked = GenerationRequest("headshot", uuid4(), "p", (1,), references=(picture(),), audio=sound())
     with pytest.raises(ModelUnavailable, match="the generator is closed"):

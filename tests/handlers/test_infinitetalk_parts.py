@@ -10,13 +10,15 @@ from uuid import uuid4
 
 import pytest
 
-from handlers.infinitetalk.files import ModelCare
+from handlers.infinitetalk.files import REPOSITORIES, WEIGHTS, ModelCare
 from handlers.infinitetalk.output import LINE_BYTES_MAX, TAIL_BYTES, Output
 from handlers.infinitetalk.own_devices import OwnDevices
 from handlers.runtime.environment import engine_environment
+from handlers.weights.files import ModelFiles
 from listener.contract import IN_LINE, GenerationRequest, PipelineConfig
 from listener.errors import ModelUnavailable
 from tests.handlers.talking import Studio, picture, sound, until
+from tests.support.model_hub import serving_models
 
 BARS = (
     b"Loading checkpoint shards: 100%|####| 2/2 [00:01<00:00]\n"
@@ -139,6 +141,35 @@ async def test_until_its_model_files_are_there_it_makes_nothing_and_names_them(t
     assert not await care.look()
     await care.care(sleep)
     assert (weights.exists(), slept_s, care.obstacle) == (True, [30.0], "")
+
+
+async def test_what_is_missing_is_brought_while_readiness_says_so(tmp_path: Path) -> None:
+    repositories = {
+        one.repo_id: {name.replace("*", "some.json"): name.encode() for name in (*one.files, "unasked.bin")}
+        for one in REPOSITORIES
+    }
+    weights = repositories.pop(WEIGHTS.repo_id)
+    async with serving_models(repositories) as hub:
+        hub.revisions.add("refs/pr/1")
+        reached = {"HF_ENDPOINT": hub.base_url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+        files = ModelFiles(REPOSITORIES, tmp_path / "models", environment=reached)
+        care = ModelCare(tmp_path / "models", None, download=True, files=files)
+        said: list[str] = []
+
+        async def sleep(duration_s: float) -> None:
+            said.append(f"{duration_s:g} s: {care.obstacle}")
+            hub.repositories[WEIGHTS.repo_id] = weights
+
+        assert not await care.look()
+        assert care.obstacle.count("is not in") == 3
+        await care.care(sleep)
+    assert [words.partition(",")[0] for words in said] == [
+        f"300 s: model files are missing: the hub has no {WEIGHTS.repo_id}"
+    ]
+    assert care.obstacle == ""
+    assert care.models.weights.read_bytes() == b"single/infinitetalk.safetensors"
+    assert not list((tmp_path / "models").rglob("unasked.bin"))
+    assert await ModelCare(tmp_path / "models", None, download=False).look(), "by hand it would be enough too"
 
 
 @pytest.mark.slow

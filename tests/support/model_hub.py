@@ -26,6 +26,7 @@ class Hub:
 
     repositories: dict[str, dict[str, bytes]]
     gated: set[str] = field(default_factory=set)
+    revisions: set[str] = field(default_factory=lambda: {"main", COMMIT})
     announced: dict[str, int] = field(default_factory=dict)  # sizes that are told instead of the true ones
     statuses: list[int] = field(default_factory=list)  # of the next answers of the hub itself
     cuts: list[int] = field(default_factory=list)  # after how many bytes the next large answers end
@@ -46,7 +47,7 @@ class Hub:
         name = request.match_info["name"]
         if refused := self._refused(request, name):
             return refused
-        if request.match_info["revision"] not in {"main", COMMIT}:
+        if request.match_info["revision"] not in self.revisions:
             return web.json_response({}, status=404, headers={"X-Error-Code": "RevisionNotFound"})
         return web.json_response({"id": name, "sha": COMMIT, "siblings": [], "tags": []})
 
