@@ -47,7 +47,7 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     defaults["LISTENER_ESTIMATE_OPEN"] = "true"  # it listens to this machine alone
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
-        defaults |= dict.fromkeys(SIDES, EMBEDDED_SIDE_PX)
+        defaults |= dict.fromkeys(SIDES, EMBEDDED_SIDE_PX) | {"LISTENER_AVATAR_MODEL": EMBEDDED}
     forced = {
         "SUPABASE_URL": url,
         "SUPABASE_SERVICE_ROLE_KEY": service_role_key,

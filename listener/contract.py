@@ -177,7 +177,8 @@ class Handler(Protocol[P]):
 
     `Params` is checked before anything is paid for in GPU time. There may be too: `retry_policy:
     ClassVar[RetryPolicy]`; a classmethod `configured(HandlerConfig) -> Handler`, which then builds it and may raise
-    ConfigError; `parts() -> Mapping[str, Callable[[], EndpointStatus]]`, told in GET /health; `async close()`, which
+    ConfigError; a classmethod `lacks(HandlerConfig) -> str`, why it cannot work here, asked where no kind is named;
+    `parts() -> Mapping[str, Callable[[], EndpointStatus]]`, told in GET /health; `async close()`, which
     leaves no process behind; and what an `Inspector` has.
     """
 

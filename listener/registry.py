@@ -28,7 +28,7 @@ NONE = "none"
 
 
 def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | None = None) -> dict[str, Handler[Any]]:
-    """One handler for each of the kinds; for every installed one when none is named.
+    """One handler for each of the kinds; when none is named for every one that is installed and can work here.
 
     Raises: ConfigError for a kind that nothing serves, a handler that cannot be imported, or whose options are wrong.
     """
@@ -38,6 +38,10 @@ def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | N
         made = _load(_named(found, kind, "LISTENER_KINDS"))
         build = getattr(made, "configured", None)
         config = (configs or {}).get(kind, HandlerConfig())
+        lacking = getattr(made, "lacks", _nothing)(config)
+        if lacking and not kinds:
+            log.get("handlers").info("kind_off", kind=kind, reason=lacking)
+            continue
         handler = cast(Handler[Any], made() if build is None else build(config))
         if handler.kind != kind:
             raise ConfigError(f"the handler installed as {kind!r} says that it serves {handler.kind!r}")
@@ -45,6 +49,10 @@ def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | N
     if not handlers:
         raise ConfigError(f"no handler is installed (entry-point group {HANDLERS})")
     return handlers
+
+
+def _nothing(_config: HandlerConfig) -> str:
+    return ""
 
 
 async def close_handlers(handlers: Mapping[str, Handler[Any]]) -> None:

@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from listener.contract import HandlerConfig
 from listener.endpoint_settings import EndpointSettings
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
@@ -137,6 +138,11 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
     def heartbeat_interval_s(self) -> float:
         """Seconds between heartbeats: two may be lost within a lease."""
         return self.heartbeat_s if self.heartbeat_s is not None else self.lease_s / 3
+
+    def handler_configs(self) -> dict[str, HandlerConfig]:
+        """What the handlers are built from; one of clips has to know whether anything here makes them."""
+        has_engine = self.avatar_model is not None or self.routes_of(["avatar"])["avatar"] != ("local",)
+        return super().handler_configs() | {"avatar": HandlerConfig({"has_engine": has_engine})}
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log to hide."""

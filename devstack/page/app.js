@@ -1,9 +1,10 @@
 /**
  * The page: inserts a row, follows the visitor's rows, shows the balance.
  * Knows the tables and two functions; how a row is followed is in watch.js, what a try-on uploads in tryon.js,
- * what a pack shows in pack.js.
+ * what a clip needs and how it plays in avatar.js, what a pack shows in pack.js.
  */
 
+import { AVATAR_TABLE, AvatarForm, ClipCard } from './avatar.js'
 import { Card } from './card.js'
 import { PACK_TABLE, PackCard, PackForm, watchImages } from './pack.js'
 import { TRYON_TABLE, TryonForm } from './tryon.js'
@@ -11,7 +12,7 @@ import { connect } from './visitor.js'
 import { artifactUrl, isTerminal, watchSession } from './watch.js'
 
 const HEADSHOT_TABLE = 'headshot_sessions'
-const TABLES = [HEADSHOT_TABLE, TRYON_TABLE, PACK_TABLE]
+const TABLES = [HEADSHOT_TABLE, TRYON_TABLE, AVATAR_TABLE, PACK_TABLE]
 const SHOWN_AT_MOST = 24
 
 const $ = (id) => document.getElementById(id)
@@ -19,6 +20,7 @@ const cards = new Map() // id -> Card
 const watches = new Map() // id -> watch, while the session is open
 let supabase
 let tryonForm
+let avatarForm
 let packForm
 
 function show(element, text) {
@@ -49,11 +51,16 @@ async function cancel(id) {
   if (error) throw error
 }
 
+function newCard(table, options) {
+  if (table === PACK_TABLE) return new PackCard($('pack-card'), supabase, cancel)
+  return table === AVATAR_TABLE ? new ClipCard($('clip-card'), supabase, options) : new Card($('card'), options)
+}
+
 function cardOf(table, row) {
   const known = cards.get(row.id)
   if (known) return known
   const urlOf = (artifact, { fresh }) => artifactUrl(supabase, artifact, fresh ? { minValidS: Infinity } : {})
-  const card = table === PACK_TABLE ? new PackCard($('pack-card'), supabase, cancel) : new Card($('card'), { urlOf, onCancel: cancel })
+  const card = newCard(table, { urlOf, onCancel: cancel })
   cards.set(row.id, card)
   $('empty').hidden = true
   return card
@@ -137,6 +144,11 @@ async function submitTryon(event) {
   await insert(TRYON_TABLE, () => tryonForm.row(), $('dress'), $('tryon-error'))
 }
 
+async function submitAvatar(event) {
+  event.preventDefault()
+  await insert(AVATAR_TABLE, () => avatarForm.row(), $('speak'), $('avatar-error'))
+}
+
 async function submitPack(event) {
   event.preventDefault()
   await insert(PACK_TABLE, () => packForm.row(), $('make'), $('pack-error'))
@@ -151,6 +163,7 @@ async function start() {
     const connected = await connect()
     supabase = connected.supabase
     tryonForm = new TryonForm($('tryon'), supabase, connected.user)
+    avatarForm = new AvatarForm($('avatar'), supabase, connected.user)
     packForm = new PackForm($('pack'), supabase, connected.user)
     $('embedded').hidden = connected.config.embedded !== true
     await Promise.all([drawCredits(), listSessions()])
@@ -163,13 +176,14 @@ async function start() {
   drawConnection()
   $('form').addEventListener('submit', submitPrompt)
   $('tryon').addEventListener('submit', submitTryon)
+  $('avatar').addEventListener('submit', submitAvatar)
   $('pack').addEventListener('submit', submitPack)
   $('prompt').addEventListener('keydown', (key) => {
     if (key.key !== 'Enter' || key.shiftKey || key.isComposing) return
     key.preventDefault()
     $('form').requestSubmit()
   })
-  $('generate').disabled = $('dress').disabled = $('make').disabled = false
+  for (const id of ['generate', 'dress', 'speak', 'make']) $(id).disabled = false
   setInterval(tick, 500)
   addEventListener('online', drawConnection)
   addEventListener('offline', drawConnection)

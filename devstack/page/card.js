@@ -78,6 +78,18 @@ export class Card {
     this.#parts.error.textContent = text
   }
 
+  /** Says something about what was made. */
+  remark(text) {
+    this.#parts.message.textContent = text
+    this.#parts.message.hidden = text === ''
+  }
+
+  /** Puts what was made into its place. */
+  async present(picture, url) {
+    picture.alt = `Generated from: ${this.#parts.prompt.textContent}`
+    picture.src = url
+  }
+
   #drawProgress(status, percent) {
     const { progress, placeholder } = this.#parts
     progress.hidden = isTerminal(this.row)
@@ -93,11 +105,10 @@ export class Card {
     const key = `${artifact.bucket}/${artifact.path}${fresh ? '?fresh' : ''}`
     if (this.#shown === key || (!fresh && this.#shown?.startsWith(key))) return
     this.#shown = key
-    const { picture, open, prompt } = this.#parts
+    const { picture, open } = this.#parts
     try {
       const url = await this.#urlOf(artifact, { fresh })
-      picture.alt = `Generated from: ${prompt.textContent}`
-      picture.src = url
+      await this.present(picture, url, artifact)
       open.href = url
       picture.hidden = open.hidden = false
     } catch (error) {

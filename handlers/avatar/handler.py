@@ -20,6 +20,7 @@ from listener.contract import (
     Context,
     Generation,
     GenerationRequest,
+    HandlerConfig,
     RetryPolicy,
     SavedArtifact,
     Session,
@@ -27,6 +28,9 @@ from listener.contract import (
 from listener.errors import ConfigError, NothingProduced
 
 ARTIFACT_NAME = "video.mp4"
+HAS_ENGINE = "has_engine"
+NO_MEDIA = "avatars need PyAV: pip install 'listener[media]'"
+NO_ENGINE = "no engine of clips is configured: LISTENER_AVATAR_MODEL or LISTENER_AVATAR_GENERATORS"
 PROMPT = "A person is talking and looks into the camera."
 
 
@@ -37,17 +41,25 @@ class NoClipError(NothingProduced):
 
 
 class AvatarHandler:
-    """Serves the kind `avatar`, for users and stores alike. Raises: ConfigError where nothing can decode sound."""
+    """Serves the kind `avatar`, for users and stores alike."""
 
     kind: ClassVar[str] = "avatar"
     Params: type[AvatarParams] = AvatarParams
     retry_policy: ClassVar[RetryPolicy] = RetryPolicy.STRICT
 
-    def __init__(self) -> None:
+    @classmethod
+    def lacks(cls, config: HandlerConfig) -> str:
+        """Why this worker makes no clips; empty where it does."""
         if importlib.util.find_spec("av") is None:
-            raise ConfigError(
-                "avatars need PyAV: pip install 'listener[media]', or leave the kind avatar out of LISTENER_KINDS"
-            )
+            return NO_MEDIA
+        return "" if config.options.get(HAS_ENGINE, True) else NO_ENGINE
+
+    @classmethod
+    def configured(cls, _config: HandlerConfig) -> AvatarHandler:
+        """Make it. Raises: ConfigError where nothing can decode sound."""
+        if importlib.util.find_spec("av") is None:
+            raise ConfigError(NO_MEDIA)
+        return cls()
 
     async def run(self, session: Session, params: AvatarParams, context: Context) -> None:
         """Read both files, generate, check the clip, save it with its first picture, and set the row's result."""

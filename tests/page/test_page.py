@@ -1,7 +1,7 @@
 """The page in headless Chromium against a running `listener dev`: what a visitor does and sees.
 
-PAGE_SCREENSHOT=FILE keeps a picture of the page, TRYON_SCREENSHOT=FILE one of a try-on,
-PACK_SCREENSHOT=FILE one of a pack that is being drawn.
+PAGE_SCREENSHOT=FILE keeps a picture of the page, TRYON_SCREENSHOT=FILE one of a try-on, AVATAR_SCREENSHOT=FILE one of a
+clip, PACK_SCREENSHOT=FILE one of a pack that is being drawn.
 """
 
 from __future__ import annotations
@@ -244,6 +244,37 @@ async def test_a_visitor_tries_a_garment_on(page: Page, dev: Project) -> None:
         await page.screenshot(path=target, full_page=True)
     await page.reload()
     await expect(page.locator(".card .prompt")).to_have_text("Try-on")
+
+
+PLAYED = """
+video => new Promise((done, failed) => {
+  const { videoWidth: width, videoHeight: height } = video
+  video.addEventListener('timeupdate', () => video.currentTime > 0.2 && done([width, height, video.duration]))
+  video.addEventListener('error', () => failed(new Error(`media error ${video.error?.code}`)))
+  video.muted = true
+  video.play().catch(failed)
+})
+"""
+
+
+async def test_a_visitor_lets_a_picture_speak_and_the_clip_plays(page: Page) -> None:
+    await page.get_by_role("button", name="Make the clip").click()
+    await expect(page.locator("#avatar-error")).to_have_text("Choose a picture of who speaks.")
+    await page.get_by_role("button", name="Take a sample of both").click()
+    await expect(page.locator("#avatar audio")).to_be_visible()
+    await page.get_by_role("button", name="Make the clip").click()
+    card = page.locator(".clip.card")
+    await expect(card).to_have_attribute("data-status", "completed", timeout=PICTURE_WITHIN_MS)
+    clip = card.locator("video")
+    width, height, duration_s = await clip.evaluate(PLAYED)
+    assert (width < height, 2.8 < duration_s < 3.2) == (True, True), "the shape of the picture, as long as the sound"
+    assert await clip.evaluate("video => fetch(video.poster).then(answer => answer.headers.get('content-type'))") == (
+        "image/webp"
+    )
+    if target := os.environ.get("AVATAR_SCREENSHOT"):
+        await page.screenshot(path=target, full_page=True)
+    await page.reload()
+    await expect(page.locator(".clip.card video")).to_be_visible()
 
 
 async def order_pack(page: Page) -> Locator:
