@@ -48,6 +48,7 @@ def worker_environment(url: str, service_role_key: str, outer: Mapping[str, str]
     if draws_noise(kept):
         # So small that a picture takes a second on a laptop's CPU.
         defaults |= dict.fromkeys(SIDES, EMBEDDED_SIDE_PX) | {"LISTENER_AVATAR_MODEL": EMBEDDED}
+        defaults["LISTENER_PRELOAD"] = "headshot,tryon,pack"  # clips have weights of their own, made at their first use
     forced = {
         "SUPABASE_URL": url,
         "SUPABASE_SERVICE_ROLE_KEY": service_role_key,

@@ -13,13 +13,14 @@ from PIL import Image
 
 from tests.support.node import NODE, ROOT
 from tests.support.photographs import garment, person
+from tests.support.sounds import a_tone, decoded
 from tests.support.target import Target
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def run(project: Target, folder: Path, *command: str) -> Path:
-    """Run an example to its end; the picture that it names last. A state may be printed after it."""
+    """Run an example to its end; the picture or clip that it names last. A state may be printed after it."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -30,7 +31,7 @@ def run(project: Target, folder: Path, *command: str) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    named = re.findall(r"^image: (.+)$", done.stdout, re.MULTILINE)
+    named = re.findall(r"^(?:image|clip): (.+)$", done.stdout, re.MULTILINE)
     assert named, done.stdout
     return folder / named[-1]
 
@@ -48,6 +49,13 @@ def test_the_example_of_a_try_on_dresses_a_person(project: Target, tmp_path: Pat
         run(project, tmp_path, str(NODE), str(ROOT / "examples" / "tryon.mjs"), "me.jpg", "suit.jpg")
     ) as made:
         assert (made.format, made.size) == ("JPEG", (96, 128))
+
+
+def test_the_example_of_an_avatar_ends_with_a_clip_that_plays(project: Target, tmp_path: Path) -> None:
+    (tmp_path / "me.jpg").write_bytes(person())
+    (tmp_path / "hello.wav").write_bytes(a_tone(1))
+    clip = run(project, tmp_path, str(NODE), str(ROOT / "examples" / "avatar.mjs"), "me.jpg", "hello.wav")
+    assert decoded(clip.read_bytes()).duration_s == pytest.approx(1.0, abs=0.15)
 
 
 def test_the_example_of_a_pack_saves_each_image(project: Target, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def worker_in_the_background(place: Place, folder: Path) -> Iterator[None]:
     with subprocess.Popen(
         [sys.executable, "-m", "listener", "run"],
         cwd=ROOT,
-        env=worker_environment(place),
+        env=worker_environment(place, LISTENER_AVATAR_MODEL="embedded"),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as process:
