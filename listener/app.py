@@ -205,8 +205,15 @@ class Daemon:
         signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
         inputs = Inputs(outbound, guards.artifacts)
         ports = guards.store, guards.artifacts, inputs, guards.generator
-        on_stage = self._metrics.stage_took
-        outside = Outside(*ports, self._clock, signed_url_s, moderator=moderator, on_stage=on_stage)
+        outside = Outside(
+            *ports,
+            self._clock,
+            signed_url_s,
+            moderator=moderator,
+            on_stage=self._metrics.stage_took,
+            on_cost=self._metrics.attempt_cost,
+            device_price_per_hour_usd=self._settings.device_price_per_hour_usd,
+        )
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         return AttemptPool(group, runner, self._slots, admission)
 

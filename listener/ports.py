@@ -111,6 +111,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What an attempt came to; None where nobody knows. Units: device_s is seconds of devices of our own."""
+
+    device_s: float | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """What an input file may be. Units: within_s is seconds from asking to the last byte; None: as usual."""
 
@@ -133,18 +141,25 @@ class Posted:
 
 
 class SessionStore(Protocol):
-    """The worker RPCs. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
+    """The worker RPCs; what an attempt came to is told with its settlement.
+
+    Raises: StoreUnavailable (call again), StoreRejected (do not).
+    """
 
     async def register(self, registration: Registration) -> Registered: ...
     async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse: ...
     async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]: ...
     async def report_progress(self, attempt: Attempt, done: int, total: int, note: str) -> Outcome: ...
     async def add_artifact(self, attempt: Attempt, artifact: SavedArtifact) -> Outcome: ...
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome: ...
-    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome: ...
-    async def cancel(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int | None) -> Outcome: ...
-    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome: ...
-    async def release(self, attempt: Attempt) -> Outcome: ...
+    async def complete(
+        self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0, cost: Cost | None = None
+    ) -> Outcome: ...
+    async def fail(self, attempt: Attempt, failure: Failure, cost: Cost | None = None) -> Outcome: ...
+    async def cancel(
+        self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int | None, cost: Cost | None = None
+    ) -> Outcome: ...
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float, cost: Cost | None = None) -> Outcome: ...
+    async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome: ...
     async def sweep(self) -> Swept: ...
     async def acquire_permits(self, kind: str, count: int) -> Permitted: ...
 
@@ -206,43 +221,3 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
     def now(self) -> datetime: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One finished session to tell a partner of. `id` stays the same however often it is sent."""
-
-    id: UUID
-    url: str = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
-    payload: Mapping[str, Any] = field(repr=False)
-    attempt: int = 1
-
-
-DeliveryOutcome = Literal["delivered", "retry", "refused", "gone", "released"]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What came of sending one; `status` None means that no answer came, and `error` says why.
-
-    `refused` is never tried again; `gone` switches the partner's webhook off; `released` was not sent to its end.
-    Units: retry_after_s is seconds, as the partner asked.
-    """
-
-    id: UUID
-    attempt: int
-    outcome: DeliveryOutcome
-    status: int | None = None
-    error: str = ""
-    retry_after_s: float | None = None
-
-
-class Outbox(Protocol):
-    """Deliveries that wait. Raises: StoreUnavailable (call again), StoreRejected (do not)."""
-
-    async def claim(self, limit: int) -> list[Delivery]:
-        """Take the next due ones, for a while."""
-
-    async def settle(self, ends: Sequence[Delivered]) -> None:
-        """Say what came of them."""

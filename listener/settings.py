@@ -110,6 +110,12 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
         ge=1,
         description="listener serverless: the endpoint's execution timeout; what is left shortly before is given back",
     )
+    device_price_per_hour_usd: float = Field(
+        0,
+        validation_alias="LISTENER_DEVICE_PRICE_PER_HOUR_USD",
+        ge=0,
+        description="US dollars that an hour of one of this worker's devices costs, for what sessions cost; 0: unknown",
+    )
     min_memory_mib: int = Field(
         256, validation_alias="LISTENER_MIN_MEMORY_MIB", ge=0, description="No claims below this free memory; 0: never"
     )

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from listener.contract import SavedArtifact, Session
-from listener.ports import Attempt, Failure, Outcome
+from listener.ports import Attempt, Cost, Failure, Outcome
 
 CALL_S = 0.2
 
@@ -40,11 +40,13 @@ class FarStore:
         """Record a file."""
         return await self._applied(attempt)
 
-    async def complete(self, attempt: Attempt, _result: Mapping[str, Any]) -> Outcome:
+    async def complete(
+        self, attempt: Attempt, _result: Mapping[str, Any], _refund_credits: int = 0, _cost: Cost | None = None
+    ) -> Outcome:
         """Settle."""
         return await self._settle(attempt, "completed")
 
-    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
+    async def fail(self, attempt: Attempt, failure: Failure, _cost: Cost | None = None) -> Outcome:
         """Settle, and remember why."""
         self.failures.append(failure)
         return await self._settle(attempt, "failed")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter
 from supabase import AsyncClient
 
 from listener.adapters.failures import translated
@@ -121,6 +121,21 @@ class RecentFailures(BaseModel):
     failures: list[FailedSession]
 
 
+class DayCost(BaseModel):
+    """What sessions of a kind came to that ended on a UTC day; None: nobody knew. Units: device_s is seconds."""
+
+    day: date
+    kind: str
+    owner: UUID | None
+    sessions: int
+    device_s: float | None
+    cost_usd: float | None
+
+
+class DayCosts(RootModel[list[DayCost]]):
+    """What cost_report answers, the newest day first."""
+
+
 class ShutOut(BaseModel):
     """A role that may read a published table without USAGE on its schema."""
 
@@ -196,6 +211,11 @@ class Operator:
         """What failed for good lately."""
         with translated("recent_failures"):
             return RecentFailures.model_validate(await self._call("recent_failures", p_hours=hours, p_limit=limit))
+
+    async def costs(self, days: int, *, by_owner: bool) -> DayCosts:
+        """What the last days came to."""
+        with translated("cost_report"):
+            return DayCosts.model_validate(await self._call("cost_report", p_days=days, p_by_owner=by_owner))
 
     async def survey(self) -> Survey:
         """Look for what would stop a worker."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr, TypeAdapter
 from supabase import AsyncClient
 
 from listener.adapters.failures import translated
-from listener.ports import Delivered, Delivery
+from listener.outgoing import Delivered, Delivery
 
 
 class DeliveryAnswer(BaseModel):

@@ -15,7 +15,7 @@ from listener.adapters.answers import CLAIMED, OUTCOMES, PermittedAnswer, PulseA
 from listener.adapters.failures import translated
 from listener.contract import SavedArtifact, Session
 from listener.errors import StoreUnavailable
-from listener.ports import Attempt, Failure, Outcome, Permitted, Pulse, Registered, Registration, Swept
+from listener.ports import Attempt, Cost, Failure, Outcome, Permitted, Pulse, Registered, Registration, Swept
 
 Item = dict[str, Any]
 
@@ -76,31 +76,37 @@ class RpcSessionStore:
             fields["facts"] = dict(artifact.facts)
         return await self._fenced("add_artifacts", attempt, fields)
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
+    async def complete(
+        self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0, cost: Cost | None = None
+    ) -> Outcome:
         """Settle as completed; what was not delivered is given back, at most the price."""
         refund = {"refund": refund_credits} if refund_credits else {}
-        return await self._fenced("complete_sessions", attempt, {"result": dict(result), **refund})
+        return await self._fenced("complete_sessions", attempt, {"result": dict(result), **refund, **_spent(cost)})
 
-    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
+    async def fail(self, attempt: Attempt, failure: Failure, cost: Cost | None = None) -> Outcome:
         """Settle as failed, with the refund."""
-        return await self._fenced("fail_sessions", attempt, _failure(failure))
+        return await self._fenced("fail_sessions", attempt, _failure(failure) | _spent(cost))
 
     async def cancel(
-        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+        self,
+        attempt: Attempt,
+        result: Mapping[str, Any] | None = None,
+        refund_credits: int | None = None,
+        cost: Cost | None = None,
     ) -> Outcome:
         """Settle as cancelled; what goes back is the kind's to say, `refund_credits` is what was not delivered."""
         refund = {} if refund_credits is None else {"refund": refund_credits}
         return await self._fenced(
-            "cancel_sessions", attempt, {**({"result": dict(result)} if result else {}), **refund}
+            "cancel_sessions", attempt, {**({"result": dict(result)} if result else {}), **refund, **_spent(cost)}
         )
 
-    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float, cost: Cost | None = None) -> Outcome:
         """Count a failure and queue the session again, or fail it when none is left."""
-        return await self._fenced("retry_sessions", attempt, {**_failure(failure), "delay_s": delay_s})
+        return await self._fenced("retry_sessions", attempt, {**_failure(failure), "delay_s": delay_s, **_spent(cost)})
 
-    async def release(self, attempt: Attempt) -> Outcome:
+    async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome:
         """Give the session back, uncounted."""
-        return await self._fenced("release_sessions", attempt, {})
+        return await self._fenced("release_sessions", attempt, _spent(cost))
 
     async def sweep(self) -> Swept:
         """Rescue what dead workers held, promote what is due."""
@@ -128,6 +134,11 @@ class RpcSessionStore:
 
 def _fence(attempt: Attempt) -> Item:
     return {"session": str(attempt.session), "attempt": attempt.attempt}
+
+
+def _spent(cost: Cost | None) -> Item:
+    parts = {} if cost is None else {"device_s": cost.device_s, "cost_usd": cost.cost_usd}
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def _failure(failure: Failure) -> Item:

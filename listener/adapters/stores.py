@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +53,16 @@ class KeyAnswer(BaseModel):
     refused_today: int
 
 
+class UsageAnswer(BaseModel):
+    """How a key was used on a UTC day."""
+
+    day: date
+    key: UUID
+    name: str
+    requests: int
+    refused: int
+
+
 class WebhookAnswer(BaseModel):
     """Where a store's webhooks go, and how many secrets sign them."""
 
@@ -85,6 +95,7 @@ class Report(BaseModel):
 
 STORES = TypeAdapter(list[StoreAnswer])
 KEYS = TypeAdapter(list[KeyAnswer])
+USAGE = TypeAdapter(list[UsageAnswer])
 
 
 class Stores:
@@ -124,6 +135,11 @@ class Stores:
         """A store's keys, revoked ones too."""
         with translated("list_api_keys"):
             return KEYS.validate_python(await self._call("list_api_keys", p_store=str(store)))
+
+    async def usage(self, store: UUID, days: int) -> list[UsageAnswer]:
+        """How a store's keys were used, day by day, the newest first."""
+        with translated("api_key_usage"):
+            return USAGE.validate_python(await self._call("api_key_usage", p_store=str(store), p_days=days))
 
     async def revoke_key(self, key: UUID) -> str:
         """Let a key open nothing any more: applied, already or unknown."""

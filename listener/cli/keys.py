@@ -11,13 +11,15 @@ from listener.cli.operating import operate, table_of
 from listener.cli.statuses import REFUSED
 
 HEADS = ("key", "begins with", "name", "per minute", "today", "refused today", "created", "last used", "revoked")
+USAGE = ("day", "key", "name", "requests", "refused")
+MOST_DAYS = 400
 PER_MINUTE = 60
 MOST_PER_MINUTE = 100_000
 
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke the API keys of stores."""
+    """Make, list, count and revoke the API keys of stores."""
 
 
 @keys.command("create")
@@ -49,6 +51,19 @@ def show(store: UUID) -> None:
     """
     found = operate(lambda operator: operator.stores.keys(store))
     click.echo(table_of([_row(one) for one in found], HEADS) if found else "no key yet: `listener keys create`")
+
+
+@keys.command("usage")
+@click.option("--store", type=click.UUID, required=True, help="The store's id.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), default=30, show_default=True, help="UTC days, today too.")
+def usage(store: UUID, days: int) -> None:
+    """Show how often each key was used on each day: accepted requests, and those beyond its limit.
+
+    Exit status: 0, 1 refused, 69 the project does not answer, 78 settings.
+    """
+    found = operate(lambda operator: operator.stores.usage(store, days))
+    rows: list[tuple[object, ...]] = [(one.day, one.key, one.name, one.requests, one.refused) for one in found]
+    click.echo(table_of(rows, USAGE) if rows else f"no request within {days} days")
 
 
 @keys.command("revoke")

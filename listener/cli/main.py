@@ -24,6 +24,7 @@ COMMANDS = {
     "submit": "Insert a session and watch it.",
     "status": "Show the workers and the queue.",
     "failures": "Show what failed lately, and how often.",
+    "costs": "Show what sessions came to, day by day: device time and dollars.",
     "migrate": "Bring the tables and functions into your project.",
     "watch-table": "Make a table of yours a session table.",
     "grant": "Give an owner credits.",

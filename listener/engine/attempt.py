@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -42,8 +42,11 @@ class AttemptRunner:
         log.info("attempt_started", failures=session.failures, waited_s=_waited_s(self.outside, session))
         ending = await self._with_progress(session, running, context)
         verdict = self._judge(session, context, ending)
-        settled = await self.settler.settle(running.attempt, verdict, log)
+        cost = context.spending.cost()
+        settled = await self.settler.settle(running.attempt, verdict, log, cost)
+        self.outside.on_cost(session.kind, cost.device_s, cost.cost_usd)
         took_s = {"duration_s": round(self.outside.clock.monotonic() - began, 3), "stages_s": context.stages.took_s}
+        took_s |= {name: value for name, value in asdict(cost).items() if value is not None}
         self._report(log, verdict, settled, ending, took_s)
         return settled
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from listener.contract import (
-    IN_LINE,
     Artifact,
     DeviceLender,
     Fetched,
@@ -28,7 +27,8 @@ from listener.engine.inputs import Inputs
 from listener.engine.interruption import Interruption
 from listener.engine.paths import ArtifactPaths
 from listener.engine.progress import ProgressWriter, Report
-from listener.engine.stages import FETCH, UPLOAD, OnStage, Stages, Turn
+from listener.engine.spending import OnCost, Spending
+from listener.engine.stages import FETCH, UPLOAD, OnStage, Stages, Steps, Turn
 from listener.engine.uploads import Uploads, plain, repeated
 from listener.errors import (
     Cancelled,
@@ -45,7 +45,7 @@ from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, Se
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """All that an attempt needs of the world. Units: signed_url_s is seconds."""
+    """All that an attempt needs of the world. Units: signed_url_s is seconds; a price of 0 is unknown."""
 
     store: SessionStore
     artifacts: ArtifactStore
@@ -56,6 +56,8 @@ class Outside:
     progress_interval_s: float = 1.0
     moderator: Moderator | None = None
     on_stage: OnStage = lambda _kind, _stage, _duration_s: None
+    on_cost: OnCost = lambda _kind, _device_s, _cost_usd: None
+    device_price_per_hour_usd: float = 0.0
 
 
 class AttemptContext:
@@ -74,6 +76,7 @@ class AttemptContext:
         self._interruption = interruption
         self.allowance = Allowance(session.time_limit_s, outside.clock, interruption)
         self.stages = Stages(session.kind, outside.clock, outside.on_stage)
+        self.spending = Spending(outside.device_price_per_hour_usd)
         paths = ArtifactPaths(session.path_prefix)
         self._uploads = Uploads(outside.artifacts, outside.clock, session.bucket, paths, outside.signed_url_s)
         self._judged: set[tuple[str, str]] = set()
@@ -116,13 +119,14 @@ class AttemptContext:
         await self.judge({"prompt": request.prompt, **several, "negative_prompt": request.negative_prompt or ""})
 
         def on_step(done: int, total: int) -> None:
-            turn.stands() if (done, total) == IN_LINE else turn.goes_on()
             if total:
                 self.writer.report(Report(ready * total + images * done, whole * total, "generating"))
 
         request = replace(request, time_left_s=self.remaining_s(), session_kind=self._session.kind)
-        with Turn(self.allowance, self.stages) as turn:
-            return await self._outside.generator.generate(request, on_step)
+        with Turn(self.allowance, self.stages, self.spending) as turn:
+            generation = await self._outside.generator.generate(request, Steps(turn, on_step))
+        self.spending.provider_took(generation.cost_usd)
+        return generation
 
     @asynccontextmanager
     async def exclusive_device(self) -> AsyncIterator[str]:
@@ -135,7 +139,7 @@ class AttemptContext:
         generator = self._outside.generator
         if not isinstance(generator, DeviceLender):
             raise ModelUnavailable("this generator has no device of its own to lend", details={"reason": "no_device"})
-        with Turn(self.allowance, self.stages) as turn:
+        with Turn(self.allowance, self.stages, self.spending) as turn:
             turn.stands()
             async with generator.exclusive(self._session.kind) as device:
                 turn.goes_on()

@@ -19,7 +19,8 @@ from listener.contract import Log
 from listener.engine.backoff import Backoff
 from listener.engine.wakeup import opened
 from listener.errors import StoreError, StoreUnavailable
-from listener.ports import Clock, Delivered, Delivery, DeliveryOutcome, Outbox, Posted, Poster
+from listener.outgoing import Delivered, Delivery, DeliveryOutcome, Outbox
+from listener.ports import Clock, Posted, Poster
 
 AT_ONCE = 16
 TIMEOUT_S = 10.0

@@ -21,6 +21,7 @@ from listener.ports import (
     Accepted,
     ArtifactStore,
     Attempt,
+    Cost,
     Failure,
     Moderator,
     Outcome,
@@ -89,32 +90,38 @@ class GuardedStore:
         """Record a stored file."""
         return await self._call("add_artifact", self._store.add_artifact(attempt, artifact))
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
+    async def complete(
+        self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0, cost: Cost | None = None
+    ) -> Outcome:
         """Settle as completed."""
-        outcome = await self._call("complete", self._store.complete(attempt, result, refund_credits))
+        outcome = await self._call("complete", self._store.complete(attempt, result, refund_credits, cost))
         return self._settled("completed", outcome)
 
-    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
+    async def fail(self, attempt: Attempt, failure: Failure, cost: Cost | None = None) -> Outcome:
         """Settle as failed."""
-        outcome = await self._call("fail", self._store.fail(attempt, failure))
+        outcome = await self._call("fail", self._store.fail(attempt, failure, cost))
         return self._settled("failed", outcome, failure.code)
 
     async def cancel(
-        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+        self,
+        attempt: Attempt,
+        result: Mapping[str, Any] | None = None,
+        refund_credits: int | None = None,
+        cost: Cost | None = None,
     ) -> Outcome:
         """Settle as cancelled."""
-        outcome = await self._call("cancel", self._store.cancel(attempt, result or {}, refund_credits))
+        outcome = await self._call("cancel", self._store.cancel(attempt, result or {}, refund_credits, cost))
         return self._settled("cancelled", outcome)
 
-    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float, cost: Cost | None = None) -> Outcome:
         """Count a failure; the store fails the session when it was the last try."""
-        outcome = await self._call("retry", self._store.retry(attempt, failure, delay_s))
+        outcome = await self._call("retry", self._store.retry(attempt, failure, delay_s, cost))
         running = self._slots.running(attempt)
         return self._settled("failed" if running and running.is_last_try else "retried", outcome, failure.code)
 
-    async def release(self, attempt: Attempt) -> Outcome:
+    async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome:
         """Give the session back."""
-        return self._settled("released", await self._call("release", self._store.release(attempt)))
+        return self._settled("released", await self._call("release", self._store.release(attempt, cost)))
 
     async def sweep(self) -> Swept:
         """Rescue and promote; not while the circuit is open."""

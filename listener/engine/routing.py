@@ -21,6 +21,7 @@ from listener.contract import (
     Permit,
 )
 from listener.engine.breaker import Breaker
+from listener.engine.stages import Steps
 from listener.errors import AttemptFailure, ModelUnavailable, ProviderDown, ProviderMisconfigured
 from listener.ports import Clock
 from listener.telemetry.metrics import Metrics
@@ -119,6 +120,8 @@ class RoutedGenerator:
             if member.breaker.refusal() is not None:
                 continue  # its circuit opened while another one was asked
             try:
+                if isinstance(on_step, Steps):
+                    on_step.goes_to(elsewhere=member.limit is not None)
                 with member.on_trial():
                     generation = await member.generator.generate(self._left(request, began), on_step)
             except PASSED_ON as error:

@@ -108,6 +108,12 @@ class Metrics:
         self._cost_usd = Counter(
             "listener_generation_cost_usd", "What they cost, as far as known.", ["kind", "generator"], registry=registry
         )
+        self._device_s = Counter(
+            "listener_device_seconds", "Work of devices of our own for sessions.", ["kind"], registry=registry
+        )
+        self._spent_usd = Counter(
+            "listener_cost_usd", "What sessions came to, devices and providers, as known.", ["kind"], registry=registry
+        )
         self._requests = Counter(
             "listener_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
@@ -169,6 +175,11 @@ class Metrics:
         """A generator made what was asked."""
         self._generations.labels(kind, generator).inc()
         self._cost_usd.labels(kind, generator).inc(max(0.0, cost_usd or 0.0))
+
+    def attempt_cost(self, kind: str, device_s: float | None, cost_usd: float | None) -> None:
+        """An attempt came to so much, as far as known, whether or not that could be written down."""
+        self._device_s.labels(kind).inc(device_s or 0.0)
+        self._spent_usd.labels(kind).inc(cost_usd or 0.0)
 
     def request_answered(self, route: str, method: str, status: int) -> None:
         """The HTTP server answered; `route` is its pattern, never the path."""

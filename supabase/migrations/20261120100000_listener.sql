@@ -1370,6 +1370,24 @@ where session.variant is distinct from session.params -> 'variant' ->> 'name';
 revoke all on table listener.invariants from public, anon, authenticated, service_role;
 grant select on table listener.invariants to service_role;
 
+-- listener.key_usage
+-- How often each API key was used on each UTC day of the last 400: accepted requests, and those beyond its limit. Days without any
+-- are left out.
+create view listener.key_usage
+with (security_invoker = true) as
+select
+  used.day,
+  given.store,
+  given.key,
+  given.name,
+  used.requests,
+  used.refused
+from listener.api_key_days as used
+inner join listener.api_keys as given on used.key = given.key;
+
+revoke all on table listener.key_usage from public, anon, authenticated, service_role;
+grant select on table listener.key_usage to service_role;
+
 -- listener.pack_invariants
 -- Whatever contradicts the promises about packs, by name. Must always be empty. Apart from listener.invariants, since an app may
 -- have tables of its own under these names.
@@ -1879,6 +1897,24 @@ $$;
 
 revoke all on function listener.advance_virtual_time(listener.due_session[], text[]) from public, anon, authenticated;
 grant execute on function listener.advance_virtual_time(listener.due_session[], text[]) to service_role;
+
+-- public.api_key_usage(store, days) -> (day, key, name, requests, refused)
+-- How a store's keys were used on the last `days` UTC days, today among them, the newest first.
+create function public.api_key_usage(p_store uuid, p_days integer default 30)
+returns table (day date, key uuid, name text, requests bigint, refused bigint)
+language sql stable security invoker
+set search_path = ''
+as $$
+  select used.day, used.key, used.name, used.requests, used.refused
+  from listener.key_usage as used
+  where
+    used.store = p_store
+    and used.day > ((select listener.clock()) at time zone 'utc')::date - least(greatest(coalesce(p_days, 30), 1), 400)
+  order by used.day desc, used.name, used.key
+$$;
+
+revoke all on function public.api_key_usage(uuid, integer) from public, anon, authenticated;
+grant execute on function public.api_key_usage(uuid, integer) to service_role;
 
 -- listener.applied(outcomes) -> uuid[]
 -- The sessions among the outcomes that the caller is to write.

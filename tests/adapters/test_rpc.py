@@ -14,7 +14,7 @@ from listener.adapters.rpc import RpcSessionStore
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.contract import SavedArtifact
 from listener.errors import KeyRefused, StoreRejected, StoreUnavailable
-from listener.ports import Attempt, Failure, Registration
+from listener.ports import Attempt, Cost, Failure, Registration
 from tests.adapters.conftest import Worker
 from tests.support.target import Target
 
@@ -175,3 +175,25 @@ async def test_a_server_that_is_not_there_may_be_asked_again() -> None:
     async with open_clients("http://127.0.0.1:1", "key", 1) as nowhere:
         with pytest.raises(StoreUnavailable, match="ConnectError"):
             await RpcSessionStore(nowhere.calls, uuid4()).sweep()
+
+
+async def test_what_attempts_came_to_is_kept_with_their_session(
+    worker: Worker, insert: Insert, connection: asyncpg.Connection
+) -> None:
+    spent, known = "select device_s, cost_usd from listener.sessions", Cost(1.5, 0.25)
+    for settle in (
+        lambda attempt: worker.store.complete(attempt, {}, 0, known),
+        lambda attempt: worker.store.fail(attempt, FAILURE, known),
+        lambda attempt: worker.store.retry(attempt, FAILURE, 0.0, known),
+        lambda attempt: worker.store.cancel(attempt, cost=known),
+        lambda attempt: worker.store.release(attempt, known),
+    ):
+        row_id = await insert()
+        session, attempt = await worker.claim_one()
+        assert session.row_id == row_id
+        assert [(await settle(attempt)).outcome for _ in range(2)] == ["applied", "already"]
+        assert tuple(await connection.fetchrow(f"{spent} where id = $1", session.id)) == (1.5, 0.25)
+        if (await connection.fetchval("select status from listener.sessions where id = $1", session.id)) == "queued":
+            _, again = await worker.claim_one()
+            assert (await worker.store.complete(again, {}, 0, Cost(device_s=1.0))).outcome == "applied"
+            assert tuple(await connection.fetchrow(f"{spent} where id = $1", session.id)) == (2.5, 0.25)

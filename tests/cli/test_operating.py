@@ -109,3 +109,32 @@ async def test_what_failed_is_counted_and_found_again_by_its_request_id(
     assert told["failures"][0]["request_id"] == request_id
     levels = next(part for part in (await listener("status", place=stack)).said.split("\n\n") if "last 24 h" in part)
     assert levels.splitlines()[1].split()[:4] == ["headshot", "0", "1", "0.0"]
+
+
+async def test_costs_are_shown_by_day_and_kind_and_by_owner_when_asked(
+    project: Target, connection: asyncpg.Connection[Any]
+) -> None:
+    empty = await listener("costs", place=project)
+    assert (empty.status, empty.said) == (0, "no session ended within 7 days\n")
+    owner = uuid4()
+    await connection.execute("insert into listener.accounts (owner) values ($1)", owner)
+    await connection.execute(
+        "insert into listener.pruned_costs (day, kind, owner, sessions, device_s, cost_usd) values "
+        "((now() at time zone 'utc')::date, 'avatar', $1, 2, 12.34, 0.05), "
+        "((now() at time zone 'utc')::date, 'headshot', $1, 1, null, null)",
+        owner,
+    )
+    shown = await listener("costs", "--days", "1", place=project)
+    heads, avatar, headshot, _, total = shown.said.splitlines()
+    assert heads.split() == ["day", "kind", "sessions", "device", "s", "usd"]
+    assert (avatar.split()[1:], headshot.split()[1:]) == (
+        ["avatar", "2", "12.3", "0.0500"],
+        ["headshot", "1", "-", "-"],
+    )
+    assert total == "together 0.0500 usd, as far as known"
+    assert str(owner) in (await listener("costs", "--by-owner", place=project)).said
+    rows = json.loads((await listener("costs", "--json", place=project)).said)
+    assert [(row["kind"], row["owner"], row["device_s"]) for row in rows] == [
+        ("avatar", None, 12.34),
+        ("headshot", None, None),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -52,6 +53,16 @@ async def test_a_key_is_shown_once_and_revoked_by_its_id(command: Command, conne
     assert (unknown.exit_code, unknown.stderr) == (1, "refused: there is no such key (its id, not the key itself)\n")
     nobody = await command("keys", "create", "--store", str(uuid4()), "--name", "x")
     assert (nobody.exit_code, "23503" in nobody.stderr, nobody.stdout) == (1, True, "")
+
+
+async def test_the_use_of_keys_is_shown_by_day(command: Command, connection: asyncpg.Connection[Any]) -> None:
+    store = (await command("store", "create", "Hats")).stdout.strip()
+    key = (await command("keys", "create", "--store", store, "--name", "till")).stdout.strip()
+    assert (await command("keys", "usage", "--store", store)).stdout == "no request within 30 days\n"
+    await connection.execute("select public.authenticate_api_key($1)", hashlib.sha256(key.encode()).hexdigest())
+    heads, row = (await command("keys", "usage", "--store", store, "--days", "1")).stdout.splitlines()
+    assert heads.split() == ["day", "key", "name", "requests", "refused"]
+    assert row.split()[2:] == ["till", "1", "0"]
 
 
 async def test_a_partner_s_secret_is_shown_when_it_is_made_and_when_it_changes(command: Command) -> None:

@@ -32,6 +32,7 @@ from listener.errors import InputUnavailable, StoreUnavailable
 from listener.ports import (
     Accepted,
     Attempt,
+    Cost,
     Failure,
     Outcome,
     Pulse,
@@ -70,6 +71,7 @@ class Row:
     cancel_requested: bool = False
     settled_as: str = ""
     refund_credits: int | None = None
+    cost: Cost | None = None
 
 
 class MemoryStore:
@@ -131,22 +133,30 @@ class MemoryStore:
         await self._enter("add_artifact")
         return outcome
 
-    async def complete(self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0) -> Outcome:
-        return await self._settle("complete", attempt, "completed", result=result, refund_credits=refund_credits)
+    async def complete(
+        self, attempt: Attempt, result: Mapping[str, Any], refund_credits: int = 0, cost: Cost | None = None
+    ) -> Outcome:
+        fields = {"result": result, "refund_credits": refund_credits, "cost": cost}
+        return await self._settle("complete", attempt, "completed", **fields)
 
-    async def fail(self, attempt: Attempt, failure: Failure) -> Outcome:
-        return await self._settle("fail", attempt, "failed", failure=failure)
+    async def fail(self, attempt: Attempt, failure: Failure, cost: Cost | None = None) -> Outcome:
+        return await self._settle("fail", attempt, "failed", failure=failure, cost=cost)
 
     async def cancel(
-        self, attempt: Attempt, result: Mapping[str, Any] | None = None, refund_credits: int | None = None
+        self,
+        attempt: Attempt,
+        result: Mapping[str, Any] | None = None,
+        refund_credits: int | None = None,
+        cost: Cost | None = None,
     ) -> Outcome:
-        return await self._settle("cancel", attempt, "cancelled", result=result, refund_credits=refund_credits)
+        fields = {"result": result, "refund_credits": refund_credits, "cost": cost}
+        return await self._settle("cancel", attempt, "cancelled", **fields)
 
-    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float) -> Outcome:
-        return await self._settle("retry", attempt, "queued", failure=failure, delay_s=delay_s)
+    async def retry(self, attempt: Attempt, failure: Failure, delay_s: float, cost: Cost | None = None) -> Outcome:
+        return await self._settle("retry", attempt, "queued", failure=failure, delay_s=delay_s, cost=cost)
 
-    async def release(self, attempt: Attempt) -> Outcome:
-        return await self._settle("release", attempt, "queued")
+    async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome:
+        return await self._settle("release", attempt, "queued", cost=cost)
 
     async def sweep(self) -> Swept:
         await self._enter("sweep")
@@ -307,6 +317,8 @@ class Bench:
     clock: HandClock = field(default_factory=HandClock)
     patience_s: float = 5.0
     on_stage: Callable[[str, str, float], object] = lambda *_: None
+    on_cost: Callable[[str, float | None, float | None], object] = lambda *_: None
+    price_per_hour_usd: float = 0.0
 
     @property
     def inputs(self) -> Inputs:
@@ -322,7 +334,17 @@ class Bench:
         running = running or running_of(session)
         running.attempt = Attempt(session.id, session.attempt)
         outside = Outside(
-            self.store, self.objects, self.inputs, self.generator, self.clock, 3600, 0.0, None, self.on_stage
+            self.store,
+            self.objects,
+            self.inputs,
+            self.generator,
+            self.clock,
+            3600,
+            0.0,
+            None,
+            self.on_stage,
+            self.on_cost,
+            self.price_per_hour_usd,
         )
         runner = AttemptRunner({"headshot": TestHandler(act)}, outside, Settler(self.store, self.patience_s))
         with log.attempt(session):

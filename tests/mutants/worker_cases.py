@@ -100,7 +100,7 @@ CASES = (
     case(
         "worker: a settlement that is refused as malformed leaves the session open",
         "engine/settle",
-        "            return await self._fail_instead(attempt, verdict, log)\n",
+        "            return await self._fail_instead(attempt, verdict, log, cost)\n",
         '            return Settled("unwritten")\n',
         "engine/test_settle",
     ),

@@ -151,3 +151,19 @@ async def test_no_user_may_touch_keys(project: Project) -> None:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 async with project.acting(role, uuid4()) as connection:
                     await connection.fetch(f"select * from public.{call}")
+
+
+async def test_the_use_of_each_key_is_listed_by_day_and_of_one_store_alone(project: Project) -> None:
+    stores = [await open_store(project), await open_store(project)]
+    keys = [f"sk_{store.id}" for store in stores]
+    for store, key in zip(stores, keys, strict=True):
+        await make(project, store.id, key)
+    for day, requests in ((0, 1), (2, 4)):
+        await project.set_clock(NOW + timedelta(days=day))
+        for _ in range(requests):
+            await use(project, keys[0])
+    used = await project.rpc("api_key_usage", p_store=stores[0].id, p_days=3)
+    shown = [(str(row["day"]), row["name"], row["requests"], row["refused"]) for row in used]
+    assert shown == [("2030-01-03", "shop", 3, 1), ("2030-01-01", "shop", 1, 0)]
+    assert len(await project.rpc("api_key_usage", p_store=stores[0].id, p_days=2)) == 1
+    assert await project.rpc("api_key_usage", p_store=stores[1].id) == []

@@ -13,6 +13,7 @@ OURS = "('listener', 'public')"
 WORKER_RPCS = {
     "acquire_permits",
     "account_ledger",
+    "api_key_usage",
     "authenticate_api_key",
     "claim_deliveries",
     "cost_report",
@@ -239,6 +240,7 @@ async def test_a_user_cannot_change_or_delete_rows(project: Project, owner: UUID
         "due_artifacts",
         "retentions",
         "daily_costs",
+        "key_usage",
         "pruned_costs",
         "forgotten_owners",
         "pack_invariants",
