@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -17,8 +18,9 @@ from listener.adapters.host import HostReader
 from listener.adapters.outbound import Outbound, open_outbound
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.announcement import Announcement
-from listener.cleaners import clean_along
+from listener.cleaners import clean_along, room_maker
 from listener.contract import Generator
+from listener.elsewhere import elsewhere_of
 from listener.ending import Ending, Tasks
 from listener.endpoints import Endpoints
 from listener.engine.admission import Admission
@@ -39,7 +41,7 @@ from listener.engine.slots import Slots
 from listener.engine.sweep import Sweep
 from listener.engine.wakeup import WakeUp
 from listener.errors import Draining
-from listener.guards import Guarded, floors_of, guarded, places_of
+from listener.guards import Guarded, Stores, floors_of, guarded, places_of
 from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
 from listener.http.server import serving
@@ -53,6 +55,9 @@ from listener.surroundings import introduction
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
+
+if TYPE_CHECKING:
+    from listener.adapters.s3 import S3ArtifactStore
 
 SETTLE_PATIENCE_S = 60.0
 
@@ -77,6 +82,8 @@ class Daemon:
         self._metrics = Metrics()
         self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
         self._moderator = build_moderator(settings)
+        self._open_elsewhere = elsewhere_of(settings)
+        self._elsewhere: S3ArtifactStore | None = None
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._slot_freed)
         self._health = Health()
@@ -128,8 +135,10 @@ class Daemon:
                 clients = await stack.enter_async_context(
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
+                opening = self._open_elsewhere(self._settings.worker_concurrency)
+                self._elsewhere = await stack.enter_async_context(opening)
                 outbound = await stack.enter_async_context(open_outbound(self._settings.fetch_policy()))
-                partners = open_partners(self._settings, self._handlers, self._clock)
+                partners = open_partners(self._settings, self._handlers, self._clock, self._elsewhere)
                 self._partners = await stack.enter_async_context(partners)
                 self.port = await stack.enter_async_context(self._serving(outbound, self._partners))
                 self._host.start()
@@ -158,7 +167,9 @@ class Daemon:
         """Wire everything and start every task."""
         slots, metrics, clock = self._slots, self._metrics, self._clock
         served = clients, self.worker, self._generator, self._moderator
-        guards = guarded(*served, slots=slots, metrics=metrics, clock=clock)
+        outward = self._settings, clients, self.worker, self._elsewhere
+        stores = Stores(self._elsewhere, room_maker(*outward))
+        guards = guarded(*served, stores=stores, slots=slots, metrics=metrics, clock=clock)
         heartbeat = self._heartbeat(guards.store)
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
         admission = Admission(
@@ -190,7 +201,7 @@ class Daemon:
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
-        cleaning = clean_along(self._settings, clients, self.worker)
+        cleaning = clean_along(*outward)
         beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run(), "cleaning": cleaning}
         ending += [group.create_task(work, name=name) for name, work in beside.items()]
         claiming = group.create_task(self._claim.run(), name="claim")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings
 
-from listener.later import Words
+from listener.setting_values import Words
 
 
 class EndpointSettings(BaseSettings):

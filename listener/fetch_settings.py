@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
 from listener.adapters.destinations import Policy
-from listener.later import Words
+from listener.setting_values import Words
 
 ALLOWED = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 

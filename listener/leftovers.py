@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -20,11 +21,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An object that may go, and why. Units: size_bytes, where it is known."""
+    """An object that may go, and why. `changed_at` is when it was written, where the database cannot see the store.
+
+    Units: size_bytes, where it is known.
+    """
 
     place: Place
     reason: str
     size_bytes: int | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object that a store has listed. Units: size_bytes is bytes."""
+
+    path: str
+    size_bytes: int
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +67,18 @@ class Leftovers(Protocol):
     async def page(self, place: Place, limit: int) -> Page:
         """Look at the objects after a place. Changes nothing."""
 
-    async def forget(self, places: Sequence[Place]) -> tuple[Place, ...]:
+    def start_of(self, bucket: str) -> Place:
+        """The place before a bucket's objects."""
+
+    async def forget(self, leftovers: Sequence[Leftover]) -> tuple[Place, ...]:
         """Take them out of all rows; those that no row names any more, which may be removed."""
+
+
+class Listing(Protocol):
+    """A store that the database cannot see. Raises: StoreUnavailable, StoreRejected."""
+
+    async def listed(self, bucket: str, after: str, limit: int) -> tuple[Listed, ...]:
+        """List the objects of a bucket that come after a path, in the order of their paths."""
 
 
 class ObjectRemover(Protocol):

@@ -9,11 +9,11 @@ import platformdirs
 from pydantic import Field, SecretStr
 
 from listener.contract import GeneratorConfig, PipelineConfig
-from listener.later import LaterSettings, Words
 from listener.pipeline_settings import PipelineSettings
+from listener.setting_values import Words
 
 
-class ModelSettings(PipelineSettings, LaterSettings):
+class ModelSettings(PipelineSettings):
     """The part of the settings that a generator is built from."""
 
     hf_token: SecretStr | None = Field(

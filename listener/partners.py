@@ -9,20 +9,20 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from aiohttp import web
 
 from listener.adapters.desk import SupabaseDesk
 from listener.adapters.key_ring import SupabaseKeyRing
-from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.outbox import SupabaseOutbox
 from listener.adapters.supabase_clients import Clients, open_clients
 from listener.adapters.user_desk import SupabaseUserDesk
 from listener.adapters.user_tokens import SigningKeys, UserTokens
 from listener.avatars import build_avatars
 from listener.contract import Handler
+from listener.elsewhere import artifacts_of
 from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
 from listener.http.characters import Faces
@@ -37,6 +37,9 @@ from listener.ports import Clock, Fetcher, Poster
 from listener.settings import Settings
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from listener.adapters.s3 import S3ArtifactStore
 
 CONNECTIONS = 16
 PACK = "pack"
@@ -55,6 +58,8 @@ class Partners:
         handlers: Mapping[str, Handler[Any]],
         scratch: Scratch,
         clock: Clock,
+        *,
+        elsewhere: S3ArtifactStore | None = None,
     ) -> None:
         self._settings = settings
         self._clients = clients
@@ -63,6 +68,7 @@ class Partners:
         self._clock = clock
         self._params = {kind: handler.Params for kind, handler in handlers.items()}
         self._desk = SupabaseDesk(clients, clock)
+        self._artifacts = artifacts_of(clients, elsewhere)
         self._deliverer: Deliverer | None = None
 
     def callers(self) -> Callers:
@@ -71,7 +77,7 @@ class Partners:
 
     def routes(self, fetcher: Fetcher) -> list[web.AbstractRouteDef]:
         """The routes to add to the application."""
-        artifacts = SupabaseArtifactStore(self._clients)
+        artifacts = self._artifacts
         showing = Showing(artifacts, self._clock, self._settings.signed_url_s)
         params, desk = self._params, self._desk
         user_desk, users = self._user_desk(), self._users()
@@ -133,10 +139,10 @@ class Partners:
 
 @asynccontextmanager
 async def open_partners(
-    settings: Settings, handlers: Mapping[str, Handler[Any]], clock: Clock
+    settings: Settings, handlers: Mapping[str, Handler[Any]], clock: Clock, elsewhere: S3ArtifactStore | None = None
 ) -> AsyncIterator[Partners]:
     """With connections of its own: however many callers there are, no heartbeat waits behind them."""
     key = settings.supabase_service_role_key.get_secret_value()
     with open_scratch() as scratch:
         async with open_clients(settings.supabase_url, key, max(CONNECTIONS, settings.uploads_at_once)) as clients:
-            yield Partners(settings, clients, handlers, scratch, clock)
+            yield Partners(settings, clients, handlers, scratch, clock, elsewhere=elsewhere)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from listener.contract import PipelineConfig
-from listener.later import JsonObject, read_object
+from listener.setting_values import JsonObject, read_object
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 Device = Literal["cuda", "cpu", "auto"]

@@ -12,8 +12,8 @@ from pydantic_settings import NoDecode
 
 from listener.contract import GeneratorConfig, ProviderConfig
 from listener.engine_settings import ENGINE_NEEDS, EngineSettings
-from listener.later import JsonObject
 from listener.moderation.settings import ModerationSettings
+from listener.setting_values import JsonObject
 
 ROUTES = "LISTENER_<KIND>_GENERATORS"
 ROUTE = re.compile(r"LISTENER_([A-Z0-9_]+)_GENERATORS")

@@ -15,9 +15,10 @@ from listener.contract import HandlerConfig
 from listener.endpoint_settings import EndpointSettings
 from listener.errors import ConfigError
 from listener.fetch_settings import FetchSettings
-from listener.later import Origins
 from listener.pack_settings import PackSettings
 from listener.provider_settings import ProviderSettings, is_route, routes_in
+from listener.s3_settings import S3Settings
+from listener.setting_values import Origins
 from listener.waking import WakingSettings
 
 PREFIX = "LISTENER_"
@@ -28,7 +29,7 @@ OF_THE_STACK = frozenset({"LISTENER_PG_BIN", "LISTENER_STACK_DIR"})
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
-class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, EndpointSettings):
+class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, EndpointSettings, S3Settings):
     """All settings, checked. The description of a field is its line in .env.example."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_file=ENV_FILE)
@@ -138,6 +139,7 @@ class Settings(WakingSettings, ProviderSettings, PackSettings, FetchSettings, En
     def _heartbeat_fits_the_lease(self) -> Self:
         if self.heartbeat_s is not None and self.heartbeat_s > self.lease_s / 2:
             raise ValueError("LISTENER_HEARTBEAT_S must be at most half of LISTENER_LEASE_S")
+        self.require_signable(self.signed_url_s)
         return self
 
     @property

@@ -7,9 +7,7 @@ import binascii
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import NoDecode
-
-from listener.later import LaterSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 SIGNING_PREFIX = "whsec_"
 SIGNING_BYTES = range(24, 65)
@@ -47,7 +45,7 @@ SharedSecrets = Annotated[tuple[SharedSecret, ...], NoDecode, BeforeValidator(_s
 Sources = Annotated[tuple[SourceName, ...], NoDecode, BeforeValidator(_split)]
 
 
-class WakingSettings(LaterSettings):
+class WakingSettings(BaseSettings):
     """The part of the settings that says what wakes this worker."""
 
     sources: Sources = Field(

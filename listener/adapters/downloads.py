@@ -44,16 +44,31 @@ async def downloaded(clients: Clients, bucket: str, path: str, accepted: Accepte
         raise StoreUnavailable(f"download from {bucket}: longer than {total_s:g} s") from None
 
 
-async def _accepted(response: httpx.Response, accepted: Accepted) -> Fetched:
-    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def not_there() -> InputUnavailable:
+    """The object is not there."""
+    return _unavailable("is not there", "upload the file first, then insert the row with its path")
+
+
+def require_type(named: str, accepted: Accepted) -> str:
+    """Find the plain content type that a header names. Raises: InputUnavailable when it is not accepted."""
+    content_type = named.partition(";")[0].strip().lower()
     if content_type not in accepted.content_types:
         raise _unavailable("is not of a type that can be used", f"upload {', '.join(sorted(accepted.content_types))}")
-    data = await _read(response, accepted.size_max_bytes + 1)
+    return content_type
+
+
+def require_size(data: bytes, accepted: Accepted) -> bytes:
+    """Insist that a file has something in it, and not too much. Raises: InputUnavailable."""
     if len(data) > accepted.size_max_bytes:
         raise _unavailable(f"is larger than {accepted.size_max_bytes // 2**20} MiB", "upload a smaller file")
     if not data:
         raise _unavailable("is empty", "upload the file again")
-    return Fetched(data, content_type)
+    return data
+
+
+async def _accepted(response: httpx.Response, accepted: Accepted) -> Fetched:
+    content_type = require_type(response.headers.get("content-type", ""), accepted)
+    return Fetched(require_size(await _read(response, accepted.size_max_bytes + 1), accepted), content_type)
 
 
 async def _read(response: httpx.Response, most_bytes: int) -> bytes:
@@ -73,7 +88,7 @@ def _failure(status: int, body: bytes) -> InputUnavailable | StorageApiError:
     except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return StorageApiError("unreadable answer", "InternalError", status)
     if code == NOT_FOUND:
-        return _unavailable("is not there", "upload the file first, then insert the row with its path")
+        return not_there()
     return StorageApiError(message, code, inner)
 
 

@@ -16,7 +16,7 @@ from postgrest.exceptions import APIError
 from pydantic import ValidationError
 from storage3.exceptions import StorageApiError
 
-from listener.errors import KeyRefused, StoreError, StoreRejected, StoreUnavailable
+from listener.errors import KeyRefused, StoreError, StoreFull, StoreRejected, StoreUnavailable
 
 # Connection, resources, operator intervention, system errors, locks and rolled back transactions pass by themselves.
 PASSING_SQLSTATES = re.compile(r"(08|40|53|57|58)[0-9A-Z]{3}|55P03")
@@ -33,6 +33,7 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 KEY_STATUSES = frozenset({401, 403})
 MEND_KEY = "(is SUPABASE_SERVICE_ROLE_KEY this project's, and still valid?)"
 FIRST_SERVER_ERROR = 500
+FULL = 507
 
 last_status: ContextVar[int] = ContextVar("last_status", default=0)
 last_wait_s: ContextVar[float | None] = ContextVar("last_wait_s", default=None)
@@ -92,6 +93,8 @@ def _of_status(call: str, status: int, message: str) -> StoreError:
     text = f"{call}: HTTP {status} {message}"
     if status in KEY_STATUSES:
         return KeyRefused(f"{text} {MEND_KEY}")
+    if status == FULL:
+        return StoreFull(f"{text} (no room: enlarge the storage, or keep results for less time)")
     passing = status >= FIRST_SERVER_ERROR or status in PASSING_STATUSES
     return StoreUnavailable(text) if passing else StoreRejected(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from listener.adapters.failures import translated
-from listener.leftovers import Leftover, Page, Place
+from listener.leftovers import Leftover, Listed, Page, Place
 
 
 class PlaceAnswer(BaseModel):
@@ -45,6 +46,11 @@ class PageAnswer(BaseModel):
 TURN = TypeAdapter(PlaceAnswer | None)
 PLACES = TypeAdapter(list[PlaceAnswer])
 LEFTOVERS = TypeAdapter(list[LeftoverAnswer])
+
+
+def _item(leftover: Leftover) -> dict[str, Any]:
+    item = {"bucket": leftover.place.bucket, "path": leftover.place.path}
+    return item if leftover.changed_at is None else {**item, "changed_at": leftover.changed_at.isoformat()}
 
 
 class SupabaseLeftovers:
@@ -85,10 +91,26 @@ class SupabaseLeftovers:
             page = PageAnswer.model_validate(answer)
         return Page(tuple(one.leftover() for one in page.objects), page.next.place() if page.next else None)
 
-    async def forget(self, places: Sequence[Place]) -> tuple[Place, ...]:
+    def start_of(self, bucket: str) -> Place:
+        """The place before a bucket's objects."""
+        return Place(bucket)
+
+    async def orphaned_elsewhere(self, bucket: str, listed: Sequence[Listed]) -> tuple[Leftover, ...]:
+        """Find among objects of a store of their own those that may go. Changes nothing."""
+        changes = {one.path: one.changed_at for one in listed}
+        items = [
+            {"path": one.path, "size_bytes": one.size_bytes, "changed_at": one.changed_at.isoformat(), "bucket": bucket}
+            for one in listed
+        ]
+        with translated("orphaned_elsewhere"):
+            answer = LEFTOVERS.validate_python(await self._call("orphaned_elsewhere", p_objects=items))
+        found = (one.leftover() for one in answer)
+        return tuple(replace(one, changed_at=changes[one.place.path]) for one in found)
+
+    async def forget(self, leftovers: Sequence[Leftover]) -> tuple[Place, ...]:
         """Take them out of all rows; those that no row names any more."""
         with translated("forget_artifacts"):
-            items = [{"bucket": place.bucket, "path": place.path} for place in places]
+            items = [_item(one) for one in leftovers]
             answer = await self._call("forget_artifacts", p_objects=items)
             return tuple(one.place() for one in PLACES.validate_python(answer))
 

@@ -10,6 +10,7 @@ import click
 
 from listener.cli.check_machine import check_machine, check_moderation
 from listener.cli.check_project import check_project
+from listener.cli.check_store import check_store
 from listener.cli.findings import Finding
 from listener.settings import Settings, load_settings
 from listener.telemetry import log
@@ -21,7 +22,8 @@ FAILING = 1
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(as_json: bool) -> None:
-    """Check this machine and the project for everything the worker needs. Changes nothing.
+    """Check this machine and the project for everything the worker needs. Changes nothing; where results lie on S3, it
+    writes and removes one small object.
 
     Exit status: 0 (warnings too), 1 something fails, 78 settings.
     """
@@ -49,5 +51,7 @@ async def _all(settings: Settings) -> AsyncIterator[Finding]:
     for finding in check_machine(settings):
         yield finding
     yield await check_moderation(settings)
+    async for finding in check_store(settings):
+        yield finding
     async for finding in check_project(settings):
         yield finding

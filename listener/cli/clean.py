@@ -11,6 +11,7 @@ import click
 from listener.adapters.supabase_clients import open_clients
 from listener.cleaners import cleaner
 from listener.cli.statuses import exit_statuses
+from listener.elsewhere import elsewhere_of
 from listener.errors import StoreRejected
 from listener.leftovers import Leftover
 from listener.settings import Settings, load_settings
@@ -50,8 +51,9 @@ async def _cleaned(settings: Settings, *, removes: bool) -> list[Leftover] | Non
             click.echo(f"{one.place.bucket}/{one.place.path}  {one.reason}")
 
     key = settings.supabase_service_role_key.get_secret_value()
-    async with open_clients(settings.supabase_url, key, 1) as clients:
-        cleaning = cleaner(clients, uuid4(), tell, removes=removes, video_hours=settings.video_retention_hours)
+    opening, video_hours = elsewhere_of(settings)(1), settings.video_retention_hours
+    async with open_clients(settings.supabase_url, key, 1) as clients, opening as elsewhere:
+        cleaning = cleaner(clients, uuid4(), tell, removes=removes, video_hours=video_hours, elsewhere=elsewhere)
         done = await cleaning.everything()
     if cleaning.refused:
         raise StoreRejected(f"{cleaning.refused} objects could not be removed")

@@ -43,20 +43,27 @@ class Breaker:
 
     Open: nothing that needs the dependency begins. After the pause it is half open: the probe is made, or, where there
     is none, one session is the trial. A probe that works closes it, but until real work has worked the next failure
-    opens it at once, for longer: a probe can lie.
+    opens it at once, for longer: a probe can lie. `asks_first`: it begins half open, its probe comes before all work.
     """
 
     def __init__(
-        self, name: str, clock: Clock, log: Log, probe: Probe | None = None, patience: Patience | None = None
+        self,
+        name: str,
+        clock: Clock,
+        log: Log,
+        probe: Probe | None = None,
+        patience: Patience | None = None,
+        *,
+        asks_first: bool = False,
     ) -> None:
         self.name = name
         self.opened_count = 0
-        self.last_error: str | None = None
+        self.last_error: str | None = "it was not asked yet" if asks_first else None
         self._clock = clock
         self._log = log
         self._probe = probe
         self._patience = patience or Patience()
-        self._state = State.CLOSED
+        self._state = State.HALF_OPEN if asks_first else State.CLOSED
         self._failures = 0
         self._until = 0.0
 
@@ -110,7 +117,9 @@ class Breaker:
                 self.last_error = f"{error}"
                 self._open()
             return
-        if self.state is State.HALF_OPEN:
+        if self._failures == 0:
+            self.succeeded()  # nothing that is real has failed yet
+        elif self.state is State.HALF_OPEN:
             self._failures = self._patience.failures - 1
             self._close()
 

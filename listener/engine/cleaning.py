@@ -86,6 +86,21 @@ class Cleaning:
             await self._leftovers.leave_turn(Place(), IDLE_S)
         return True
 
+    async def make_room(self, bucket: str) -> bool:
+        """Remove all that may go of what is expired, and of this bucket's orphans; false while another one is at it.
+
+        Raises: StoreError.
+        """
+        if (place := await self._leftovers.take_turn(HOLD_S, at_once=True)) is None:
+            return False
+        while await self.expired():
+            pass
+        walk: Place | None = self._leftovers.start_of(bucket)
+        while walk is not None and walk.bucket == self._leftovers.start_of(bucket).bucket:
+            walk = await self.page(walk)
+        await self._leftovers.leave_turn(place, REST_S)
+        return True
+
     async def expired(self) -> bool:
         """Remove some of the results whose time is over; whether there may be more. Raises: StoreError."""
         for bucket, hours in tuple(self._unsaid.items()):
@@ -115,7 +130,7 @@ class Cleaning:
             self._tell(found)
             return len(found)
         known = {leftover.place: leftover for leftover in found}
-        freed = await self._leftovers.forget(list(known))
+        freed = await self._leftovers.forget(list(known.values()))
         buckets: defaultdict[str, list[str]] = defaultdict(list)
         for place in freed:
             buckets[place.bucket].append(place.path)

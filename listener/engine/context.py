@@ -35,10 +35,13 @@ from listener.errors import (
     LeaseLost,
     ModelUnavailable,
     StorageDown,
+    StorageFull,
     StorageRefused,
     StoreError,
+    StoreFull,
     StoreRejected,
     StoreUnavailable,
+    UrlNotSigned,
 )
 from listener.ports import ArtifactStore, Attempt, Clock, Moderator, Outcome, SessionStore
 
@@ -89,7 +92,8 @@ class AttemptContext:
     async def save(self, artifact: Artifact) -> SavedArtifact:
         """Upload a file under this attempt's own path, its thumbnail first, and record both at once.
 
-        Raises: StorageDown, StorageRefused; Cancelled, LeaseLost, Draining; TypeError, ValueError for facts not JSON.
+        Raises: StorageDown, StorageFull, StorageRefused, UrlNotSigned; Cancelled, LeaseLost, Draining; TypeError,
+            ValueError for facts not JSON.
         """
         self._interruption.check()
         self.stages.saving()
@@ -97,6 +101,11 @@ class AttemptContext:
             with self.stages.stage(UPLOAD):
                 saved = await self._uploads.upload(artifact)
                 outcome = await repeated(lambda: self._outside.store.add_artifact(self._attempt, saved))
+        except UrlNotSigned as error:
+            self.log.error("artifact_not_signed", **error.details, artifact=artifact.name, error=str(error))
+            raise
+        except StoreFull as error:
+            raise StorageFull(str(error), details={"dependency": "storage"}) from error
         except StoreUnavailable as error:
             raise StorageDown(str(error), details={"dependency": "storage"}) from error
         except StoreRejected as error:

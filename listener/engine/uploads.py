@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from listener.contract import Artifact, SavedArtifact
 from listener.engine.paths import ArtifactPaths
-from listener.errors import StoreUnavailable
+from listener.errors import StoreError, StoreFull, StoreUnavailable, UrlNotSigned
 from listener.ports import ArtifactStore, Clock
 
 TRIES = 4
@@ -34,13 +40,13 @@ class Uploads:
     async def upload(self, artifact: Artifact) -> SavedArtifact:
         """Store the thumbnail, then the file: what is recorded never names a thumbnail that is not there.
 
-        Raises: StoreUnavailable, StoreRejected; ValueError for a name that may not be, or facts that are not JSON.
+        Raises: StoreUnavailable, StoreRejected, UrlNotSigned; ValueError for names that may not be, facts not JSON.
         """
         path, facts = self.paths.of(artifact), plain(artifact.facts)
         thumbnail_path = await self._upload_thumbnail(artifact)
         await repeated(lambda: self.files.put(self.bucket, path, artifact.data, artifact.content_type))
         expires_at = self.clock.now() + timedelta(seconds=self.valid_s)
-        url = await repeated(lambda: self.files.sign(self.bucket, path, self.valid_s))
+        url = await self._signed(path)
         return SavedArtifact(
             name=artifact.name,
             bucket=self.bucket,
@@ -55,6 +61,14 @@ class Uploads:
             facts=facts,
         )
 
+    async def _signed(self, path: str) -> str:
+        """What is stored stays where it is: cleaning takes it for an upload under way, for two days."""
+        try:
+            return await repeated(lambda: self.files.sign(self.bucket, path, self.valid_s))
+        except StoreError as error:
+            details = {"dependency": "storage", "stored_in": self.bucket, "stored_as": path}
+            raise UrlNotSigned(str(error), details=details) from error
+
     async def _upload_thumbnail(self, artifact: Artifact) -> str | None:
         thumbnail = artifact.thumbnail
         if thumbnail is None:
@@ -65,9 +79,9 @@ class Uploads:
 
 
 async def repeated(call: Callable[[], Awaitable[T]]) -> T:
-    """Make an idempotent call again while the other side is away."""
+    """Make an idempotent call again while the other side is away; one that is full has made room already."""
     async for attempt in AsyncRetrying(
-        retry=retry_if_exception_type(StoreUnavailable),
+        retry=retry_if_exception_type(StoreUnavailable) & retry_if_not_exception_type(StoreFull),
         wait=wait_random_exponential(multiplier=0.3, max=5),
         stop=stop_after_attempt(TRIES),
         reraise=True,

@@ -99,6 +99,8 @@ RULES: Mapping[type[ListenerError], Row] = {
     errors.ProviderDown: Row(Rule.RETRY, Rule.FAIL),
     errors.InputUnreachable: Row(Rule.RETRY, Rule.FAIL),
     errors.StorageDown: Row(Rule.RETRY, Rule.FAIL),
+    errors.StorageFull: Row(Rule.RETRY, Rule.FAIL),
+    errors.UrlNotSigned: Row(Rule.RETRY, Rule.FAIL),
     errors.ModerationDown: Row(Rule.RETRY, Rule.FAIL),
     errors.DiskFull: Row(Rule.RETRY, Rule.FAIL),
     errors.ProviderRefused: Row(Rule.FAIL, Rule.FAIL),

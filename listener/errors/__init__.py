@@ -11,6 +11,8 @@ ListenerError                    has: code (stable, stored in the row), public_m
 │  │  ├─ ProviderDown            provider_down         a provider's 5xx, timeout, or no connection
 │  │  ├─ InputUnreachable        input_unreachable     an input's own server is away or too slow
 │  │  ├─ StorageDown             storage_down          the storage or the database stays away
+│  │  ├─ StorageFull             storage_full          the storage has no room, also after cleaning
+│  │  ├─ UrlNotSigned            url_not_signed        the file is stored, its URL could not be signed
 │  │  ├─ ModerationDown          moderation_down       nobody could judge the words
 │  │  └─ DiskFull                disk_full
 │  ├─ ProviderRefused            provider_refused      a provider refuses our call
@@ -28,7 +30,9 @@ ListenerError                    has: code (stable, stored in the row), public_m
 │  └─ LeaseLost                  the fence moved on; nothing may be written
 ├─ StoreError
 │  ├─ StoreUnavailable           transport, 5xx, timeouts: the same call may be made again
-│  │  └─ KeyRefused              the project's key: an operator mends it, and the call works
+│  │  ├─ KeyRefused              the project's key: an operator mends it, and the call works
+│  │  ├─ StoreMisplaced          no such bucket, or another project's: the settings
+│  │  └─ StoreFull               no room: cleaned once, then told
 │  └─ StoreRejected              our own mistake, or a schema that does not fit: loud
 └─ ConfigError                   ends the process, status 78
    └─ SchemaTooNew               the database moved on without this worker, status 57
@@ -61,13 +65,24 @@ from listener.errors.attempt import (
     ProviderRefused,
     RuntimeDied,
     StorageDown,
+    StorageFull,
     StorageRefused,
     TimeLimit,
     Transient,
     Unusable,
+    UrlNotSigned,
     WorkerLost,
 )
-from listener.errors.store import ConfigError, KeyRefused, SchemaTooNew, StoreError, StoreRejected, StoreUnavailable
+from listener.errors.store import (
+    ConfigError,
+    KeyRefused,
+    SchemaTooNew,
+    StoreError,
+    StoreFull,
+    StoreMisplaced,
+    StoreRejected,
+    StoreUnavailable,
+)
 
 __all__ = [
     "AttemptFailure",
@@ -95,12 +110,16 @@ __all__ = [
     "RuntimeDied",
     "SchemaTooNew",
     "StorageDown",
+    "StorageFull",
     "StorageRefused",
     "StoreError",
+    "StoreFull",
+    "StoreMisplaced",
     "StoreRejected",
     "StoreUnavailable",
     "TimeLimit",
     "Transient",
     "Unusable",
+    "UrlNotSigned",
     "WorkerLost",
 ]

@@ -100,6 +100,21 @@ class StorageDown(Transient):
     code = "storage_down"
 
 
+class StorageFull(Transient):
+    """The storage has no room, also after what may go was removed."""
+
+    code = "storage_full"
+    public_message = "The result could not be stored at the moment. We have been told."
+
+
+class UrlNotSigned(Transient):
+    """The result is stored, but no URL that reads it could be made."""
+
+    code = "url_not_signed"
+    public_message = "Your result was made and is stored, but no link to it could be made. We have been told."
+    remedy = "Name the request_id to the operator, who can still find the file; or insert a new row in a few minutes."
+
+
 class ModerationDown(Transient):
     """The words could not be judged."""
 

@@ -23,6 +23,18 @@ class KeyRefused(StoreUnavailable):
     code = "store_key_refused"
 
 
+class StoreMisplaced(StoreUnavailable):
+    """The store is not where, or not whose, the settings say; the call works as soon as an operator has mended it."""
+
+    code = "store_misplaced"
+
+
+class StoreFull(StoreUnavailable):
+    """The store has no room; the same call works when something was removed."""
+
+    code = "store_full"
+
+
 class StoreRejected(StoreError):
     """The store refused the call; making it again will not help."""
 

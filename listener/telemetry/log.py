@@ -26,6 +26,8 @@ QUIET = {
     "realtime": "CRITICAL",
     "hpack": "WARNING",
     "openai": "WARNING",
+    "botocore": "WARNING",
+    "aiobotocore": "WARNING",
     "httpx2": "WARNING",
     "httpcore2": "WARNING",
 }
