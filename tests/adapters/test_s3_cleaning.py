@@ -102,7 +102,7 @@ async def test_what_nobody_was_given_and_what_no_row_names_goes_and_the_rest_sta
     before = {*await door.keys()}
     assert await cleaned(clients, store, removes=False) == expected
     assert {*await door.keys()} == before | {OWNER_KEY}, "a dry run removes nothing"
-    assert await cleaned(clients, store) == expected
+    assert set(await cleaned(clients, store)) == set(expected)
     left = {*kept, f"{BUCKET}/{strange}", f"{BUCKET}/{young}", f"stores/{orphan}", OWNER_KEY}
     assert {*await door.keys()} == left, "named, of no shape of ours, young, or in a bucket that does not lie here"
 

@@ -66,8 +66,12 @@ class World:
         orphans = tuple(Leftover(one, "named_by_no_row", 7) for one in looked if one not in self.rows)
         return Page(orphans, looked[-1] if len(looked) == 2 else None)
 
-    async def forget(self, places: Sequence[Place]) -> tuple[Place, ...]:
+    def start_of(self, bucket: str) -> Place:
+        return Place(bucket)
+
+    async def forget(self, leftovers: Sequence[Leftover]) -> tuple[Place, ...]:
         self.calls.append("forget")
+        places = (one.place for one in leftovers)
         freed = tuple(place for place in places if place not in self.held and self.rows.get(place) != "delivered")
         for place in freed:
             self.rows.pop(place, None)

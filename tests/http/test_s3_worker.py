@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from supabase import AsyncClient
 
 from devstack.stack import Stack
-from tests.support.app import TABLE, insert, signed_in, until_terminal
+from tests.support.app import insert, signed_in, until_terminal
 from tests.support.commands import listener
 from tests.support.generators import Grey, install
 from tests.support.probing import read, sample, until
@@ -78,7 +79,7 @@ async def test_a_result_lies_on_s3_its_url_opens_without_a_key_and_it_goes_with_
         assert await sample(worker, "listener_circuit_state", dependency="s3", state="closed") == 1
     logged = json.dumps(worker.lines)
     assert not [word for word in (SECRET, KEY_ID, "X-Amz-Signature", "AWS4-HMAC") if word in logged]
-    await client.table(TABLE).delete().eq("id", row_id).execute()
+    await connection.execute("delete from public.headshot_sessions where id = $1", UUID(row_id))
     done = await listener("clean", place=stack, **HERE, **door.settings)
     assert (done.status, "row_deleted" in done.said) == (0, True), done.complained
     assert not keys_of(row) & {*await door.keys()}
