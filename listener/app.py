@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -20,7 +19,7 @@ from listener.adapters.supabase_clients import Clients, open_clients
 from listener.announcement import Announcement
 from listener.cleaners import clean_along, room_maker
 from listener.contract import Generator
-from listener.elsewhere import elsewhere_of
+from listener.elsewhere import OwnStore, elsewhere_of
 from listener.ending import Ending, Tasks
 from listener.endpoints import Endpoints
 from listener.engine.admission import Admission
@@ -56,9 +55,6 @@ from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
 
-if TYPE_CHECKING:
-    from listener.adapters.s3 import S3ArtifactStore
-
 SETTLE_PATIENCE_S = 60.0
 
 
@@ -83,7 +79,7 @@ class Daemon:
         self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
         self._moderator = build_moderator(settings)
         self._open_elsewhere = elsewhere_of(settings)
-        self._elsewhere: S3ArtifactStore | None = None
+        self._elsewhere: OwnStore = None
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._slot_freed)
         self._health = Health()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from listener.adapters.leftovers import SupabaseLeftovers
@@ -23,7 +23,9 @@ from listener.settings import Settings
 if TYPE_CHECKING:
     from listener.adapters.s3 import S3ArtifactStore
 
-Elsewhere = AbstractAsyncContextManager["S3ArtifactStore | None"]
+OwnStore: TypeAlias = "S3ArtifactStore | None"
+"""A store of results beside Supabase Storage, where there is one."""
+Elsewhere = AbstractAsyncContextManager[OwnStore]
 
 
 def elsewhere_of(settings: Settings) -> Callable[[int], Elsewhere]:
