@@ -1,5 +1,6 @@
 # The worker, without weights: they come from the hub, or from a folder mounted at /models.
 #   docker build --target cuda -t listener .
+#   docker build --target runpod -t listener:runpod .   the same for RunPod, Pod or Serverless: docs/deployment.md
 #   docker build --target cpu --build-arg TORCH_INDEX_URL=<PyTorch's CPU index; its "Get started" page names it> -t listener:cpu .
 
 FROM python:3.12-slim-bookworm AS base
@@ -43,3 +44,8 @@ COPY --from=wheel /wheel /wheel
 RUN pip install --no-deps /wheel/*.whl
 ENV LISTENER_DEVICE=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001
+
+FROM cuda AS runpod
+# The network volume is mounted there; what is brought once is there for every later worker.
+ENV MODEL_STORAGE_PATH=/runpod-volume/models LISTENER_CACHE_DIR=/runpod-volume/listener LISTENER_SOURCES=sweep
+CMD ["serverless"]
