@@ -5,9 +5,11 @@ Knows URL, key and timeouts; does not know what is called.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 from supabase import AsyncClient, AsyncClientOptions
@@ -41,9 +43,27 @@ async def open_clients(url: str, key: str, slots: int) -> AsyncIterator[Clients]
         yield Clients(*both, endpoint=f"{url.rstrip('/')}/storage/v1", key_kind=kind_of_key(key))
 
 
+class _InLine(httpx.AsyncClient):
+    """Lets no more requests into the pool than it has connections.
+
+    The pool looks at all that wait in it whenever one ends: fifty callers cost twice the time of ten. And who waits in
+    it for more than a few seconds is refused, however much time his caller has.
+    """
+
+    def __init__(self, connections: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._turns = asyncio.Semaphore(connections)
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Send it when it is its turn; what it answers is read before the next one's."""
+        async with self._turns:
+            return await super().send(request, **options)
+
+
 def _http(timeout: httpx.Timeout, limits: httpx.Limits) -> httpx.AsyncClient:
     # http2=False: long known faults with stale connections and GOAWAY. trust_env stays on: proxies are the operator's.
-    return httpx.AsyncClient(
+    return _InLine(
+        limits.max_connections or 1,
         http2=False,
         timeout=timeout,
         limits=limits,
