@@ -44,7 +44,6 @@ class Warden:
         try:
             program = subprocess.Popen(  # noqa: S603 the operator's own command, and no shell
                 command,
-                stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 preexec_fn=lambda: _prepare(me),  # noqa: PLW1509 there is one thread
             )

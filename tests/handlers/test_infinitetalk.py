@@ -229,17 +229,26 @@ async def test_a_warden_that_is_killed_leaves_nobody_either(studio: Studio) -> N
 DAEMON = """
 import asyncio, sys
 from pathlib import Path
-from tests.handlers.talking import Studio
-studio = Studio(Path(sys.argv[1]))
-studio.build("hang", "stubborn", "grandchild")
-asyncio.run(studio.clip())
+from tests.handlers.talking import Studio, until
+
+async def main():
+    studio = Studio(Path(sys.argv[1]))
+    studio.build("hang", "stubborn", "grandchild")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(studio.clip())
+        await until(lambda: studio.steps[-1:] == [(3, 3)])
+        print("it hangs", flush=True)
+
+asyncio.run(main())
 """
 
 
 async def test_a_killed_daemon_takes_the_program_along_and_the_next_one_removes_its_files(studio: Studio) -> None:
     root = Path(__file__).parents[2]
-    daemon = await asyncio.create_subprocess_exec(sys.executable, "-c", DAEMON, str(studio.root), cwd=root)
-    await until(lambda: studio.told)
+    arguments = (sys.executable, "-c", DAEMON, str(studio.root))
+    daemon = await asyncio.create_subprocess_exec(*arguments, cwd=root, stdout=asyncio.subprocess.PIPE)
+    assert daemon.stdout is not None
+    assert await daemon.stdout.readline() == b"it hangs\n", "and prints no more: a closed pipe would end it anyway"
     daemon.send_signal(signal.SIGKILL)
     await daemon.wait()
     await until(lambda: not studio.alive(), within_s=5)
