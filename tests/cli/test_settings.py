@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from handlers.pack.options import PackOptions, options_of
 from handlers.pack.poses import SHIPPED, read_poses
 from listener.access import DatabaseSettings
 from listener.adapters.destinations import Policy
+from listener.elsewhere import elsewhere_of
 from listener.errors import ConfigError
 from listener.registry import load_handlers
 from listener.settings import Settings, load_settings, names_of
@@ -259,3 +261,40 @@ def test_half_of_a_store_s_variables_is_refused_with_the_names_of_the_rest(compl
     complete.setenv("R2_ACCOUNT_ID", "account")
     complete.setenv("R2_BUCKET_NAME", "videos")
     assert problems() == ["R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY missing: the variables of R2 belong together"]
+
+
+S3_HERE = {"R2_ACCESS_KEY_ID": "key", "R2_SECRET_ACCESS_KEY": "secret", "R2_BUCKET_NAME": "results"}
+
+
+def test_a_store_of_results_is_r2_of_an_account_or_any_other_at_its_address(complete: pytest.MonkeyPatch) -> None:
+    assert load_settings().s3_place() is None
+    set_all(complete, {**S3_HERE, "R2_ACCOUNT_ID": "abc123"})
+    place = load_settings().s3_place()
+    assert place is not None
+    assert (place.endpoint, place.region, place.buckets) == (
+        "https://abc123.r2.cloudflarestorage.com",
+        "auto",
+        ("videos",),
+    )
+    complete.delenv("R2_ACCOUNT_ID")
+    set_all(complete, {"LISTENER_S3_ENDPOINT": "https://s3.example/", "LISTENER_S3_BUCKETS": "videos, headshots"})
+    place = load_settings().s3_place()
+    assert place is not None
+    assert (place.endpoint, place.buckets) == ("https://s3.example", ("videos", "headshots"))
+    complete.setenv("LISTENER_SIGNED_URL_S", "604801")
+    assert problems() == ["LISTENER_SIGNED_URL_S must be at most 604800 where results lie on S3"]
+    complete.delenv("LISTENER_SIGNED_URL_S")
+    complete.delenv("R2_BUCKET_NAME")
+    assert problems() == ["R2_BUCKET_NAME missing: the variables of R2 belong together"]
+    set_all(complete, {**S3_HERE, "LISTENER_S3_BUCKETS": "uploads"})
+    assert problems()[0].startswith("LISTENER_S3_BUCKETS:")
+
+
+def test_a_store_of_results_without_its_extra_says_what_to_install(complete: pytest.MonkeyPatch) -> None:
+    set_all(complete, {**S3_HERE, "R2_ACCOUNT_ID": "abc123"})
+    complete.delitem(sys.modules, "listener.adapters.s3", raising=False)
+    complete.delitem(sys.modules, "listener.adapters.s3_failures", raising=False)
+    complete.setitem(sys.modules, "botocore.exceptions", None)
+    complete.setitem(sys.modules, "aiobotocore.config", None)
+    with pytest.raises(ConfigError, match=r"pip install 'listener\[s3\]'"):
+        elsewhere_of(load_settings())
