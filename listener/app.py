@@ -78,7 +78,7 @@ class Daemon:
         self._metrics = Metrics()
         self._generator: Generator = build_generator(settings, tuple(self._handlers), self._metrics, self._clock)
         self._moderator = build_moderator(settings)
-        self._open_elsewhere = elsewhere_of(settings)
+        self._opening = elsewhere_of(settings, settings.worker_concurrency)
         self._elsewhere: OwnStore = None
         self._wakeup = WakeUp()
         self._slots = Slots(settings.worker_concurrency, self._slot_freed)
@@ -131,8 +131,7 @@ class Daemon:
                 clients = await stack.enter_async_context(
                     open_clients(self._settings.supabase_url, key, self._settings.worker_concurrency)
                 )
-                opening = self._open_elsewhere(self._settings.worker_concurrency)
-                self._elsewhere = await stack.enter_async_context(opening)
+                self._elsewhere = await stack.enter_async_context(self._opening)
                 outbound = await stack.enter_async_context(open_outbound(self._settings.fetch_policy()))
                 partners = open_partners(self._settings, self._handlers, self._clock, self._elsewhere)
                 self._partners = await stack.enter_async_context(partners)
@@ -209,17 +208,11 @@ class Daemon:
         group.create_task(self._ending.run(tasks, heartbeat, pool, partners), name="end")
 
     def _pool(self, guards: Guarded, outbound: Outbound, admission: Admission, group: asyncio.TaskGroup) -> AttemptPool:
-        signed_url_s, moderator = self._settings.signed_url_s, guards.moderator
-        inputs = Inputs(outbound, guards.artifacts)
-        ports = guards.store, guards.artifacts, inputs, guards.generator
+        inputs, settings, metrics = Inputs(outbound, guards.artifacts), self._settings, self._metrics
+        ports = guards.store, guards.artifacts, inputs, guards.generator, self._clock, settings.signed_url_s
+        price, on_stage, on_cost = settings.device_price_per_hour_usd, metrics.stage_took, metrics.attempt_cost
         outside = Outside(
-            *ports,
-            self._clock,
-            signed_url_s,
-            moderator=moderator,
-            on_stage=self._metrics.stage_took,
-            on_cost=self._metrics.attempt_cost,
-            device_price_per_hour_usd=self._settings.device_price_per_hour_usd,
+            *ports, moderator=guards.moderator, on_stage=on_stage, on_cost=on_cost, device_price_per_hour_usd=price
         )
         runner = AttemptRunner(self._handlers, outside, Settler(guards.store, SETTLE_PATIENCE_S))
         return AttemptPool(group, runner, self._slots, admission)

@@ -5,7 +5,6 @@ The only module that imports the S3 client, and only then: it comes with an extr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
@@ -28,19 +27,19 @@ OwnStore: TypeAlias = "S3ArtifactStore | None"
 Elsewhere = AbstractAsyncContextManager[OwnStore]
 
 
-def elsewhere_of(settings: Settings) -> Callable[[int], Elsewhere]:
-    """How the store of the settings is opened, for so many slots; None comes of it where they name none.
+def elsewhere_of(settings: Settings, slots: int) -> Elsewhere:
+    """The store of the settings, to be opened once, for so many slots; None comes of it where they name none.
 
     Raises: ConfigError when its client is not installed.
     """
     place = settings.s3_place()
     if place is None:
-        return lambda _slots: nullcontext(None)
+        return nullcontext(None)
     try:
         from listener.adapters.s3 import open_s3  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigError(f"results on S3 need the extra `s3`: pip install 'listener[s3]' ({error})") from error
-    return lambda slots: open_s3(place, slots, settings.supabase_url)
+    return open_s3(place, slots, settings.supabase_url)
 
 
 def artifacts_of(clients: Clients, elsewhere: S3ArtifactStore | None) -> ArtifactStore:

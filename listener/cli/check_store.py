@@ -28,7 +28,7 @@ async def check_store(settings: Settings) -> AsyncIterator[Finding]:
     if settings.s3_place() is None:
         return
     try:
-        async with elsewhere_of(settings)(1) as store:
+        async with elsewhere_of(settings, 1) as store:
             if store is not None:
                 yield await _probed(store)
     except ConfigError as error:

@@ -51,7 +51,7 @@ async def _cleaned(settings: Settings, *, removes: bool) -> list[Leftover] | Non
             click.echo(f"{one.place.bucket}/{one.place.path}  {one.reason}")
 
     key = settings.supabase_service_role_key.get_secret_value()
-    opening, video_hours = elsewhere_of(settings)(1), settings.video_retention_hours
+    opening, video_hours = elsewhere_of(settings, 1), settings.video_retention_hours
     async with open_clients(settings.supabase_url, key, 1) as clients, opening as elsewhere:
         cleaning = cleaner(clients, uuid4(), tell, removes=removes, video_hours=video_hours, elsewhere=elsewhere)
         done = await cleaning.everything()

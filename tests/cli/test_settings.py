@@ -297,4 +297,4 @@ def test_a_store_of_results_without_its_extra_says_what_to_install(complete: pyt
     complete.setitem(sys.modules, "botocore.exceptions", None)
     complete.setitem(sys.modules, "aiobotocore.config", None)
     with pytest.raises(ConfigError, match=r"pip install 'listener\[s3\]'"):
-        elsewhere_of(load_settings())
+        elsewhere_of(load_settings(), 1)
