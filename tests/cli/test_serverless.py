@@ -20,6 +20,7 @@ from supabase import AsyncClient
 from devstack.stack import Stack
 from tests.support.app import insert, row, signed_in, until_row
 from tests.support.generators import Grey, install
+from tests.support.runpod_platform import serving_jobs
 from tests.support.worker import ROOT, Worker, worker_environment
 
 BRISK = {"LISTENER_SOURCES": "sweep", "LISTENER_SWEEP_S": "0.3", "LISTENER_SERVERLESS_IDLE_S": "0.5"}
@@ -137,8 +138,8 @@ async def test_jobs_drain_the_queue_finish_a_session_and_make_one_on_one_warm_wo
         assert len(endpoint.worker.logged("runtime_loaded")) == 1, "the model was loaded once"
 
 
-async def test_a_job_that_cannot_be_done_says_which_field_and_what_to_give(
-    stack: Stack, client: AsyncClient, grey: Grey
+async def test_a_job_that_cannot_be_done_says_why_and_what_is_not_finished_in_time_goes_back(
+    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
 ) -> None:
     def fields(error: dict[str, Any]) -> list[str]:
         assert error["type"] == "INVALID_PARAMS"
@@ -146,8 +147,10 @@ async def test_a_job_that_cannot_be_done_says_which_field_and_what_to_give(
         return [one["field"] for one in error["details"]["fields"]]
 
     nobody = "00000000-0000-4000-8000-000000000000"
-    owner = (await row(client, await insert(client)))["user_id"]
-    async with serving(stack, **grey.settings) as endpoint:
+    row_id = await insert(client)
+    owner = (await row(client, row_id))["user_id"]
+    grey.on("hold")
+    async with serving(stack, **grey.settings, LISTENER_SERVERLESS_LIMIT_S="3") as endpoint:
         assert fields(await endpoint.refusal(drain="yes")) == ["drain"]
         assert fields(await endpoint.refusal(session_id="../../etc")) == ["session_id"]
         assert fields(await endpoint.refusal(session_id=nobody)) == ["session_id"]
@@ -159,29 +162,6 @@ async def test_a_job_that_cannot_be_done_says_which_field_and_what_to_give(
         assert fields(await endpoint.refusal(user_id=owner, prompt="x", steps=3)) == ["steps"]
         assert fields(await endpoint.refusal(user_id=owner, prompt="x", kind="postcard")) == ["kind"]
 
-
-async def test_a_signal_during_a_job_gives_its_session_back(
-    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
-) -> None:
-    grey.on("hold")
-    row_id = await insert(client)
-    async with serving(stack, **grey.settings, LISTENER_DRAIN_S="0") as endpoint, asyncio.TaskGroup() as group:
-        job = group.create_task(endpoint.refusal(session_id=row_id))
-        await until_row(client, row_id, lambda seen: seen["status"] == "processing")
-        endpoint.worker.send(signal.SIGTERM)
-        assert (await job)["type"] == "DRAINING"
-        assert await endpoint.worker.process.wait() in {0, -signal.SIGTERM}
-        assert endpoint.worker.logged("worker_stopped")
-    found = await connection.fetchrow("select status, failures from listener.sessions")
-    assert tuple(found or ()) == ("queued", 0)
-
-
-async def test_what_is_not_finished_before_the_endpoint_s_limit_goes_back_to_the_queue(
-    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
-) -> None:
-    grey.on("hold")
-    row_id = await insert(client)
-    async with serving(stack, **grey.settings, LISTENER_SERVERLESS_LIMIT_S="3") as endpoint:
         error = await endpoint.refusal(drain=True)
         assert error["type"] == "NOT_FINISHED"
         await until_row(client, row_id, lambda seen: seen["status"] == "queued")
@@ -190,6 +170,34 @@ async def test_what_is_not_finished_before_the_endpoint_s_limit_goes_back_to_the
         assert (await endpoint.job(session_id=row_id))["output"]["status"] == "completed"
 
 
+async def test_on_the_platform_a_job_tells_its_progress_and_a_signal_during_one_gives_its_session_back(
+    stack: Stack, client: AsyncClient, connection: asyncpg.Connection[Any], grey: Grey
+) -> None:
+    async with serving_jobs() as platform, asyncio.TaskGroup() as group:
+        settings = {**grey.settings, **platform.settings, "LISTENER_DRAIN_S": "0"}
+        worker = Worker(await started(stack, stdout=asyncio.subprocess.DEVNULL, **settings))
+        group.create_task(worker.read())
+        first = await insert(client)
+        await platform.waiting.put({"id": "job_1", "input": {"session_id": first}})
+        [done] = await platform.ended(1)
+        assert (done["id"], done["output"]["status"]) == ("job_1", "completed")
+        grey.on("hold")
+        held = await insert(client)
+        await platform.waiting.put({"id": "job_2", "input": {"session_id": held}})
+        await until_row(client, held, lambda seen: seen["status"] == "processing")
+        await platform.pinged()
+        worker.send(signal.SIGTERM)
+        _, stopped = await platform.ended(2)
+        assert json.loads(stopped["error"])["type"] == "DRAINING"
+        async with asyncio.timeout(20):
+            assert await worker.process.wait() == 0
+        assert worker.logged("worker_stopped")
+        assert [one for one in platform.told if one.get("status") == "IN_PROGRESS" and one["id"] == "job_2"]
+    assert (await row(client, held))["status"] == "queued"
+    assert await connection.fetchval("select max(failures) from listener.sessions") == 0
+
+
+@pytest.mark.slow
 async def test_one_job_by_test_input_ends_the_process(stack: Stack, client: AsyncClient, grey: Grey) -> None:
     row_id = await insert(client)
     given = json.dumps({"input": {"drain": True}})
