@@ -87,6 +87,18 @@ async def test_device_seconds_are_those_of_the_work_and_not_of_the_line() -> Non
     assert told == [("headshot", Cost(10.0, 0.01))]
 
 
+async def test_who_gives_up_in_the_line_has_used_no_device() -> None:
+    clock = HandClock()
+
+    def waits(clock: HandClock, on_step: OnStep) -> None:
+        on_step(*IN_LINE)
+        clock.at += 30
+
+    bench, _ = bench_of(Engine(clock, waits, fault=GenerationFailed("no")), clock)
+    row, _ = await bench.attempt()
+    assert row.cost == Cost(None, None)
+
+
 @pytest.mark.parametrize(("price", "cost_usd"), [(0.0, None), (36.0, 0.1)])
 async def test_without_a_price_the_seconds_are_told_alone(price: float, cost_usd: float | None) -> None:
     clock = HandClock()

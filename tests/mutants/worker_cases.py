@@ -98,6 +98,27 @@ CASES = (
         "engine/test_settle",
     ),
     case(
+        "worker: waiting in line is paid for as work",
+        "engine/stages",
+        "            self._stop_working()\n            self._since = self._stages.now()\n",
+        "            self._since = self._stages.now()\n",
+        "engine/test_spending",
+    ),
+    case(
+        "worker: a provider's time is paid for as a device's",
+        "engine/routing",
+        "on_step.goes_to(elsewhere=member.limit is not None)",
+        "on_step.goes_to(elsewhere=False)",
+        "engine/test_spending",
+    ),
+    case(
+        "worker: a failed attempt has cost nothing",
+        "engine/settle",
+        "self.store.fail(attempt, failure, cost)",
+        "self.store.fail(attempt, failure)",
+        "engine/test_spending",
+    ),
+    case(
         "worker: a settlement that is refused as malformed leaves the session open",
         "engine/settle",
         "            return await self._fail_instead(attempt, verdict, log, cost)\n",
