@@ -42,7 +42,7 @@ async def test_some_hundred_invented_requests_find_no_fault_and_no_answer_that_i
 async def test_ten_thousand_invented_requests_find_no_fault_and_no_answer_that_is_not_documented(
     stack: Stack, tmp_path: Path
 ) -> None:
-    run = await fuzzed(stack, tmp_path, "--max-examples", "450")
+    run = await fuzzed(stack, tmp_path, "--max-examples", "650")
     print(f"\n{run.table()}")
     assert run.is_clean, run.said
     assert run.requests.total() >= MANY, run.table()
