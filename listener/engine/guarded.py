@@ -95,6 +95,10 @@ class GuardedStore:
     ) -> Outcome:
         """Settle as completed."""
         outcome = await self._call("complete", self._store.complete(attempt, result, refund_credits, cost))
+        running = self._slots.running(attempt)
+        if outcome.outcome != "refused" and running is not None and running.created_at is not None:
+            took_s = (self._gauge.clock.now() - running.created_at).total_seconds()
+            self._gauge.metrics.session_completed(running.kind, took_s)
         return self._settled("completed", outcome)
 
     async def fail(self, attempt: Attempt, failure: Failure, cost: Cost | None = None) -> Outcome:

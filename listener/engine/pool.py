@@ -37,6 +37,7 @@ class AttemptPool:
             session.kind,
             started_at=self._runner.outside.clock.monotonic(),
             is_last_try=session.failures + 1 >= session.max_attempts,
+            created_at=session.created_at,
         )
         if running.attempt in self._slots.attempts():
             return

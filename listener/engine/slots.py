@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from listener.engine.interruption import Interruption
@@ -25,6 +26,7 @@ class Running:
     interruption: Interruption = field(default_factory=Interruption)
     started_at: float = 0.0
     is_last_try: bool = False
+    created_at: datetime | None = None
 
 
 class Slots:

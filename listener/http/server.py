@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -47,8 +48,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
 
 
-OnAnswer = Callable[[str, str, int], None]
-"""Called with the route's pattern (never the path), the method and the status of each answer."""
+OnAnswer = Callable[[str, str, int, float], None]
+"""Called with the route's pattern (never the path), the method, the status and the seconds of each answer."""
 
 
 @asynccontextmanager
@@ -67,6 +68,7 @@ async def serving(
 
     @web.middleware
     async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
         given = request.headers.get(ID_HEADER, "")
         request[REQUEST_ID] = given if TAKEN_ID.fullmatch(given) else str(uuid4())
         request[ANSWER_HEADERS] = {}
@@ -74,7 +76,8 @@ async def serving(
             answer = cors.preflight(request) or await handler(request)
         resource = request.match_info.route.resource
         method = request.method if request.method in METHODS else OTHER
-        on_answer(resource.canonical if resource is not None else OTHER, method, answer.status)
+        route = resource.canonical if resource is not None else OTHER
+        on_answer(route, method, answer.status, time.perf_counter() - began)
         answer.headers.update({"Server": "listener", ID_HEADER: request[REQUEST_ID]})
         answer.headers.update(cors.headers(request))
         answer.headers.update(request[ANSWER_HEADERS])

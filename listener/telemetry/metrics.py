@@ -79,6 +79,13 @@ class Metrics:
             buckets=PICKUP_BUCKETS,
             registry=registry,
         )
+        self._session_s = Histogram(
+            "listener_session_seconds",
+            "From the insert to completed, with all waiting, across the database's clock and ours.",
+            ["kind"],
+            buckets=ATTEMPT_BUCKETS,
+            registry=registry,
+        )
         self._swept = Counter(
             "listener_sessions_swept", "What sweeps of this worker did.", ["result"], registry=registry
         )
@@ -117,6 +124,13 @@ class Metrics:
         self._requests = Counter(
             "listener_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
+        self._request_s = Histogram(
+            "listener_http_request_seconds",
+            "From a request's head to its answer, bodies of forms included.",
+            ["route"],
+            buckets=CALL_BUCKETS,
+            registry=registry,
+        )
 
     def claim_answered(self, sessions: int) -> None:
         """A claim brought so many sessions."""
@@ -148,6 +162,10 @@ class Metrics:
             self._attempt_s.labels(kind, outcome).observe(duration_s)
         if code is not None:
             self._failures.labels(kind, self._code(code)).inc()
+
+    def session_completed(self, kind: str, took_s: float) -> None:
+        """A session is completed, so long after its insert."""
+        self._session_s.labels(kind).observe(max(0.0, took_s))
 
     def stage_took(self, kind: str, stage: str, duration_s: float) -> None:
         """A stage of an attempt ended."""
@@ -181,6 +199,7 @@ class Metrics:
         self._device_s.labels(kind).inc(device_s or 0.0)
         self._spent_usd.labels(kind).inc(cost_usd or 0.0)
 
-    def request_answered(self, route: str, method: str, status: int) -> None:
+    def request_answered(self, route: str, method: str, status: int, took_s: float) -> None:
         """The HTTP server answered; `route` is its pattern, never the path."""
         self._requests.labels(route, method, str(status)).inc()
+        self._request_s.labels(route).observe(took_s)

@@ -45,7 +45,9 @@ class Guarded:
         session = self.memory.add(**fields)
         await self.store.claim(uuid4(), ["headshot"], 1)
         attempt = Attempt(session.id, session.attempt)
-        self.slots.take(Running(attempt, "headshot", started_at=self.clock.at, is_last_try=is_last_try))
+        running = Running(attempt, "headshot", started_at=self.clock.at, is_last_try=is_last_try)
+        running.created_at = session.created_at
+        self.slots.take(running)
         return attempt
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -226,3 +228,14 @@ async def test_a_claim_that_is_rejected_is_told_until_one_is_answered() -> None:
     assert guarded.value("listener_claims_total", result="error") == 2
     await guarded.store.claim(uuid4(), ["headshot"], 1)
     assert guarded.store.claims_rejected is None
+
+
+async def test_a_completed_session_took_the_time_since_its_insert_and_a_failed_one_tells_none() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one(created_at=guarded.clock.now())
+    guarded.clock.at += 7
+    await guarded.store.complete(attempt, {})
+    failed = await guarded.run_one(created_at=guarded.clock.now())
+    await guarded.store.fail(failed, Failure("invalid_params", "no"))
+    assert guarded.value("listener_session_seconds_count", kind="headshot") == 1
+    assert guarded.value("listener_session_seconds_sum", kind="headshot") == 7

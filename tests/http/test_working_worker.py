@@ -91,6 +91,10 @@ async def test_metrics_tell_sessions_durations_resources_and_the_model_with_boun
     assert not {name for one in samples for name in one.labels} & UNBOUNDED
     requests = [one for one in samples if one.name == "listener_http_requests_total"]
     assert {one.labels["route"] for one in requests} >= {"/health", "/metrics"}
+    timed = {one.labels["route"] for one in samples if one.name == "listener_http_request_seconds_count"}
+    assert timed == {one.labels["route"] for one in requests}, "every route has its times"
+    took = [one for one in samples if one.name == "listener_session_seconds_count"]
+    assert [(one.labels["kind"], one.value) for one in took] == [("headshot", 1)]
 
 
 async def test_a_worker_without_its_gpu_is_alive_and_degraded_and_tells_its_surroundings_without_a_secret(
