@@ -74,10 +74,10 @@ class Deliverer:
                 except StoreError as error:
                     self._log.warning("deliveries_not_claimed", error=str(error))
                     await opened(self._look, backoff.next_s())
-                    continue
-                backoff.reset()
-                if not taken:
-                    await opened(self._look, self._interval_s)
+                else:
+                    backoff.reset()
+                    if not taken:
+                        await opened(self._look, self._interval_s)
 
     async def _take(self, group: asyncio.TaskGroup) -> bool:
         """Start what is due; true when there may be more."""

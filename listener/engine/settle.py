@@ -74,5 +74,5 @@ class Settler:
                 return await self.store.retry(attempt, failure, delay_s, cost)
             case Cancel(result, undelivered):
                 return await self.store.cancel(attempt, result, undelivered, cost)
-            case Release() | WriteNothing():
+            case Release() | WriteNothing():  # pragma: no branch - mypy sees that there is no other verdict
                 return await self.store.release(attempt, cost)

@@ -35,6 +35,7 @@ from listener.ports import (
     Cost,
     Failure,
     Outcome,
+    Permitted,
     Pulse,
     Registered,
     Registration,
@@ -161,6 +162,10 @@ class MemoryStore:
     async def sweep(self) -> Swept:
         await self._enter("sweep")
         return self.swept
+
+    async def acquire_permits(self, kind: str, count: int) -> Permitted:
+        await self._enter("acquire_permits")
+        return Permitted(known=True, granted=count)
 
     async def _settle(self, call: str, attempt: Attempt, status: str, **fields: Any) -> Outcome:
         row = self.rows[attempt.session]

@@ -64,6 +64,21 @@ def test_waiting_is_free_for_as_long_as_the_limit_and_no_longer() -> None:
     assert allowance.left_s() == 0, "twice the limit is the end of everything"
 
 
+def test_the_same_word_twice_changes_nothing() -> None:
+    allowance, clock = an_allowance()
+    for _ in range(2):
+        allowance.waits("one")
+        clock.at += 10
+    assert allowance.waited_s() == 20
+    for _ in range(2):
+        allowance.works("one")
+        clock.at += 10
+    assert (allowance.waited_s(), allowance.left_s()) == (20, 40)
+    for _ in range(2):
+        allowance.ends("one")
+    assert allowance.left_s() == 40
+
+
 async def test_an_attempt_that_waits_longer_than_its_limit_still_has_its_time_to_work(bench: Bench) -> None:
     generator = LineGenerator()
     bench.generator = generator

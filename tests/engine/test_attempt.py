@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from listener.contract import Artifact, Context, GenerationRequest, Session
-from listener.errors import Cancelled, Draining, LeaseLost, OutOfMemory, StoreRejected, StoreUnavailable
+from listener.errors import Cancelled, Draining, LeaseLost, OutOfMemory, StoreFull, StoreRejected, StoreUnavailable
 from listener.ports import Attempt
 from tests.engine.engine_support import Bench, PortraitParams, running_of
 
@@ -273,3 +273,28 @@ async def test_what_nobody_is_to_blame_for_is_logged_without_a_traceback(bench: 
 
     await bench.attempt(ends)
     assert "exception" not in logged("attempt_settled")[0]
+
+
+async def test_a_fence_that_moved_before_the_settlement_is_a_lost_lease_in_the_log(bench: Bench, logged: Any) -> None:
+    async def outlived(session: Session, _params: Any, context: Context) -> None:
+        bench.store.rows[session.id].status = "queued"
+        context.finish({})
+
+    _, settled = await bench.attempt(outlived)
+    assert (settled.outcome, settled.code) == ("refused", "SL001")
+    (line,) = logged("lease_lost")
+    assert (line["refused_with"], line["verdict"], line["level"]) == ("SL001", "Complete", "warning")
+
+
+async def test_a_kind_whose_files_have_no_plain_path_saves_none(bench: Bench) -> None:
+    row, _ = await bench.attempt(path_prefix="../elsewhere")
+    assert row.failure is not None
+    assert row.failure.code == "generation_failed"
+    assert bench.objects.objects == {}
+
+
+async def test_a_storage_without_room_is_told_as_such(bench: Bench) -> None:
+    bench.objects.faults = [StoreFull("507")]
+    row, _ = await bench.attempt()
+    assert row.failure is not None
+    assert (row.failure.code, row.failure.details["dependency"]) == ("storage_full", "storage")

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from listener.engine import breaker as module
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, Probe, State
 from listener.errors import StoreUnavailable
@@ -172,6 +175,49 @@ async def test_the_circuits_probe_by_themselves() -> None:
         await _until(lambda: one.state is State.CLOSED)
         running.cancel()
     assert probe.count == 1
+
+
+async def test_one_that_asks_first_lets_nothing_begin_before_its_probe_worked() -> None:
+    clock, probe = HandClock(), Probed()
+    one = Breaker("moderation", clock, log.get("test"), probe, asks_first=True)
+    assert one.refusal() == "moderation keeps failing: it was not asked yet"
+    probe.works = True
+    await one.probe()
+    assert (one.state, one.refusal(), one.last_error) == (State.CLOSED, None, None)
+
+
+async def test_a_circuit_without_a_probe_is_left_to_real_work() -> None:
+    clock = HandClock()
+    one = breaker(clock)
+    fail(one, 3)
+    until_half_open(one, clock)
+    await one.probe()
+    assert (one.state, one.on_trial) == (State.HALF_OPEN, True)
+
+
+async def test_a_late_probe_that_works_does_not_close_what_real_work_has_opened_again() -> None:
+    clock = HandClock()
+
+    async def works_late() -> None:
+        fail(one, 1)
+
+    one = breaker(clock, works_late)
+    fail(one, 3)
+    until_half_open(one, clock)
+    await one.probe()
+    assert (one.state, one.opened_count) == (State.OPEN, 2)
+
+
+async def test_circuits_that_are_closed_are_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WATCH_S", 0.0)
+    probe = Probed()
+    circuits = Circuits((breaker(HandClock(), probe),), lambda: 0)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(circuits.run())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        running.cancel()
+    assert probe.count == 0
 
 
 async def _until(seen: Callable[[], bool]) -> None:

@@ -229,3 +229,35 @@ async def test_a_dry_run_changes_no_retention() -> None:
     world = World()
     await Cleaning(world, world, Told(), removes=False, retention={"videos": 12.0}).turn()
     assert "keep videos 12.0" not in world.calls
+
+
+async def test_making_room_takes_what_expired_and_the_orphans_of_one_bucket_and_returns_to_the_walk() -> None:
+    world, told = World(), Told()
+    world.turn = Place("somewhere", "in-between")
+    for number in range(EXPIRED_MAX * BATCHES_MAX + 1):
+        world.add(f"{number:04}", "expired")
+    orphans = [world.add(f"orphan-{number}") for number in range(3)]
+    elsewhere = [Place("headshots", name) for name in ("1", "2", "3")]
+    world.objects += elsewhere
+    kept = world.add("kept", "delivered")
+    assert await cleaning(world, told).make_room("characters")
+    assert set(orphans).isdisjoint(world.objects)
+    assert kept in world.objects
+    assert elsewhere[2] in world.objects, "another bucket's are left to the walk, but for what lies on the same page"
+    assert (list(world.rows), world.left) == ([kept], [(Place("somewhere", "in-between"), REST_S)])
+
+
+async def test_room_is_not_made_by_two_at_once() -> None:
+    world = World()
+    world.add("orphan")
+    world.turn = None
+    assert await cleaning(world).make_room("characters") is False
+    assert (len(world.objects), world.left) == (1, [])
+
+
+async def test_everything_expired_goes_however_many_turns_it_takes() -> None:
+    world = World()
+    for number in range(EXPIRED_MAX * BATCHES_MAX + 1):
+        world.add(f"{number:04}", "expired")
+    assert await cleaning(world).everything()
+    assert (world.objects, world.rows) == ([], {})

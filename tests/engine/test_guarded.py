@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from listener.contract import GenerationRequest
+from listener.contract import Fetched, GenerationRequest, SavedArtifact
 from listener.engine.breaker import Breaker, State
 from listener.engine.gauge import Gauge
 from listener.engine.guarded import GuardedArtifacts, GuardedModerator, GuardedStore
 from listener.engine.guarded_generator import GuardedGenerator
+from listener.engine.inputs import PICTURES
 from listener.engine.slots import Running, Slots
 from listener.errors import (
     ContentRejected,
     GenerationFailed,
+    ModelUnavailable,
     ModerationDown,
     RuntimeDied,
     StoreRejected,
     StoreUnavailable,
 )
-from listener.ports import Attempt, Failure, Swept
+from listener.ports import Attempt, Failure, Permitted, Registration, Swept
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from tests.engine.engine_support import HandClock, MemoryObjects, MemoryStore, TinyGenerator, a_session
 
 OPENS_AFTER = 5
+GRANTED = Permitted(known=True, granted=1)
 
 
 class Guarded:
@@ -52,6 +57,9 @@ class Guarded:
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
+
+    def calls(self, call: str) -> float | None:
+        return self.value("listener_dependency_calls_total", dependency="database", call=call, result="ok")
 
     async def open_circuit(self) -> None:
         for _ in range(OPENS_AFTER):
@@ -157,6 +165,67 @@ async def test_the_wait_of_a_first_attempt_is_measured_and_of_a_later_one_is_not
     assert guarded.value("listener_claims_total", result="empty") == 1
 
 
+async def test_the_calls_of_an_attempt_are_counted_each_by_its_name() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one()
+    await guarded.store.register(Registration(uuid4(), "w", ("headshot",), 1, "0", 30))
+    await guarded.store.report_progress(attempt, 1, 2, "")
+    saved = SavedArtifact("a.png", "headshots", "a.png", "https://x", guarded.clock.now(), 1, "image/png", 1, 1)
+    await guarded.store.add_artifact(attempt, saved)
+    row = guarded.memory.rows[attempt.session]
+    assert (row.progress, list(row.artifacts)) == ([(1, 2, "")], ["a.png"])
+    for call in ("register", "claim", "report_progress", "add_artifact"):
+        assert guarded.calls(call) == 1
+
+
+async def test_permits_are_asked_for_and_counted() -> None:
+    guarded = Guarded()
+    assert await guarded.store.acquire_permits("headshot", 1) == GRANTED
+    assert guarded.calls("acquire_permits") == 1
+
+
+async def test_objects_are_read_and_signed_under_the_same_circuit() -> None:
+    guarded, objects = Guarded(), MemoryObjects()
+    artifacts = GuardedArtifacts(objects, guarded.gauge)
+    objects.objects["b", "p"] = (b"x", "image/png")
+    assert await artifacts.get("b", "p", PICTURES) == Fetched(b"x", "image/png")
+    assert await artifacts.sign("b", "p", 60) == await objects.sign("b", "p", 60)
+    assert (guarded.calls("get"), guarded.calls("sign")) == (1, 1)
+
+
+async def test_a_guarded_generator_starts_tells_its_state_and_closes() -> None:
+    class Seen(TinyGenerator):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: list[str] = []
+
+        async def start(self) -> None:
+            self.calls.append("start")
+
+        async def close(self) -> None:
+            self.calls.append("close")
+
+    seen = Seen()
+    generator = GuardedGenerator(seen, Guarded().gauge)
+    await generator.start()
+    assert generator.status() == seen.state
+    await generator.close()
+    assert seen.calls == ["start", "close"]
+
+
+async def test_a_guarded_generator_lends_the_device_that_it_has_and_no_other() -> None:
+    class Lender(TinyGenerator):
+        @asynccontextmanager
+        async def exclusive(self, borrower: str, /) -> AsyncIterator[str]:
+            yield f"cuda:0 for {borrower}"
+
+    gauge = Guarded().gauge
+    async with GuardedGenerator(Lender(), gauge).exclusive("avatar") as device:
+        assert device == "cuda:0 for avatar"
+    with pytest.raises(ModelUnavailable, match="no device of its own"):
+        GuardedGenerator(TinyGenerator(), gauge).exclusive("avatar")
+
+
 async def test_sweeps_count_what_they_found() -> None:
     guarded = Guarded()
     guarded.memory.swept = Swept(rescued=2, failed=1)
@@ -205,8 +274,10 @@ async def test_a_moderator_that_is_down_opens_its_circuit_and_one_that_refuses_d
             if (answer := answers.pop(0)) is not None:
                 raise answer
 
-        async def close(self) -> None: ...
+        async def close(self) -> None:
+            closed.append(True)
 
+    closed: list[bool] = []
     moderator = GuardedModerator(Moderator(), guarded.gauge)
     states = []
     while len(answers) > 1:
@@ -216,6 +287,8 @@ async def test_a_moderator_that_is_down_opens_its_circuit_and_one_that_refuses_d
     assert states[-2:] == [State.CLOSED, State.OPEN]
     await moderator.judge({"prompt": "x"})
     assert guarded.breaker.state is State.CLOSED
+    await moderator.close()
+    assert closed == [True]
 
 
 async def test_a_claim_that_is_rejected_is_told_until_one_is_answered() -> None:

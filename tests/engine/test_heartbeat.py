@@ -244,3 +244,30 @@ async def test_the_first_failure_of_a_row_tells_its_traceback_and_the_next_ones_
     for _ in range(3):
         await beating.heartbeat.turn()
     assert ["exception" in line for line in logged("heartbeat_failed")] == [True, False, False]
+
+
+async def test_it_beats_until_it_is_stopped() -> None:
+    beating = Beating()
+    beating.heartbeat._interval_s = 0.001
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(beating.heartbeat.run())
+        while len(beating.store.heartbeats) < 2:
+            await asyncio.sleep(0)
+        beating.heartbeat.stop()
+    assert beating.store.calls[0] == "register"
+
+
+async def test_a_daemon_that_was_never_registered_ends_without_a_word() -> None:
+    beating = Beating()
+    await beating.heartbeat.beat_empty()
+    assert beating.store.heartbeats == []
+
+
+async def test_a_lease_that_ran_out_while_nothing_ran_is_no_error(logged: Any) -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    beating.clock.at += LEASE_S + 1
+    assert "the lease ran out" in str(beating.heartbeat.refusal())
+    beating.store.faults["heartbeat"] = [StoreUnavailable("503")]
+    await beating.heartbeat.turn()
+    assert logged("lease_expired") == []

@@ -71,3 +71,10 @@ async def test_a_lost_answer_is_asked_for_again_and_a_database_that_stays_away_i
     await wait(Counting(StoreUnavailable("x"), GRANTED))
     with pytest.raises(StorageDown):
         await wait(Counting(*[StoreUnavailable("x")] * 3))
+
+
+async def test_a_request_without_a_limit_waits_as_long_as_it_takes() -> None:
+    store = Counting(FULL, FULL, GRANTED)
+    async with asyncio.timeout(5):
+        await wait(store, time_left_s=None)
+    assert store.answers == []

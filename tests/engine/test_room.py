@@ -9,12 +9,14 @@ import pytest
 from listener.contract import Artifact, Fetched
 from listener.engine.clock import SystemClock
 from listener.engine.failure import failure_of
+from listener.engine.inputs import PICTURES
 from listener.engine.paths import ArtifactPaths
 from listener.engine.room import RoomyArtifacts
 from listener.engine.uploads import Uploads, repeated
 from listener.errors import StoreFull, StoreRejected, StoreUnavailable, UrlNotSigned
 from listener.ports import Accepted
 from listener.telemetry import log
+from tests.engine.conftest import Lines
 
 
 class Shelf:
@@ -27,6 +29,7 @@ class Shelf:
         self.cleanings: list[str] = []
         self.frees = 0
         self.unsignable: Exception | None = None
+        self.uncleanable: Exception | None = None
 
     async def put(self, bucket: str, path: str, data: bytes, content_type: str) -> None:
         self.puts += 1
@@ -41,11 +44,13 @@ class Shelf:
         return f"https://x/{bucket}/{path}"
 
     async def get(self, bucket: str, path: str, accepted: Accepted) -> Fetched:
-        raise NotImplementedError
+        return Fetched(self.files[f"{bucket}/{path}"], "video/mp4")
 
     async def clean(self, bucket: str) -> None:
         """Make so much room as there is to be made."""
         await asyncio.sleep(0)
+        if self.uncleanable is not None:
+            raise self.uncleanable
         self.cleanings.append(bucket)
         for path in list(self.files)[: self.frees]:
             del self.files[path]
@@ -79,6 +84,27 @@ async def test_uploads_that_meet_a_full_store_together_share_one_cleaning() -> N
         for number in range(3):
             group.create_task(store.put("videos", str(number), b"new", "video/mp4"))
     assert (len(shelf.files), len(shelf.cleanings)) == (3, 1)
+
+
+@pytest.mark.parametrize(("error", "words"), [(StoreUnavailable("503"), "503"), (TimeoutError(), "it took too long")])
+async def test_a_cleaning_that_fails_is_a_line_and_the_upload_is_tried_once_more(
+    error: Exception, words: str, logged: Lines
+) -> None:
+    shelf = Shelf(0)
+    shelf.uncleanable = error
+    with pytest.raises(StoreFull):
+        await roomy(shelf).put("videos", "new", b"new", "video/mp4")
+    assert shelf.puts == 2
+    assert [line["error"] for line in logged("no_room_made")] == [words]
+
+
+async def test_reading_and_signing_are_the_store_s_own() -> None:
+    shelf = Shelf(9)
+    store = roomy(shelf)
+    await store.put("videos", "a", b"x", "video/mp4")
+    assert await store.get("videos", "a", PICTURES) == Fetched(b"x", "video/mp4")
+    assert await store.sign("videos", "a", 60) == "https://x/videos/a"
+    assert shelf.cleanings == []
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreRejected("no such object")])

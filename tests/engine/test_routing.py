@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -50,16 +50,21 @@ class Scripted:
         self.hold: asyncio.Event | None = None
         self.takes_s = 0.0
         self.clock: HandClock | None = None
+        self.calls: tuple[str, ...] = ()
+        self.on_asked: Callable[[], None] = lambda: None
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self.calls += ("start",)
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        self.calls += ("close",)
 
     def status(self) -> GeneratorStatus:
         return self.state
 
     async def generate(self, request: GenerationRequest, _on_step: OnStep) -> Generation:
         self.asked.append(request)
+        self.on_asked()
         if self.clock is not None:
             self.clock.at += self.takes_s
         if self.hold is not None:
@@ -298,3 +303,14 @@ async def test_a_device_is_lent_by_whoever_has_one(logged: Lines) -> None:
         assert device == "local's, for avatar"
     with pytest.raises(ModelUnavailable, match="none of the generators has a device"):
         Routes("r1", "engine").routed.exclusive("avatar")
+
+
+async def test_all_are_started_and_closed_and_one_whose_circuit_opened_meanwhile_is_not_asked() -> None:
+    routes = Routes("r1", "r2", "local")
+    await routes.routed.start()
+    routes["r1"].always = ProviderDown()
+    routes["r1"].on_asked = lambda: routes.breakers["r2"].failed(ProviderDown("away"), certain=True)
+    assert (await routes.make()).device == "local"
+    assert routes["r2"].asked == []
+    await routes.routed.close()
+    assert {one.calls for one in routes.all.values()} == {("start", "close")}

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from listener.contract import IN_LINE, Context, GeneratedImage, Generation, GenerationRequest, OnStep, Session
+from listener.engine.allowance import Allowance
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Patience
+from listener.engine.interruption import Interruption
 from listener.engine.routing import Member, RoutedGenerator
 from listener.engine.spending import Spending
+from listener.engine.stages import Stages, Turn
 from listener.errors import GenerationFailed, LeaseLost, ProviderDown
 from listener.ports import Cost
 from listener.telemetry import log
@@ -195,3 +198,14 @@ def test_a_price_below_nothing_is_no_income() -> None:
     spending = Spending(0.0)
     spending.provider_took(-1.0)
     assert spending.cost() == Cost(None, 0.0)
+
+
+def test_a_line_that_is_told_twice_is_one_line() -> None:
+    clock, spending = HandClock(), Spending(0.0)
+    with Turn(Allowance(60, clock, Interruption()), Stages("headshot", clock, lambda *_: None), spending) as turn:
+        for _ in range(2):
+            turn.stands()
+            clock.at += 10
+        turn.goes_on()
+        clock.at += 5
+    assert spending.cost() == Cost(5.0, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from listener.engine.sweep import Sweep
@@ -30,3 +31,13 @@ async def test_an_error_is_a_line_and_the_next_turn_tries_again(logged: Any) -> 
     for _ in range(3):
         await sweep.turn()
     assert len(logged("sweep_failed")) == 2
+
+
+async def test_it_sweeps_until_it_is_stopped() -> None:
+    store = MemoryStore()
+    sweep = Sweep(store, 0.001, lambda _reason: None, log.get("test"))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(sweep.run())
+        while len(store.calls) < 3:
+            await asyncio.sleep(0)
+        sweep.stop()

@@ -216,3 +216,17 @@ async def test_only_signed_in_users_may_ask(project: Project, owner: UUID, role:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with project.acting(role, owner) as connection:
             await connection.execute("select public.queue_status($1)", uuid4())
+
+
+async def test_a_server_that_knows_who_asks_is_told_what_the_owner_himself_is(project: Project, owner: UUID) -> None:
+    await project.insert(uuid4(), 3)
+    (row,) = await project.insert(owner)
+    asked = "select public.owner_queue_status($1, $2)"
+    seen_by_himself = await status(project, owner, row)
+    async with project.acting("service_role") as connection:
+        assert await connection.fetchval(asked, owner, row) == seen_by_himself
+        with pytest.raises(asyncpg.PostgresError, match="session_unknown"):
+            await connection.fetchval(asked, uuid4(), row)
+    async with project.acting("authenticated", owner) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetchval(asked, owner, row)

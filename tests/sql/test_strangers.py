@@ -206,7 +206,7 @@ async def test_no_relation_of_the_private_schema_gives_users_anything(project: P
                 assert not allowed, f"{role} has {privilege} on {row['name']}"
 
 
-async def test_service_role_deletes_only_what_expires(project: Project) -> None:
+async def test_service_role_deletes_only_what_expires_and_what_it_set(project: Project) -> None:
     allowed = {
         privilege: {
             row["name"]
@@ -217,7 +217,7 @@ async def test_service_role_deletes_only_what_expires(project: Project) -> None:
         for privilege in ("delete", "truncate", "references", "trigger")
     }
     assert allowed == {
-        "delete": {"listener.permits", "listener.api_key_windows"},
+        "delete": {"listener.permits", "listener.api_key_windows", "listener.retentions"},
         "truncate": set(),
         "references": set(),
         "trigger": set(),
