@@ -114,10 +114,11 @@ class Daemon:
         """How many attempts ended how, since the start."""
         return self._metrics.settled()
 
-    def refusal(self) -> str | None:
-        """Why the generator makes nothing now."""
+    @property
+    def is_sick(self) -> bool:
+        """Whether the generator makes nothing, and will not for having been waited for."""
         status = self._generator.status()
-        return None if status.ready else status.reason
+        return status.sick and not status.ready
 
     def give_back(self) -> None:
         """Give back all that runs, uncounted."""

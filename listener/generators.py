@@ -172,11 +172,12 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStatus:
-    """Whether a generator can work now, and if not, why in words."""
+    """Whether a generator can work now, and if not, why in words; `sick`: waiting is not what it takes."""
 
     ready: bool
     reason: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    sick: bool = False
 
 
 OnStep = Callable[[int, int], None]

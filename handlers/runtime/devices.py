@@ -54,6 +54,7 @@ class SeveralDevices:
             ready=any(status.ready for status in seen.values()),
             reason="; ".join(f"{name}: {status.reason}" for name, status in seen.items()),
             details={"devices": details, "load": loads},
+            sick=all(status.sick for status in seen.values()),
         )
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:

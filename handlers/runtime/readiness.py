@@ -119,7 +119,13 @@ class Readiness:
         """Say it in words."""
         free = not (self.closed or self.quarantine or self.lent_to)
         ready = free and self.pid is not None and not self.missing()
-        return GeneratorStatus(ready=ready, reason=self._reason(), details=self._details())
+        return GeneratorStatus(ready, self._reason(), self._details(), sick=self._is_sick())
+
+    def _is_sick(self) -> bool:
+        """Tell whether the device rests, or all that was tried to be loaded failed; not while a load may still work."""
+        missing = [self.kinds[kind] for kind in self.missing()]
+        all_failed = bool(missing) and all(state.failure for state in missing) and not self.any_loaded()
+        return not self.closed and (bool(self.quarantine) or all_failed)
 
     def _reason(self) -> str:
         if self.closed:

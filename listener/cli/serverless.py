@@ -165,8 +165,8 @@ class Front:
         return self._refused(Refused(500, code, message, None, **details))
 
     def _refresh(self) -> Answer:
-        """Ask for another worker when this one can make nothing any more."""
-        is_sick = not self._thread.is_alive() or self._worker.daemon.refusal() is not None
+        """Ask for another worker when this one can make nothing any more; one that still loads will."""
+        is_sick = not self._thread.is_alive() or self._worker.daemon.is_sick
         return {"refresh_worker": True} if is_sick else {}
 
     def _hear_signals(self) -> None:

@@ -160,7 +160,9 @@ class RoutedGenerator:
             details |= {} if member.limit else member.generator.status().details
         details["routes"] = {kind: list(names) for kind, names in self._routes.items()}
         details["generators"] = {name: self._shown(member) for name, member in self._members.items()}
-        return GeneratorStatus(any(one is None for one in refusals.values()), "; ".join(words), details)
+        ready = any(one is None for one in refusals.values())
+        here = [member.generator.status().sick for member in self._members.values() if member.limit is None]
+        return GeneratorStatus(ready, "; ".join(words), details, sick=not ready and bool(here) and all(here))
 
     def _candidates(self, kind: str, preferred: str | None) -> list[Member]:
         """Whom to ask, in order."""

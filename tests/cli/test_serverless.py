@@ -180,7 +180,7 @@ async def test_on_the_platform_a_job_tells_its_progress_and_a_signal_during_one_
         first = await insert(client)
         await platform.waiting.put({"id": "job_1", "input": {"session_id": first}})
         [done] = await platform.ended(1)
-        assert (done["id"], done["output"]["status"]) == ("job_1", "completed")
+        assert (done["id"], done["output"]["status"], done.get("stopPod")) == ("job_1", "completed", None)
         grey.on("hold")
         held = await insert(client)
         await platform.waiting.put({"id": "job_2", "input": {"session_id": held}})
@@ -195,6 +195,26 @@ async def test_on_the_platform_a_job_tells_its_progress_and_a_signal_during_one_
         assert [one for one in platform.told if one.get("status") == "IN_PROGRESS" and one["id"] == "job_2"]
     assert (await row(client, held))["status"] == "queued"
     assert await connection.fetchval("select max(failures) from listener.sessions") == 0
+
+
+async def test_a_worker_asks_for_another_when_its_engine_is_sick_and_not_while_it_loads(
+    stack: Stack, grey: Grey
+) -> None:
+    async with serving_jobs() as platform, asyncio.TaskGroup() as group:
+        grey.on("loading")
+        worker = Worker(await started(stack, stdout=asyncio.subprocess.DEVNULL, **grey.settings, **platform.settings))
+        group.create_task(worker.read())
+        wrong = {"session_id": "none"}
+        await platform.waiting.put({"id": "job_1", "input": wrong})
+        [loading] = await platform.ended(1)
+        assert (json.loads(loading["error"])["type"], loading.get("stopPod")) == ("INVALID_PARAMS", None)
+        grey.on("sick")
+        await platform.waiting.put({"id": "job_2", "input": wrong})
+        _, sick = await platform.ended(2)
+        assert sick["stopPod"] is True
+        worker.send(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await worker.process.wait()
 
 
 @pytest.mark.slow

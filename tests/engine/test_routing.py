@@ -141,6 +141,17 @@ async def test_the_first_in_order_makes_it_and_the_result_says_who() -> None:
     assert sample("listener_generation_cost_usd_total", {"kind": "tryon", "generator": "r1"}) == 0.25
 
 
+async def test_it_is_sick_when_nobody_can_make_anything_and_all_that_is_here_is_sick() -> None:
+    routes = Routes("r1", "l1", "l2")
+    for name in ("l1", "l2"):
+        routes[name].state = GeneratorStatus(False, "in quarantine", sick=True)
+    assert not routes.routed.status().sick, "the provider makes it"
+    await routes.break_("r1")
+    assert routes.routed.status().sick
+    routes["l2"].state = GeneratorStatus(False, "loading")
+    assert not routes.routed.status().sick, "one is being loaded"
+
+
 @pytest.mark.parametrize("error", [ModelUnavailable(), ProviderDown(), ProviderMisconfigured()])
 async def test_the_next_one_makes_it_when_one_cannot_work(error: ListenerError, logged: Lines) -> None:
     routes = Routes("r1", "r2", "local")

@@ -13,6 +13,7 @@ from handlers.runtime.backoff import Backoff
 from handlers.runtime.environment import child_environment, usable_processors
 from handlers.runtime.exits import describe_exit
 from handlers.runtime.output import LINES_PER_WINDOW, Output
+from handlers.runtime.readiness import Readiness
 from handlers.runtime.redaction import redact
 from listener.contract import GeneratorConfig, PipelineConfig
 
@@ -41,6 +42,26 @@ def test_the_network_is_used_for_hub_models_only(tmp_path: Path) -> None:
 
 def test_the_number_of_threads_respects_what_the_process_may_use() -> None:
     assert 1 <= usable_processors() <= 4096
+
+
+def test_a_device_is_sick_in_quarantine_or_when_all_loads_failed_and_not_while_it_loads() -> None:
+    def readiness() -> Readiness:
+        return Readiness.of(GeneratorConfig((PipelineConfig("headshot", "m"), PipelineConfig("tryon", "m")), "/cache"))
+
+    loading = readiness()
+    loading.started(7)
+    assert (loading.status().ready, loading.status().sick) == (False, False)
+    loading.failed("headshot", "no such model")
+    assert not loading.status().sick, "the other may load"
+    loading.failed("tryon", "no such model")
+    assert loading.status().sick
+    loading.loaded("tryon", {"device": "cpu"})
+    assert not loading.status().sick, "it can make the other"
+    resting = readiness()
+    resting.quarantine = "the device is in quarantine"
+    assert resting.status().sick
+    resting.closed = True
+    assert not resting.status().sick, "it stops"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ class Grey:
 
     def status(self):
         memory = {"device_free_mib": float((FOLDER / "free_mib").read_text())} if switched("free_mib") else {}
-        return GeneratorStatus(not switched("loading"), "grey", {"memory": memory})
+        ready = not switched("loading") and not switched("sick")
+        return GeneratorStatus(ready, "grey", {"memory": memory}, sick=switched("sick"))
 
     async def generate(self, request, on_step):
         while switched("hold") or switched("deaf"):
@@ -52,7 +53,7 @@ class Grey:
 
 @dataclass(frozen=True)
 class Grey:
-    """The installed generator and its switches: hold, deaf (ignores its cancellation), dying, loading, free_mib."""
+    """The installed generator; its switches: hold, deaf (ignores its cancellation), dying, loading, sick, free_mib."""
 
     folder: Path
 
