@@ -1,7 +1,8 @@
 """Runs a program under its warden until it ends, its time is up, or nobody wants it any more.
 
 Knows processes and asyncio; does not know what the program is for. asyncio's own subprocesses are not used: cancelled
-while one starts, they wait for ever (CPython 3.11 and 3.12), and a device would be lent for ever.
+while one starts that has started others, they wait for the others to let go of its output (CPython 3.11 and 3.12), and
+a device would be lent as long.
 """
 
 from __future__ import annotations

@@ -63,28 +63,28 @@ class Child:
         Raises: OSError when the system refuses.
         """
         ours, theirs = socket.socketpair()
-        try:
-            # -P: a file in the working directory must not pose as a library.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "handlers.runtime.child",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                *(() if spare is None else ("spare", *spare)),
-                env=dict(environment),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BYTES_MAX)
+        with theirs:
+            # First: nothing may be waited for between the birth of a child and its having somebody who ends it.
+            reader, writer = await asyncio.open_connection(sock=ours, limit=STREAM_BYTES_MAX)
+            try:
+                # -P: a file in the working directory must not pose as a library.
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "handlers.runtime.child",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    *(() if spare is None else ("spare", *spare)),
+                    env=dict(environment),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                )
+            except BaseException:
+                writer.close()
+                raise
         child = cls(process, reader, writer, Output(process.pid, prompts))
         group.create_task(child._pump())
         if process.stdout is not None and process.stderr is not None:
