@@ -239,6 +239,9 @@ class DeviceBorrower(Protocol):
     def lent_by(self, lender: DeviceLender | None) -> None:
         """Borrow from this from now on; None: nobody else in this worker has a device."""
 
+    def missing_files(self) -> tuple[str, ...]:
+        """Say in words what model files it lacks, and where; asks no network."""
+
 
 class GeneratorFactory(Protocol):
     """What an entry point of the group `listener.generators` must be."""

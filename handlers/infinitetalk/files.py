@@ -70,7 +70,7 @@ class ModelCare:
 
     async def look(self) -> bool:
         """Tell whether all is there."""
-        missing = await asyncio.to_thread(self._files.missing if self._download else self._absent)
+        missing = await asyncio.to_thread(self.missing)
         self.obstacle = f"model files are missing: {'; '.join(missing)}" if missing else ""
         return not missing
 
@@ -89,13 +89,17 @@ class ModelCare:
                     return
                 await sleep(LOOK_AGAIN_S)
 
+    def missing(self) -> tuple[str, ...]:
+        """Say in words what is not there."""
+        return self._files.missing() if self._download else self._absent()
+
     def _note(self, note: str) -> None:
         self.obstacle = f"model files are missing: {note}"
 
     def _absent(self) -> tuple[str, ...]:
         """What an operator who brings the files himself has not brought: each file, or one of each sort."""
         return tuple(
-            f"{repository.folder}/{pattern}"
+            f"{self._root / repository.folder}/{pattern}"
             for repository in REPOSITORIES
             for pattern in repository.files
             if not any((self._root / repository.folder).glob(pattern))

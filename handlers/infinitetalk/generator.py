@@ -85,6 +85,10 @@ class InfiniteTalkGenerator:
         if lender is not None:
             self._lender = lender
 
+    def missing_files(self) -> tuple[str, ...]:
+        """Say in words what model files it lacks, and where."""
+        return self._care.missing()
+
     async def start(self) -> None:
         """Remove what a killed worker left, look for the model files, and begin to bring what is missing."""
         removed = await asyncio.to_thread(sweep, self._cache)

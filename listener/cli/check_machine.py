@@ -57,6 +57,8 @@ def _generators(settings: Settings, kinds: Sequence[str]) -> Iterator[Finding]:
             yield Finding(name, "ok", f"{served}: {generator.status().reason}, with its key (not asked by this check)")
         elif isinstance(generator, DeviceBorrower):
             yield Finding("generator", "ok", f"{served}: {name}, a program of its own (not run by this check)")
+            remedy = "put them there, or let the worker bring them at its start where the engine may download"
+            yield found("model files", list(generator.missing_files()), f"all of {name} are there", remedy, "warning")
         else:
             models = ", ".join(sorted({pipeline.model for pipeline in settings.generator_config().pipelines}))
             yield Finding("generator", "ok", f"{served}: {name}, {models} (not loaded by this check)")

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from handlers.infinitetalk.files import WEIGHTS
 from listener.cli.check_machine import check_machine
+from listener.cli.findings import Finding
 from listener.contract import EngineConfig, GenerationRequest, RemoteGenerator
 from listener.engine.clock import SystemClock
 from listener.engine.routing import RoutedGenerator
@@ -119,6 +121,10 @@ def test_an_engine_is_run_as_its_variables_say_and_named_without_them(complete: 
     assert "LISTENER_INFINITETALK_COMMAND" in problems()[0]
 
 
+def model_files() -> Finding:
+    return next(finding for finding in check_machine(load_settings()) if finding.name == "model files")
+
+
 async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
     complete: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -134,6 +140,11 @@ async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
     await built["infinitetalk"].start()
     seen = [finding.words for finding in check_machine(load_settings()) if finding.name == "generator"]
     assert seen[0] == "headshot: infinitetalk, a program of its own (not run by this check)"
+    files = model_files()
+    assert (files.status, files.words) == ("ok", "all of infinitetalk are there")
+    (tmp_path / "models" / WEIGHTS.folder / WEIGHTS.files[0]).unlink()
+    files = model_files()
+    assert (files.status, files.words) == ("warning", f"{tmp_path}/models/{WEIGHTS.folder}/{WEIGHTS.files[0]}")
     await built["local"].close()
     asked = GenerationRequest("headshot", uuid4(), "p", (1,), references=(picture(),), audio=sound())
     with pytest.raises(ModelUnavailable, match="the generator is closed"):

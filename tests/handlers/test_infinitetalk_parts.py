@@ -125,7 +125,7 @@ async def test_until_its_model_files_are_there_it_makes_nothing_and_names_them(t
     (tmp_path / "models" / "Wan2.1-I2V-14B-480P" / "xlm-roberta-large" / "some.json").unlink()
     generator = studio.build()
     await generator.start()
-    lacking = "Wan2.1-I2V-14B-480P/xlm-roberta-large/*; InfiniteTalk/single/infinitetalk.safetensors"
+    lacking = f"{tmp_path}/models/Wan2.1-I2V-14B-480P/xlm-roberta-large/*; {weights}"
     assert generator.status().reason == f"model files are missing: {lacking}"
     with pytest.raises(ModelUnavailable, match="model files are missing"):
         await generator.generate(
