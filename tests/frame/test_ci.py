@@ -30,10 +30,14 @@ def test_a_script_of_ci_can_be_run_and_calls_what_make_knows(script: Path) -> No
 def test_a_workflow_runs_scripts_that_exist_and_may_only_read(workflow: Path) -> None:
     told: dict[str, Any] = yaml.safe_load(workflow.read_text(encoding="utf-8"))
     assert told["permissions"] == {"contents": "read"}
-    runs = [step["run"] for job in told["jobs"].values() for step in job["steps"] if "run" in step]
+    stepping = [job for job in told["jobs"].values() if "uses" not in job]
+    runs = [step["run"] for job in stepping for step in job["steps"] if "run" in step]
     assert runs
-    assert all((ROOT / run).is_file() for run in runs)
-    assert all("timeout-minutes" in job for job in told["jobs"].values())
+    assert all((ROOT / run).is_file() and os.access(ROOT / run, os.X_OK) for run in runs)
+    assert all("timeout-minutes" in job for job in stepping)
+    # Only what pushes images may write more than nothing, and packages alone.
+    more = {name: job["permissions"] for name, job in told["jobs"].items() if "permissions" in job}
+    assert more in ({}, {"images": {"contents": "read", "packages": "write"}})
 
 
 def test_supabase_start_lets_in_whom_the_tests_sign_in() -> None:

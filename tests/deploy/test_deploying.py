@@ -1,0 +1,154 @@
+"""deploy/deploy.sh as it is, with a stand-in for docker that keeps containers in files: no engine was at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+DOCKER = r"""#!/usr/bin/env bash
+# Containers are files in $BOX/containers, named by their id, holding their image's tag.
+set -euo pipefail
+printf '%s | %s\n' "${WORKER_TAG:-}" "$*" >>"$BOX/calls"
+mkdir -p "$BOX/containers"
+case "$1" in
+  ps) ls "$BOX/containers" ;;
+  exec) [ "$(cat "$BOX/containers/$2")" != "$(cat "$BOX/broken" 2>/dev/null)" ] ;;
+  inspect) [ -f "$BOX/containers/${!#}" ] && echo "true $(cat "$BOX/restarts" 2>/dev/null || echo 0)" ;;
+  stop) : ;;
+  rm) shift 2; for one in "$@"; do rm "$BOX/containers/$one"; done ;;
+  logs) echo "the log of $4" ;;
+  compose)
+    case "$*" in
+      *"--scale worker="*)
+        number=$(($(cat "$BOX/number" 2>/dev/null || echo 0) + 1)); echo "$number" >"$BOX/number"
+        echo "$WORKER_TAG" >"$BOX/containers/c$number" ;;
+      *"--entrypoint test"*) [ -f "$BOX/certificate" ] ;;
+      *certonly*) touch "$BOX/certificate" ;;
+      *"config --services"*) printf '%s\n' worker nginx grafana ;;
+    esac ;;
+esac
+"""
+
+
+class Server:
+    """A folder as deploy.sh finds it on a server."""
+
+    def __init__(self, folder: Path, machine: str = "cpu") -> None:
+        self.folder = folder
+        shutil.copytree(DEPLOY, folder / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / ".env").write_text("SUPABASE_URL=https://x.example\n")
+        settings = (DEPLOY / "server.env.example").read_text().replace("MACHINE=cpu", f"MACHINE={machine}")
+        (folder / "deploy" / "server.env").write_text(settings)
+        (folder / "bin").mkdir()
+        (folder / "bin" / "docker").write_text(DOCKER)
+        (folder / "bin" / "docker").chmod(0o755)
+
+    def deploy(self, *arguments: str, ready_s: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run it; `ready_s` is short, as a stand-in is ready at once or never."""
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        variables = {"PATH": path, "BOX": str(self.folder), "READY_S": str(ready_s), "LOOK_S": "0"}
+        script = str(self.folder / "deploy" / "deploy.sh")
+        return subprocess.run(
+            [script, *arguments], env=variables, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    def breaks(self, tag: str) -> None:
+        """From now on that version does not become ready."""
+        (self.folder / "broken").write_text(f"{tag}\n")
+
+    @property
+    def calls(self) -> list[str]:
+        """What docker was asked, the oldest first."""
+        return (self.folder / "calls").read_text().splitlines()
+
+    @property
+    def running(self) -> list[str]:
+        """The tags of the workers that run."""
+        return [one.read_text().strip() for one in (self.folder / "containers").iterdir()]
+
+
+def place(calls: list[str], words: str) -> int:
+    """Where the first call with these words stands."""
+    return next(number for number, call in enumerate(calls) if words in call)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+def test_the_first_deploy_brings_worker_certificate_and_all_the_rest(server: Server) -> None:
+    done = server.deploy("1.0")
+    assert done.returncode == 0, done.stderr
+    assert server.running == ["1.0"]
+    calls = server.calls
+    assert place(calls, "certonly --standalone") < place(calls, "--remove-orphans nginx grafana")
+    assert server.deploy("1.1").returncode == 0
+    assert len([call for call in server.calls if "certonly" in call]) == 1
+
+
+def test_an_update_starts_the_new_worker_beside_the_old_one_and_then_drains_that(server: Server) -> None:
+    server.deploy("1.0")
+    (server.folder / "calls").unlink()
+    assert server.deploy("1.1").returncode == 0
+    calls = server.calls
+    assert place(calls, "--no-recreate --scale worker=2") < place(calls, "exec c2") < place(calls, "stop -t 120 c1")
+    assert server.running == ["1.1"]
+
+
+def test_a_version_that_does_not_become_ready_goes_and_the_one_before_never_stopped(server: Server) -> None:
+    server.deploy("1.0")
+    server.breaks("1.1")
+    (server.folder / "calls").unlink()
+    done = server.deploy("1.1")
+    assert (done.returncode, server.running) == (1, ["1.0"])
+    assert "1.1 did not become ready; 1.0 runs" in done.stderr
+    assert "the log of c2" in done.stderr
+    assert not [call for call in server.calls if "stop" in call and "c1" in call]
+    server.breaks("none")
+    assert server.deploy("--rollback").returncode == 64, "what failed was never the version that ran"
+
+
+def test_a_version_that_crashes_is_not_waited_for(server: Server) -> None:
+    server.deploy("1.0")
+    server.breaks("1.1")
+    (server.folder / "restarts").write_text("1")
+    assert server.deploy("1.1", ready_s=600).returncode == 1
+    assert server.running == ["1.0"]
+
+
+def test_on_a_gpu_the_old_worker_ends_first_and_comes_back_when_the_new_one_fails(tmp_path: Path) -> None:
+    server = Server(tmp_path, machine="gpu")
+    server.deploy("1.0")
+    server.breaks("1.1")
+    (server.folder / "calls").unlink()
+    done = server.deploy("1.1")
+    calls = server.calls
+    assert place(calls, "stop -t 120 c1") < place(calls, "--scale worker=1")
+    assert all("compose.gpu.yaml" in call for call in calls if "| compose" in call)
+    assert (done.returncode, server.running) == (1, ["1.0"])
+    assert [call.split(" | ")[0] for call in calls if "--scale" in call] == ["1.1", "1.0"], "each by its own tag"
+
+
+def test_a_rollback_runs_the_tag_before(server: Server) -> None:
+    for tag in ("1.0", "1.1"):
+        server.deploy(tag)
+    assert server.deploy("--rollback").returncode == 0
+    assert server.running == ["1.0"]
+
+
+@pytest.mark.parametrize("tag", ["latest", "", "a b", "--help", "x;rm"])
+def test_what_is_no_tag_is_refused_before_anything_is_asked(server: Server, tag: str) -> None:
+    assert server.deploy(tag).returncode == 64
+    assert not (server.folder / "calls").exists()
+
+
+def test_without_its_settings_it_says_what_is_missing(server: Server) -> None:
+    (server.folder / ".env").unlink()
+    done = server.deploy("1.0")
+    assert (done.returncode, "../.env is missing" in done.stderr) == (78, True)
