@@ -152,3 +152,28 @@ def test_without_its_settings_it_says_what_is_missing(server: Server) -> None:
     (server.folder / ".env").unlink()
     done = server.deploy("1.0")
     assert (done.returncode, "../.env is missing" in done.stderr) == (78, True)
+
+
+def test_a_workflow_sends_settings_by_stdin_and_runs_it_there(server: Server, tmp_path: Path) -> None:
+    ssh = server.folder / "bin" / "ssh"
+    ssh.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$*" >>"$BOX/ssh"\ncd "$BOX/home"\nexec bash -c "${!#}"\n')
+    ssh.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    variables = {
+        "PATH": f"{ssh.parent}:{os.environ['PATH']}",
+        "BOX": str(tmp_path),
+        "DEPLOY_HOST": "deployer@host.example",
+        "DEPLOY_TAG": "1.0",
+        "DEPLOY_KEY": "CANARY",
+        "DEPLOY_KNOWN_HOSTS": "host.example ssh-ed25519 AAAA",
+        "WORKER_ENV": "SUPABASE_SERVICE_ROLE_KEY=CANARY",
+        "SERVER_ENV": "DOMAIN=host.example\nGRAFANA_PASSWORD=CANARY",
+    }
+    done = subprocess.run([DEPLOY / "send.sh"], env=variables, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert server.running == ["1.0"]
+    kept = [tmp_path / "home" / "listener" / name for name in (".env", "deploy/server.env")]
+    assert [oct(path.stat().st_mode & 0o777) for path in kept] == ["0o600", "0o600"]
+    said = (tmp_path / "ssh").read_text()
+    assert "StrictHostKeyChecking=yes" in said
+    assert "CANARY" not in said + done.stdout + done.stderr
