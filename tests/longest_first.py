@@ -15,6 +15,11 @@ LONGEST = (
     "tests/clients/",
     "tests/http/test_working_worker.py",
     "tests/http/test_guarded_worker.py",
+    "tests/http/test_avatars_worker.py",
+    "tests/http/test_s3_worker.py",
+    "tests/http/test_packs_worker.py",
+    "tests/http/test_contract.py",
+    "tests/faults/",
     "tests/page/",
     "tests/cli/",
 )
