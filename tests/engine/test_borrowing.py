@@ -95,7 +95,7 @@ async def test_a_file_whose_url_cannot_be_signed_is_told_with_where_it_lies(benc
     async def unsigned(*_: Any) -> str:
         raise StoreUnavailable("503")
 
-    bench.objects.sign = unsigned  # type: ignore[method-assign]
+    bench.objects.sign = unsigned  # type: ignore[method-assign,assignment]
     row, _ = await bench.attempt(make_portrait)
     assert row.failure is not None
     assert row.failure.code == "url_not_signed"

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 from tenacity import wait_none
 
 from listener.engine import deliveries as module
+from listener.engine.backoff import Backoff
 from listener.engine.clock import SystemClock
 from listener.engine.deliveries import AT_ONCE, TIMEOUT_S, Deliverer
 from listener.errors import StoreError, StoreRejected, StoreUnavailable
@@ -78,7 +79,12 @@ class Partner:
 
 
 def a_delivery(**fields: Any) -> Delivery:
-    values = {"id": uuid4(), "url": URL, "secrets": SECRETS[:1], "payload": {"type": "session.completed"}}
+    values: dict[str, Any] = {
+        "id": uuid4(),
+        "url": URL,
+        "secrets": SECRETS[:1],
+        "payload": {"type": "session.completed"},
+    }
     return Delivery(**(values | fields))
 
 
@@ -198,7 +204,7 @@ async def test_a_wake_up_is_answered_at_once_and_the_interval_finds_what_nobody_
 async def test_a_database_that_is_away_is_a_line_and_is_asked_again(
     partner: Partner, logged: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.Backoff, "next_s", lambda _self: 0.001)
+    monkeypatch.setattr(Backoff, "next_s", lambda _self: 0.001)
     partner.waiting, partner.claim_faults = [a_delivery()], [StoreUnavailable("503"), StoreRejected("42883")]
     async with delivering(partner):
         await partner.until(lambda: bool(partner.counted))

@@ -312,3 +312,12 @@ async def test_a_completed_session_took_the_time_since_its_insert_and_a_failed_o
     await guarded.store.fail(failed, Failure("invalid_params", "no"))
     assert guarded.value("listener_session_seconds_count", kind="headshot") == 1
     assert guarded.value("listener_session_seconds_sum", kind="headshot") == 7
+
+
+async def test_a_completion_that_is_refused_tells_no_time() -> None:
+    guarded = Guarded()
+    attempt = await guarded.run_one(created_at=guarded.clock.now())
+    guarded.memory.rows[attempt.session].status = "queued"
+    await guarded.store.complete(attempt, {})
+    assert guarded.value("listener_session_seconds_count", kind="headshot") is None
+    assert guarded.value("listener_sessions_settled_total", kind="headshot", outcome="lease_lost") == 1

@@ -26,6 +26,13 @@ def test_a_script_of_ci_can_be_run_and_calls_what_make_knows(script: Path) -> No
     assert set(called) <= TARGETS
 
 
+def test_ci_counts_what_its_tests_reach_and_asks_the_gates_last() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    made = [line.split()[1:] for line in lines if line.strip().startswith("make ")]
+    counted = [words[0] for words in made if "COUNTED=1" in words]
+    assert (counted, made[-1]) == (["test", "test-15"], ["coverage"])
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_runs_scripts_that_exist_and_may_only_read(workflow: Path) -> None:
     told: dict[str, Any] = yaml.safe_load(workflow.read_text(encoding="utf-8"))
