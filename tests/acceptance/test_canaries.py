@@ -161,7 +161,7 @@ EXPECTED = {
     "moderation mute": "moderation_down",
     "upload 400": "storage_refused",
     "upload 503": "storage_down",
-    "signing": "storage_refused",
+    "signing": "url_not_signed",
     "killed": "runtime_died",
     "cancelled": "cancelled",
     "time limit": "time_limit",
