@@ -71,7 +71,7 @@ async def test_a_body_that_cannot_be_read_is_nobody_s_fault_but_the_caller_s(
         require_json(request, "A thing")
         return web.json_response(parsed_json(await read_body(request, 1000)))
 
-    def count(_route: str, _method: str, status: int) -> None:
+    def count(_route: str, _method: str, status: int, _took_s: float) -> None:
         answered.append(status)
         done.set()
 
