@@ -14,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from handlers.weights.files import ModelFiles, Patience
+from handlers.weights.files import MODULE, ModelFiles, Patience
 from handlers.weights.repository import BESIDE, PROOF, Repository
 from listener.errors import ModelUnavailable
 from tests.support.model_hub import TOKEN, Hub, serving_models
@@ -39,6 +39,12 @@ def files_at(hub: Hub, root: Path, *wanted: Repository, token: str | None = None
 
 
 def ignore(_note: str) -> None: ...
+
+
+def the_download() -> psutil.Process:
+    """The child that brings files: other tests of this process may have children too."""
+    [child] = [one for one in psutil.Process().children() if MODULE in one.cmdline()]
+    return child
 
 
 async def refusal(files: ModelFiles) -> str:

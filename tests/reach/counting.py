@@ -1,7 +1,7 @@
 """A pytest plugin: coverage.py counts in the processes that run tests, and in those that some of the tests start.
 
-A counted process costs a third more of the processor, so only those are counted whose code no test reaches from inside
-its own: the routes, the commands, the runtime of the models.
+A counted process costs a third more of the processor, so only those are counted that hold what a gate asks for: the
+routes and the commands. What the models' own processes execute is left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 HANDED_DOWN = "COVERAGE_PROCESS_CONFIG"
 """What coverage.py's patch `subprocess` leaves for child processes."""
-CHILDREN_COUNT = ("tests/http/", "tests/cli/", "tests/handlers/")
+CHILDREN_COUNT = ("tests/http/", "tests/cli/")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
