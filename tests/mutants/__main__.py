@@ -49,7 +49,7 @@ class Result:
         return f"{'caught' if self.is_good else 'MISSED':8}{self.name:52}{self.seconds:5.1f} s  {self.text}"
 
 
-def migration_with(mutant: Mutant | None) -> str:
+def migration_with(mutant: Mutant) -> str:
     """The whole migration with the mutant's replacement.
 
     Raises: ValueError unless the text to replace occurs exactly once in its file.
@@ -57,7 +57,7 @@ def migration_with(mutant: Mutant | None) -> str:
     parts = []
     for path in runpy.run_path(str(SQL / "migration.py"))["declared_files"]():
         text = path.read_text(encoding="utf-8")
-        if mutant is not None and path == SQL / mutant.file:
+        if path == SQL / mutant.file:
             text = replaced(mutant, text)
         parts.append(text)
     return "\n".join(parts)
@@ -75,9 +75,11 @@ def replaced(mutant: Mutant, text: str) -> str:
 
 
 async def tested(mutant: Mutant | None, files: tuple[str, ...]) -> tuple[int, str]:
-    """Run test files on the project with the mutant's defect."""
+    """Run test files on the project with the mutant's defect; None: on the project as it is."""
+    if mutant is None:
+        return await pytest_in(ROOT, files)
     with tempfile.TemporaryDirectory() as folder:
-        if mutant is not None and mutant.file.endswith(".py"):
+        if mutant.file.endswith(".py"):
             copy_with(mutant, Path(folder))
             return await pytest_in(Path(folder), files)
         (Path(folder) / MIGRATION).write_text(migration_with(mutant), encoding="utf-8")
