@@ -76,16 +76,16 @@ async def _given_reference(character: Snapshot, context: Context, notes: list[st
     Raises: InputUnavailable for the owner's, and what fetching raises.
     """
     if character.face_reference_path is not None:
-        fetched = await context.fetch(character.face_reference_path, REFERENCE_FIELD)
+        field, fetched = REFERENCE_FIELD, await context.fetch(character.face_reference_path, REFERENCE_FIELD)
     elif character.reference_path is not None:
         try:
-            fetched = await context.recall(character.reference_path, EARLIER_FIELD)
+            field, fetched = EARLIER_FIELD, await context.recall(character.reference_path, EARLIER_FIELD)
         except InputUnavailable:  # ours, not the owner's, so no fault of his
             notes.append("the reference image of this character is gone: the first image of this pack took its place")
             return ()
     else:
         return ()
-    picture = await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, REFERENCE_FIELD)
+    picture = await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, field)
     return (picture.png,)
 
 

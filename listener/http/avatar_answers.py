@@ -15,7 +15,6 @@ from listener.http.openapi.shapes import Meta
 
 PROMPT_CHARS = 2000
 SEED_MAX = 2**63 - 1
-PENDING = "pending"
 DONE, FAILED, CANCELLED = "completed", "failed", "cancelled"
 
 State = Literal["pending", "processing", "completed", "failed", "cancelled"]
