@@ -101,7 +101,7 @@ async def test_a_killed_download_is_never_taken_for_whole_and_continued_by_the_n
         await hub.stopped.wait()
         part = next((tmp_path / "Talking" / BESIDE / "parts").iterdir())
         await until(lambda: part.stat().st_size > 0)
-        [child] = psutil.Process().children()
+        child = the_download()
         first.cancel()
     assert not psutil.pid_exists(child.pid)
     assert part.stat().st_size == 10 << 20
@@ -134,7 +134,7 @@ async def test_a_worker_that_hangs_loses_its_claim_and_the_other_brings_all(hub:
     async with asyncio.TaskGroup() as group:
         first = group.create_task(hanging.ensure(ignore))
         await hub.stopped.wait()
-        [child] = psutil.Process().children()
+        child = the_download()
         os.kill(child.pid, signal.SIGSTOP)
         hub.stop_after = None
         hub.go_on.set()
