@@ -73,4 +73,7 @@ def _http(timeout: httpx.Timeout, limits: httpx.Limits) -> httpx.AsyncClient:
 
 
 def _options(http: httpx.AsyncClient) -> AsyncClientOptions:
-    return AsyncClientOptions(httpx_client=http, auto_refresh_token=False, persist_session=False)
+    # The library's own tries of a GET, 1 s, 2 s and 4 s apart, would be made within each of ours.
+    return AsyncClientOptions(
+        httpx_client=http, auto_refresh_token=False, persist_session=False, postgrest_client_retry=False
+    )

@@ -12,7 +12,7 @@ from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
 
 from listener.adapters.failures import translated
-from listener.adapters.tries import tries
+from listener.adapters.tries import UPLOAD_BEGUN_WITHIN_S, tries
 from listener.engine.inputs import UPLOADS
 
 THERE_ALREADY = "409"
@@ -25,7 +25,7 @@ async def put_new(storage: AsyncStorageClient, path: str, data: bytes | Path, co
     """
     # The library sends the options as headers; a refused upload can hang the next request on its connection.
     options = {"content-type": content_type, "upsert": "false", "headers": {"Connection": "close"}}
-    async for attempt in tries():
+    async for attempt in tries(UPLOAD_BEGUN_WITHIN_S):
         with attempt, translated(f"upload to {UPLOADS}"):
             try:
                 await storage.from_(UPLOADS).upload(path, data, options)  # type: ignore[arg-type]

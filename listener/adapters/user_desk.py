@@ -95,7 +95,8 @@ class SupabaseUserDesk:
         raise AssertionError  # the last try raises
 
     def _rest(self, user: User) -> AsyncPostgrestClient:
-        return AsyncPostgrestClient(f"{self._url}/rest/v1", headers=self._headers(user), http_client=self._calls)
+        url, headers = f"{self._url}/rest/v1", self._headers(user)
+        return AsyncPostgrestClient(url, headers=headers, http_client=self._calls, retry_enabled=False)
 
     def _storage(self, user: User, http: AsyncClient) -> AsyncStorageClient:
         return AsyncStorageClient(f"{self._url}/storage/v1/", self._headers(user), http_client=http)
