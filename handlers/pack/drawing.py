@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from handlers.pack.gallery import BELOW, Gallery
 from handlers.pack.likeness import NOT_MEASURED, Likeness, Measure
-from handlers.pack.options import PackOptions
+from handlers.pack.options import SPARE_S, PackOptions
 from handlers.pack.plan import PlannedImage, another_seed
 from listener.contract import Context, GeneratedImage, Generation, GenerationRequest
 from listener.errors import AttemptFailure, ContentRejected, NothingProduced, TimeLimit
@@ -19,8 +19,6 @@ from listener.errors import AttemptFailure, ContentRejected, NothingProduced, Ti
 FAILURES_MAX = 2
 """So often an image may fail; after a batch that failed, images are drawn alone."""
 PAUSE_MAX_S = 20.0
-SPARE_S = 5.0
-"""Kept of the time limit: to store what is drawn, and to settle."""
 
 
 @dataclass(slots=True)
@@ -60,12 +58,17 @@ class Drawing:
     async def first(self, planned: PlannedImage, references: tuple[bytes, ...]) -> GeneratedImage:
         """Draw and store the image that opens the pack. Raises: whatever keeps it from being drawn or stored."""
         wanted = Wanted(planned)
-        while True:
-            [image] = await self._generate([wanted], references)
+        [image] = await self._generate([wanted], references)
+        wanted.offer(image, await self.measure.of_first(image))
+        while not self._is_done(wanted):
+            try:
+                [image] = await self._generate([wanted], references)
+            except AttemptFailure as failure:  # what was drawn before is better than nothing
+                self.context.log.warning("images_failed", positions=[0], code=failure.code, error=str(failure))
+                break
             wanted.offer(image, await self.measure.of_first(image))
-            if self._is_done(wanted):
-                await self._deliver(wanted)
-                return wanted.best or image
+        await self._deliver(wanted)
+        return wanted.best or image
 
     async def others(self, planned: Sequence[PlannedImage], references: tuple[bytes, ...]) -> None:
         """Draw and store the rest; each that cannot be made is given up alone."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from handlers.faces.finder import FaceFinder, is_installed
 from handlers.inputs.images import encode_png
-from handlers.inputs.pictures import read_picture
+from handlers.inputs.pictures import TOO_SLOW, read_picture
 from handlers.pack.drawing import Drawing
 from handlers.pack.gallery import Gallery
 from handlers.pack.likeness import Measure
@@ -16,7 +16,7 @@ from handlers.pack.params import PackParams, Snapshot
 from handlers.pack.plan import PlannedImage, plan_pack
 from handlers.pack.poses import read_poses
 from listener.contract import Context, EndpointStatus, GenerationRequest, HandlerConfig, RetryPolicy, Session
-from listener.errors import InputUnavailable, NothingProduced
+from listener.errors import InputUnavailable, InputUnreachable, NothingProduced
 
 REFERENCE_SIDE_MAX_PX = 1024
 REFERENCE_FIELD = "character.face_reference_path"
@@ -47,8 +47,8 @@ class PackHandler:
         # Every word that a user chose stands in the first prompt: nothing is fetched or paid for before it is judged.
         await context.judge({"prompt": plan[0].prompt, "negative_prompt": plan[0].negative_prompt})
         await context.progress(0, len(plan), "drawing the first image")
-        measure = Measure(self._faces, self.options.similarity_min, context.log)
         notes = _notes(params, self._faces)
+        measure = Measure(self._faces, self.options.similarity_min, context, notes)
         given = await _given_reference(params.character, context, notes)
         for picture in given:
             await measure.take_reference(picture)
@@ -73,20 +73,22 @@ class PackHandler:
 async def _given_reference(character: Snapshot, context: Context, notes: list[str]) -> tuple[bytes, ...]:
     """The picture that every image is drawn beside, if there is one: the owner's, or an earlier pack's own.
 
-    Raises: InputUnavailable for the owner's, and what fetching raises.
+    Raises: InputUnavailable for the owner's, InputUnreachable, and what fetching raises.
     """
     if character.face_reference_path is not None:
-        field, fetched = REFERENCE_FIELD, await context.fetch(character.face_reference_path, REFERENCE_FIELD)
-    elif character.reference_path is not None:
-        try:
-            field, fetched = EARLIER_FIELD, await context.recall(character.reference_path, EARLIER_FIELD)
-        except InputUnavailable:  # ours, not the owner's, so no fault of his
-            notes.append("the reference image of this character is gone: the first image of this pack took its place")
-            return ()
-    else:
+        fetched = await context.fetch(character.face_reference_path, REFERENCE_FIELD)
+        return ((await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, REFERENCE_FIELD)).png,)
+    if character.reference_path is None:
         return ()
-    picture = await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, field)
-    return (picture.png,)
+    try:
+        fetched = await context.recall(character.reference_path, EARLIER_FIELD)
+        return ((await read_picture(fetched.data, REFERENCE_SIDE_MAX_PX, EARLIER_FIELD)).png,)
+    except InputUnavailable as error:  # ours, not the owner's, so no fault of his
+        if error.details.get("problem") == TOO_SLOW[0]:  # nor the picture's: a face is not given up in a busy hour
+            raise InputUnreachable(str(error), details=error.details) from None
+        context.log.warning("reference_lost", error=str(error))
+    notes.append("the reference image of this character is gone or damaged: this pack's first image took its place")
+    return ()
 
 
 def _request(session: Session, first: PlannedImage) -> GenerationRequest:

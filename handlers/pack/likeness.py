@@ -11,9 +11,13 @@ from PIL import Image
 
 from handlers.faces.finder import FaceFinder
 from handlers.faces.likeness import Face, similarity
-from listener.contract import GeneratedImage, Log
+from handlers.pack.options import SPARE_S
+from listener.contract import Context, GeneratedImage
 from listener.errors import AttemptFailure
 
+FAILURES_MAX = 2
+"""So often looking for a face may fail, or take too long; then the pack goes on without."""
+NOT_ALL = "not every face was measured: the face process failed"
 State = Literal["reference", "measured", "below", "not_measured"]
 
 
@@ -31,21 +35,23 @@ NOT_MEASURED = Likeness("not_measured")
 class Measure:
     """Measures the images of one pack; the reference is a picture that was given, or the pack's first image."""
 
-    def __init__(self, faces: FaceFinder | None, similarity_min: float, log: Log) -> None:
+    def __init__(self, faces: FaceFinder | None, similarity_min: float, context: Context, notes: list[str]) -> None:
         self._faces = faces
         self._similarity_min = similarity_min
-        self._log = log
+        self._context = context
+        self._notes = notes
         self._reference: Face | None = None
         self._given = False
+        self._failures = 0
 
     async def take_reference(self, png: bytes) -> None:
-        """Measure everything against the face in this picture, if there is one."""
+        """Measure everything against the face in this picture; nothing is measured when it shows none."""
         rgb, width, height = await asyncio.to_thread(_pixels, png)
         self._reference = await self._find(rgb, width, height)
-        self._given = self._reference is not None
+        self._given = True
 
     async def of_first(self, image: GeneratedImage) -> Likeness:
-        """The pack's first image: the reference itself, unless a face was given."""
+        """The pack's first image: the reference itself, unless one was given."""
         if self._given:
             return await self.of(image)
         self._reference = await self._find(image.rgb, image.width, image.height)
@@ -63,13 +69,17 @@ class Measure:
 
     async def _find(self, rgb: bytes, width: int, height: int) -> Face | None:
         """A face, if there is one and it can be looked for: no pack is lost because it could not be measured."""
-        if self._faces is None:
+        if self._faces is None or self._failures >= FAILURES_MAX:
             return None
         try:
-            return await self._faces.find(rgb, width, height)
-        except AttemptFailure as error:
-            self._log.warning("face_not_measured", code=error.code, error=str(error))
-            return None
+            async with asyncio.timeout(self._context.remaining_s() - SPARE_S):
+                return await self._faces.find(rgb, width, height)
+        except (AttemptFailure, TimeoutError) as error:
+            self._failures += 1
+            self._context.log.warning("face_not_measured", failures=self._failures, error=str(error))
+        if NOT_ALL not in self._notes:
+            self._notes.append(NOT_ALL)
+        return None
 
 
 def _pixels(png: bytes) -> tuple[bytes, int, int]:

@@ -12,6 +12,9 @@ from handlers.faces.likeness import SURE_SIMILARITY
 from handlers.pack.poses import SHIPPED
 from listener.errors import ConfigError
 
+SPARE_S = 5.0
+"""Kept of a pack's time limit: to store what is drawn, and to settle."""
+
 
 class PackOptions(BaseModel):
     """The options of all packs that this worker draws.

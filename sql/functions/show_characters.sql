@@ -1,5 +1,6 @@
 -- listener.show_characters(jobs)
--- Gives the characters of completed jobs the URLs of their images, and the reference image where they have none yet.
+-- Gives the characters of completed jobs the URLs of their images; and the reference image, where they have none yet, or where a
+-- job could not read the one that they had and drew it anew.
 -- Locks:  characters, ascending id.
 create function listener.show_characters(p_jobs uuid[])
 returns void
@@ -18,11 +19,16 @@ begin
   update public.characters as character
   set
     image_urls = latest.urls,
-    reference_path = coalesce(character.reference_path, latest.reference_path),
+    reference_path = case
+      when character.reference_path is null or character.reference_path = latest.known_path
+        then coalesce(latest.reference_path, character.reference_path)
+      else character.reference_path
+    end,
     updated_at = listener.clock()
   from (
     select distinct on (job.character_id)
       job.character_id,
+      job.character ->> 'reference_path' as known_path,
       array(
         select picture.url from listener.pictures_of(job.result) as picture
         where picture.url is not null

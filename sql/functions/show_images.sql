@@ -1,6 +1,6 @@
 -- listener.show_images() trigger, after update on public.generation_jobs, for each statement, transition tables old_rows, new_rows
 -- Makes character_images what the jobs' rows show: each image as soon as it is saved, none of an attempt that did not settle, none
--- once all credits went back. A job that completes gives its character the URLs, and a reference where it has none yet.
+-- once all credits went back. A job that completes gives its character the URLs, and a reference (show_characters).
 -- Rows without a character are those of a dry run.
 -- Locks:  characters ascending; the jobs' rows are locked by the update.
 create function listener.show_images()

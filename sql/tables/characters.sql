@@ -1,8 +1,8 @@
 -- public.characters
 -- Whom a user's packs show: config and style in the words of docs/packs.md. face_reference_path is an object in the user's folder
 -- of the bucket uploads. reference_path and image_urls are the listener's: the reference image of the first pack that completed,
--- which is kept as long as the character; and the signed URLs of the last one, as they were then. They run out, the paths in
--- character_images do not.
+-- which is kept as long as the character, or until a pack could not read it and drew it anew; and the signed URLs of the last one,
+-- as they were then. They run out, the paths in character_images do not.
 create table public.characters (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null default auth.uid(),

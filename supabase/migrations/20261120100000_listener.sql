@@ -81,8 +81,8 @@ grant select on table public.stores to authenticated;
 -- public.characters
 -- Whom a user's packs show: config and style in the words of docs/packs.md. face_reference_path is an object in the user's folder
 -- of the bucket uploads. reference_path and image_urls are the listener's: the reference image of the first pack that completed,
--- which is kept as long as the character; and the signed URLs of the last one, as they were then. They run out, the paths in
--- character_images do not.
+-- which is kept as long as the character, or until a pack could not read it and drew it anew; and the signed URLs of the last one,
+-- as they were then. They run out, the paths in character_images do not.
 create table public.characters (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null default auth.uid(),
@@ -7027,7 +7027,8 @@ revoke all on function public.settle_deliveries(jsonb) from public, anon, authen
 grant execute on function public.settle_deliveries(jsonb) to service_role;
 
 -- listener.show_characters(jobs)
--- Gives the characters of completed jobs the URLs of their images, and the reference image where they have none yet.
+-- Gives the characters of completed jobs the URLs of their images; and the reference image, where they have none yet, or where a
+-- job could not read the one that they had and drew it anew.
 -- Locks:  characters, ascending id.
 create function listener.show_characters(p_jobs uuid[])
 returns void
@@ -7046,11 +7047,16 @@ begin
   update public.characters as character
   set
     image_urls = latest.urls,
-    reference_path = coalesce(character.reference_path, latest.reference_path),
+    reference_path = case
+      when character.reference_path is null or character.reference_path = latest.known_path
+        then coalesce(latest.reference_path, character.reference_path)
+      else character.reference_path
+    end,
     updated_at = listener.clock()
   from (
     select distinct on (job.character_id)
       job.character_id,
+      job.character ->> 'reference_path' as known_path,
       array(
         select picture.url from listener.pictures_of(job.result) as picture
         where picture.url is not null
@@ -7075,7 +7081,7 @@ grant execute on function listener.show_characters(uuid[]) to service_role;
 
 -- listener.show_images() trigger, after update on public.generation_jobs, for each statement, transition tables old_rows, new_rows
 -- Makes character_images what the jobs' rows show: each image as soon as it is saved, none of an attempt that did not settle, none
--- once all credits went back. A job that completes gives its character the URLs, and a reference where it has none yet.
+-- once all credits went back. A job that completes gives its character the URLs, and a reference (show_characters).
 -- Rows without a character are those of a dry run.
 -- Locks:  characters ascending; the jobs' rows are locked by the update.
 create function listener.show_images()

@@ -47,6 +47,9 @@ def faces() -> Mapping[str, Face | None]:
             for name, file_name in NOBODY.items():
                 with Image.open(photograph(file_name)) as image:
                     told[name] = await finder.find(*_rgb(image))
+            both = astronaut.copy()
+            both.paste(_strangers()[0].resize((180, 180)), (330, 0))
+            told["two"] = await finder.find(*_rgb(both))
             for number, image in enumerate(_strangers()):
                 told[f"stranger {number}"] = await finder.find(*_rgb(image))
             told["noise"] = await finder.find(os.urandom(128 * 128 * 3), 128, 128)
@@ -86,6 +89,13 @@ def test_other_people_are_told_apart(faces: Mapping[str, Face | None]) -> None:
     assert len(others) >= 10
     likest = max(similarity(reference, other) for other in others)
     assert likest < SURE_SIMILARITY / 2
+
+
+def test_of_two_people_the_larger_face_counts(faces: Mapping[str, Face | None]) -> None:
+    reference, two = faces["as it is"], faces["two"]
+    assert reference is not None
+    assert two is not None
+    assert (two.faces, similarity(reference, two) > 0.99) == (2, True)
 
 
 @pytest.mark.parametrize("name", [*NOBODY, "noise"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,8 +19,9 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from handlers.faces.finder import FaceFinder
+from handlers.inputs import pictures
 from handlers.pack.handler import PackHandler
-from handlers.pack.options import PackOptions
+from handlers.pack.options import SPARE_S, PackOptions
 from handlers.pack.params import PackParams
 from handlers.pack.plan import seed_of
 from listener.contract import (
@@ -38,6 +41,7 @@ from listener.errors import (
     Cancelled,
     ContentRejected,
     InputUnavailable,
+    InputUnreachable,
     InvalidParams,
     NothingProduced,
     ProviderBusy,
@@ -93,6 +97,7 @@ class Attempt:
         self.left_s = 600.0
         self.round_s = 0.0
         self.unstorable: set[str] = set()
+        self.stored = person()
         self._draw = draw
         self._fails = dict(fails or {})
 
@@ -108,13 +113,13 @@ class Attempt:
         self.did.append(f"fetched {field}")
         if source != REFERENCE:
             raise InputUnavailable("not there", details={"field": field})
-        return Fetched(person(), "image/jpeg")
+        return Fetched(self.stored, "image/jpeg")
 
     async def recall(self, path: str, field: str = "") -> Fetched:
         self.did.append(f"recalled {field}")
         if path != EARLIER:
             raise InputUnavailable("not there", details={"field": field})
-        return Fetched(person(), "image/jpeg")
+        return Fetched(self.stored, "image/jpeg")
 
     async def generate(self, request: GenerationRequest, ready: int = 0, count: int | None = None) -> Generation:
         self.asked.append(request)
@@ -286,6 +291,44 @@ async def test_a_reference_image_that_is_gone_is_drawn_anew_and_told(faces: Face
     assert any("is gone" in note for note in attempt.result["notes"])
 
 
+async def test_an_earlier_packs_reference_image_that_is_damaged_is_drawn_anew_and_told(faces: FaceFinder) -> None:
+    attempt = Attempt(her)
+    attempt.stored = person()[:2000]
+    await run(attempt, faces, reference_path=EARLIER)
+    assert attempt.did[2:4] == ["recalled character.reference_path", "generated 1 after 0 of 5"]
+    assert attempt.asked[0].references == ()
+    assert (states(attempt), attempt.refund) == (["reference", *["measured"] * 4], 0)
+    assert any("gone or damaged" in note for note in attempt.result["notes"])
+
+
+async def test_a_damaged_face_of_the_owners_own_is_his_to_mend(faces: FaceFinder) -> None:
+    attempt = Attempt(her)
+    attempt.stored = person()[:2000]
+    with pytest.raises(InputUnavailable) as refused:
+        await run(attempt, faces, face_reference_path=REFERENCE, reference_path=EARLIER)
+    assert refused.value.details["field"] == "character.face_reference_path"
+    assert attempt.asked == []
+
+
+async def test_a_busy_hour_costs_no_character_its_face(faces: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "DECODE_S", 0)
+    attempt = Attempt(her)
+    with pytest.raises(InputUnreachable):
+        await run(attempt, faces, reference_path=EARLIER)
+    assert attempt.asked == []
+
+
+async def test_beside_a_reference_without_a_face_nothing_is_measured_and_no_image_takes_its_place(
+    faces: FaceFinder,
+) -> None:
+    attempt = Attempt(her)
+    with io.BytesIO() as cat:
+        picture("nobody").save(cat, "PNG")
+        attempt.stored = cat.getvalue()
+    await run(attempt, faces, reference_path=EARLIER)
+    assert states(attempt) == ["not_measured"] * 5
+
+
 async def test_a_failed_batch_is_drawn_one_by_one_and_only_what_fails_again_is_given_back(faces: FaceFinder) -> None:
     attempt = Attempt(fails={2: RuntimeDied(), 4: RuntimeDied()})
     await run(attempt, faces)
@@ -377,7 +420,33 @@ async def test_no_pack_is_lost_because_faces_cannot_be_found() -> None:
     attempt = Attempt()
     await run(attempt, broken)
     assert states(attempt) == ["reference", *["not_measured"] * 4]
+    assert attempt.result["notes"].count("not every face was measured: the face process failed") == 1
     await broken.close()
+
+
+async def test_a_face_process_that_hangs_costs_a_pack_neither_its_time_nor_an_image() -> None:
+    hanging = FaceFinder()
+    await hanging.find(*_pixels("nobody"))
+    os.kill(hanging.pid or 0, signal.SIGSTOP)
+    attempt = Attempt(her)
+    attempt.left_s = SPARE_S + 0.1
+    async with asyncio.timeout(10):
+        await run(attempt, hanging)
+    assert (states(attempt), attempt.refund) == (["reference", *["not_measured"] * 4], 0)
+    await hanging.find(*_pixels("nobody"))
+    await hanging.close()
+
+
+def _pixels(name: str) -> tuple[bytes, int, int]:
+    image = picture(name)
+    return image.tobytes(), image.width, image.height
+
+
+async def test_a_first_image_of_another_face_is_better_than_none(faces: FaceFinder) -> None:
+    attempt = Attempt(lambda prompt, _: "other" if "plain background" in prompt else "her", fails={2: ProviderBusy()})
+    await run(attempt, faces, face_reference_path=REFERENCE)
+    assert states(attempt) == ["below", *["measured"] * 4]
+    assert attempt.refund == 0
 
 
 async def test_unsafe_words_are_refused_before_anything_is_fetched_or_drawn(faces: FaceFinder) -> None:

@@ -41,6 +41,20 @@ PACKS = (
         "'characters', 'all')",
         "packs",
     ),
+    case(
+        "a lost reference is drawn anew by every pack",
+        "functions/show_characters",
+        " or character.reference_path = latest.known_path\n",
+        "\n",
+        "packs",
+    ),
+    case(
+        "any pack's first image becomes the reference",
+        "functions/show_characters",
+        " or character.reference_path = latest.known_path\n",
+        " or latest.reference_path is not null\n",
+        "packs",
+    ),
 )
 
 CLEANING = (

@@ -87,6 +87,37 @@ async def test_each_image_is_seen_as_soon_as_it_is_saved_with_what_was_measured(
     assert character["reference_path"] == first["storage_path"]
 
 
+async def reference_of(project: Project, character: UUID) -> Any:
+    return await project.value("select reference_path from public.characters where id = $1", character)
+
+
+async def drawn(project: Project, held: Held, state: str) -> str:
+    """Complete a pack of one image; its path."""
+    await save(project, held, 0, similarity_state=state)
+    await project.settle("complete_sessions", held, result={})
+    return str(image(held, 0)["path"])
+
+
+async def test_a_reference_stays_until_a_pack_that_could_not_read_it_draws_it_anew(
+    project: Project, owner: UUID
+) -> None:
+    await project.grant(owner, 90)
+    character = await create(project, owner)
+    for _ in range(2):
+        await order(project, owner, character)
+    worker = await project.worker(kinds=("pack",))
+    first, beside = [await take(project, worker) for _ in range(2)]
+    reference = await drawn(project, first, "reference")
+    await drawn(project, beside, "reference")
+    assert await reference_of(project, character) == reference, "ordered before there was one"
+    await order(project, owner, character)
+    await drawn(project, await take(project, worker), "measured")
+    assert await reference_of(project, character) == reference
+    await order(project, owner, character)
+    anew = await drawn(project, await take(project, worker), "reference")
+    assert await reference_of(project, character) == anew
+
+
 async def test_what_is_missing_of_a_pack_is_given_back_once(project: Project, owner: UUID) -> None:
     held = await started(project, owner, 8)
     await save(project, held, 0, 1, 2, 3, 4)
