@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from handlers.inputs.pictures import read_picture
 from handlers.sizing.full_body import NoFullBody, confidence_of, require_full_body
@@ -16,11 +16,13 @@ from handlers.sizing.pose import PoseProcess
 from handlers.sizing.scale import Scale
 from handlers.sizing.sizes import OURS, BodyType, Table, body_type_of, load_table, recommended, sizes_of
 from listener.contract import EndpointConfig, EndpointLimits, EndpointStatus, Fetch
-from listener.errors import AttemptFailure, ConfigError, ModelUnavailable, RuntimeDied, TimeLimit
+from listener.errors import AttemptFailure, ConfigError, ModelUnavailable, RuntimeDied, TimeLimit, Unusable
 
 PICTURE = "image_url"
 SIDE_MAX_PX = 768
 """MediaPipe looks at 256 pixels of a body; more only makes the outline finer."""
+METRES = (1.0, 2.5)
+"""The heights that are taken, as people who think in metres write them."""
 
 
 class EstimateParams(BaseModel):
@@ -30,6 +32,13 @@ class EstimateParams(BaseModel):
 
     image_url: str = Field(min_length=1, max_length=2000)
     height_cm: float = Field(ge=100, le=250, allow_inf_nan=False, strict=True)
+
+    @field_validator("height_cm", mode="before")
+    @classmethod
+    def _know_metres(cls, value: object) -> object:
+        if type(value) in (int, float) and METRES[0] <= value <= METRES[1]:  # type: ignore[operator]
+            raise Unusable("is in metres", "give centimetres, as in 175 for 1.75 m")
+        return value
 
 
 class Estimate(BaseModel):

@@ -22,13 +22,17 @@ MOST = 0.95
 GOOD = 0.9
 """From which on a factor needs no advice while the whole is reliable."""
 SHARP_PX = 240
+LEAN_DEG, LEAN_MAX_DEG = 8, 38
+"""Up to where a body counts as upright, and from where on heights in the picture are none of the body's."""
+LEGS, LEGS_MIN = 0.48, 0.40
+"""The hips' height as a share of the body's: 0.53 of who stands (Drillis and Contini), less of who sits."""
 REMEDY = "give a photograph of one person, standing, from head to feet"
 GROUPS = {"shoulders": SHOULDERS, "hips": HIPS, "knees": KNEES, "ankles": ANKLES, "feet": TOES}
 ADVICE = {
     "seen": "parts of the body are hidden: use a photograph where shoulders, hips, knees and ankles can be seen",
     "upright": "the body leans: stand upright, and hold the camera level",
     "facing": "the body is turned: face the camera",
-    "straight": "the legs are bent: stand straight",
+    "straight": "the legs are bent or look short: stand straight, and hold the camera level",
     "arms": "an arm is before the body: let both hang beside it",
     "outline": "the outline does not fit the joints: stand alone before a plain wall, without a hat or long coat",
     "sharp": "the body is small in the picture: come closer",
@@ -57,7 +61,7 @@ class Confidence:
 
 
 def require_full_body(person: Person | None) -> Person:
-    """Insist on a person whose every part is in the picture. Raises: NoFullBody, which names the missing parts."""
+    """Insist on a person who stands, with every part in the picture. Raises: NoFullBody, which names what is not."""
     if person is None:
         raise _missing(["person"])
     missing = [name for name, pair in GROUPS.items() if not any(_is_seen(person, index) for index in pair)]
@@ -65,6 +69,8 @@ def require_full_body(person: Person | None) -> Person:
         missing.insert(0, "head")
     if missing:
         raise _missing(missing)
+    if _lean_deg(person) >= LEAN_MAX_DEG:
+        raise _refusal("shows the body lying or turned", ["upright"], "turn the photograph upright, and stand straight")
     scale = Scale.of(person, 1.0)
     if scale.crown_y < -CROWN * scale.body_px:
         raise _missing(["head"])
@@ -77,7 +83,7 @@ def confidence_of(person: Person, scale: Scale) -> Confidence:
         "seen": _visibility(person),
         "upright": _upright(person),
         "facing": _facing(person),
-        "straight": _straight(person),
+        "straight": _straight(person, scale),
         "arms": _arms(person),
         "outline": 1.0 if scale.is_outlined else 0.6,
         "sharp": min(1.0, scale.body_px / SHARP_PX),
@@ -89,8 +95,11 @@ def confidence_of(person: Person, scale: Scale) -> Confidence:
 
 
 def _missing(parts: list[str]) -> NoFullBody:
-    problem = f"does not show: {', '.join(parts)}"
-    return NoFullBody(problem, details={"field": "image_url", "missing": parts, "problem": problem, "remedy": REMEDY})
+    return _refusal(f"does not show: {', '.join(parts)}", parts, REMEDY)
+
+
+def _refusal(problem: str, parts: list[str], remedy: str) -> NoFullBody:
+    return NoFullBody(problem, details={"field": "image_url", "missing": parts, "problem": problem, "remedy": remedy})
 
 
 def _is_seen(person: Person, index: int) -> bool:
@@ -105,10 +114,13 @@ def _visibility(person: Person) -> float:
 
 
 def _upright(person: Person) -> float:
-    """1 up to 8 degrees from the vertical, 0 from 38 on."""
+    return _falling(_lean_deg(person), LEAN_DEG, LEAN_MAX_DEG)
+
+
+def _lean_deg(person: Person) -> float:
+    """How far the body is from the vertical: 90 for who lies, 180 for a picture that stands on its head."""
     (top_x, top_y), (foot_x, foot_y) = person.middle(SHOULDERS), person.middle(ANKLES)
-    lean = math.degrees(math.atan2(abs(foot_x - top_x), foot_y - top_y))
-    return _falling(lean, 8, 38)
+    return math.degrees(math.atan2(abs(foot_x - top_x), foot_y - top_y))
 
 
 def _facing(person: Person) -> float:
@@ -118,13 +130,17 @@ def _facing(person: Person) -> float:
     return _falling(turn, 25, 75)
 
 
-def _straight(person: Person) -> float:
-    """The share of the way from hip to ankle that is left of it by way of the knee: 1 from 0.97 on."""
+def _straight(person: Person, scale: Scale) -> float:
+    """1 when the way from hip to ankle by way of the knee is no detour, and the legs have their share of the height.
+
+    Towards the camera, as of who sits, a bent knee is no detour.
+    """
     shares = []
     for hip, knee, ankle in zip(HIPS, KNEES, ANKLES, strict=True):
         a, b, c = ((person.landmarks[index].x, person.landmarks[index].y) for index in (hip, knee, ankle))
         shares.append(math.dist(a, c) / max(1.0, math.dist(a, b) + math.dist(b, c)))
-    return max(0.0, min(1.0, (min(shares) - 0.7) / 0.27))
+    legs = (scale.floor_y - person.middle(HIPS)[1]) / scale.body_px
+    return min(_falling(-min(shares), -0.97, -0.7), _falling(-legs, -LEGS, -LEGS_MIN))
 
 
 def _arms(person: Person) -> float:

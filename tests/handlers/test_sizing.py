@@ -32,6 +32,10 @@ PICTURES = {
     "broad": Figure(chest_cm=46, waist_cm=44, hip_cm=44),
     "leaning": Figure(lean_deg=20),
     "far": Figure(body_px=150),
+    "sitting": Figure(thigh_cm=10),
+    "on its side": Figure(turned_deg=90),
+    "on its head": Figure(turned_deg=180),
+    "askew": Figure(turned_deg=45),
     "to the knees": Figure(shown_cm=120),
     "to the waist": Figure(shown_cm=75),
     "without a head": Figure(from_cm=24),
@@ -137,7 +141,9 @@ def test_a_broader_person_gets_a_larger_size(answers: Answers) -> None:
     assert sizes[2]["recommended_size"] == "XXL"
 
 
-@pytest.mark.parametrize(("name", "words"), [("leaning", "leans"), ("far", "small in the picture")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("leaning", "leans"), ("far", "small in the picture"), ("sitting", "legs are bent")]
+)
 def test_a_worse_picture_is_answered_with_less_confidence_and_what_would_help(
     answers: Answers, name: str, words: str
 ) -> None:
@@ -156,6 +162,9 @@ def test_a_worse_picture_is_answered_with_less_confidence_and_what_would_help(
         ("without a crown", {"head"}),
         ("astronaut", {"knees", "ankles", "feet"}),
         ("photographer", {"ankles", "feet"}),
+        ("on its side", {"upright"}),
+        ("on its head", {"upright"}),
+        ("askew", {"upright"}),
         ("cat", {"person"}),
         ("cup", {"person"}),
     ],
@@ -167,13 +176,14 @@ def test_a_picture_without_a_whole_person_is_refused_and_says_what_is_missing(
     assert isinstance(refused, NoFullBody)
     assert missing <= set(refused.details["missing"])
     assert refused.details["field"] == "image_url"
-    assert "head to feet" in refused.details["remedy"]
+    assert "stand" in refused.details["remedy"]
 
 
-@pytest.mark.parametrize("height", [99.9, 250.1, math.nan, math.inf, "175", True, None])
-def test_a_height_that_nobody_has_is_refused(height: object) -> None:
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize("height", [0, -175, 1.75, 2, 99.9, 250.1, math.nan, math.inf, "175", True, None])
+def test_a_height_that_nobody_has_is_refused_and_metres_are_told_apart(height: object) -> None:
+    with pytest.raises(ValidationError) as refused:
         EstimateParams.model_validate({"image_url": "https://example.com/a.png", "height_cm": height})
+    assert ("is in metres; give centimetres" in str(refused.value)) == (height in (1.75, 2))
 
 
 async def test_a_process_that_is_killed_is_replaced_and_the_picture_is_answered(tmp_path: Path) -> None:

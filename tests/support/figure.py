@@ -21,13 +21,19 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is drawn. Units: centimetres of a person of 175 cm; `shown_cm` is how far down the picture goes."""
+    """What is drawn. Units: centimetres of a person of 175 cm; `shown_cm` is how far down the picture goes.
+
+    `thigh_cm` is how long the thighs look: short for who sits and faces the camera; `turned_deg` is how far the whole
+    picture is turned.
+    """
 
     waist_cm: float = 30.0
     hip_cm: float = 36.0
     chest_cm: float = 38.0
     arms_deg: float = 14.0
     lean_deg: float = 0.0
+    thigh_cm: float = 41.0
+    turned_deg: float = 0.0
     shown_cm: float = 200.0
     from_cm: float = -12.0
     body_px: int = 560
@@ -57,6 +63,8 @@ class _Drawing:
         self.image = Image.fromarray(np.clip(np.asarray(self.image, dtype=np.float32) + noise, 0, 255).astype(np.uint8))
         top, bottom = ((12 + cm) * self._unit for cm in (figure.from_cm, figure.shown_cm))
         self.image = self.image.crop((0, round(top), self._size[0], min(self._size[1], round(bottom))))
+        if figure.turned_deg:
+            self.image = self.image.rotate(figure.turned_deg, expand=True, fillcolor=(206, 204, 198))
 
     def _at(self, x: float, y: float) -> Point:
         return self._size[0] / 2 + x * self._unit, (12 + y) * self._unit
@@ -82,13 +90,16 @@ class _Drawing:
             self._fill(_limb(shoulder, elbow, 11, 9), SHIRT)
 
     def _legs(self) -> None:
+        knee_y = 88 + self._figure.thigh_cm
+        ankle_y = knee_y + 37
         for side in (-1, 1):
-            knee, ankle = (side * 10.0, 129.0), (side * 11.0, 166.0)
+            knee, ankle = (side * 10.0, knee_y), (side * 11.0, ankle_y)
             self._fill(_limb(knee, ankle, 13, 8.5), JEANS)
             self._fill(_limb((side * 8.5, 88.0), knee, 19, 13), JEANS)
             toes = side * 15.0
-            sole = [(side * 11 - 5, 165.0), (side * 11 + 5, 165.0), (toes + 5.5, 174.5), (toes - 5.5, 175.0)]
-            self._fill([*sole, (side * 11 - 5, 172.0)], SHOES)
+            top, floor = ankle_y - 1, ankle_y + 9
+            sole = [(side * 11 - 5, top), (side * 11 + 5, top), (toes + 5.5, floor - 0.5), (toes - 5.5, floor)]
+            self._fill([*sole, (side * 11 - 5, floor - 3)], SHOES)
 
     def _torso(self) -> None:
         figure = self._figure
