@@ -20,6 +20,8 @@ NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
 ENLARGED = 1
 """How often a picture without a face is doubled: the detector sees no face below 80 pixels."""
 ENLARGED_SIDE_MAX_PX = 800
+SURE_SHARE = 0.25
+"""Folds of a suit, as large as the face above, were taken for one with 0.04 to 0.13 of that face's own score."""
 DIGITS = 6
 
 
@@ -43,14 +45,20 @@ class Embedder:
 
         width, height = SIZE.unpack_from(picture)
         rgb = np.frombuffer(picture, np.uint8, offset=SIZE.size).reshape(height, width, 3)
-        faces = self._detector(rgb, 0)
+        faces = self._faces(rgb, 0)
         if not faces and max(width, height) <= ENLARGED_SIDE_MAX_PX:
-            faces = self._detector(rgb, ENLARGED)
+            faces = self._faces(rgb, ENLARGED)
         if not faces:
             return {}
         largest = max(faces, key=lambda face: face.area())
         embedding = self._network.compute_face_descriptor(rgb, self._landmarks(rgb, largest))
         return {"faces": len(faces), "embedding": [round(value, DIGITS) for value in embedding]}
+
+    def _faces(self, rgb: Any, doubled: int) -> list[Any]:
+        """Where faces are: those that the detector is sure of beside the surest one."""
+        faces, scores, _ = self._detector.run(rgb, doubled, 0.0)
+        least = SURE_SHARE * max(scores, default=0.0)
+        return [face for face, score in zip(faces, scores, strict=True) if score >= least]
 
 
 def _blank() -> bytes:

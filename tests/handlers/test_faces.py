@@ -21,6 +21,7 @@ SAME: Mapping[str, Change] = {
     "as it is": lambda image: image,
     "mirrored": ImageOps.mirror,
     "half as large": lambda image: image.resize((256, 256)),
+    "with folds that the detector takes for a larger face": lambda image: image.resize((700, 700)),
     "twice as large": lambda image: image.resize((1024, 1024)),
     "in the dark": lambda image: ImageEnhance.Brightness(image).enhance(0.4),
     "tilted": lambda image: image.rotate(12),
@@ -48,7 +49,7 @@ def faces() -> Mapping[str, Face | None]:
                 with Image.open(photograph(file_name)) as image:
                     told[name] = await finder.find(*_rgb(image))
             both = astronaut.copy()
-            both.paste(_strangers()[0].resize((180, 180)), (330, 0))
+            both.paste(_strangers()[1].resize((130, 130)), (382, 0))
             told["two"] = await finder.find(*_rgb(both))
             for number, image in enumerate(_strangers()):
                 told[f"stranger {number}"] = await finder.find(*_rgb(image))
