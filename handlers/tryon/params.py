@@ -21,7 +21,7 @@ PROMPT_MARK = "{prompt}"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Label = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
+Label = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,128}$")]
 
 
 class Overrides(BaseModel):

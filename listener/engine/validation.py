@@ -40,6 +40,7 @@ REMEDIES = {
     "enum": "give {expected}",
     "literal_error": "give {expected}",
     "list_type": "give a list",
+    "tuple_type": "give a list",
     "too_short": "give at least {min_length}",
     "too_long": "give at most {max_length}",
     "dict_type": "give an object",
@@ -52,8 +53,15 @@ REMEDIES = {
     "extra_forbidden": "leave this field out",
 }
 """pydantic's type of error -> what to do about it; the names in braces come with the error."""
-TALKATIVE = {"union_tag_invalid": "the kind of this object is unknown", "json_invalid": "is not JSON"}
-"""Types whose own message quotes what was given."""
+WORDS = {
+    "union_tag_invalid": "the kind of this object is unknown",
+    "json_invalid": "is not JSON",
+    "list_type": "is not a list",
+    "tuple_type": "is not a list",
+    "too_short": "has fewer than {min_length}",
+    "too_long": "has more than {max_length}",
+}
+"""In place of pydantic's own message, which quotes what was given or speaks of Python's types."""
 
 
 def validated(handler: Handler[Any], session: Session) -> BaseModel:
@@ -83,8 +91,9 @@ def _described(problem: ErrorDetails) -> dict[str, str]:
     if isinstance(cause, Unusable):
         message, remedy = str(cause), cause.remedy
     else:
-        message = TALKATIVE.get(kind, problem["msg"].removeprefix("Value error, "))
-        remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(_Bounds(context))
+        bounds = _Bounds(context)
+        message = WORDS[kind].format_map(bounds) if kind in WORDS else problem["msg"].removeprefix("Value error, ")
+        remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(bounds)
     return {
         "field": ".".join(_named(part) for part in place) or "row",
         "rule": kind,

@@ -68,6 +68,9 @@ def submission(
         raise invalid_params(
             [problem(name, "extra_forbidden", "is not a field", "leave this field out") for name in unknown]
         )
+    if unstorable := sorted(name for name, value in given.items() if _holds_nul(value)):
+        text, remedy = "holds the character U+0000, which no text of a database can", "leave this character out"
+        raise invalid_params([problem(name, "string_unstorable", text, remedy) for name in unstorable])
     row_id = session_id(caller, name) if name is not None else uuid4()
     row = {**given, table.id_column: str(row_id), table.owner_column: str(caller.owner)}
     if params is not None:
@@ -128,6 +131,14 @@ def problem(field: str, rule: str, message: str, remedy: str) -> dict[str, str]:
     """What is wrong with one field; a name that cannot be one is not repeated."""
     shown = field if FIELD.fullmatch(field) else "?"
     return {"field": shown, "rule": rule, "message": message, "remedy": remedy}
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(one) for pair in value.items() for one in pair)
+    return isinstance(value, list) and any(_holds_nul(one) for one in value)
 
 
 def _same(given: object, stored: object) -> bool:

@@ -33,6 +33,7 @@ class ManyParams(BaseModel):
     user: UUID | None = None
     url: HttpUrl | None = None
     names: Annotated[list[str], Field(max_length=2)] = []
+    pair: Annotated[tuple[str, ...], Field(min_length=2)] = ("a", "b")
     labels: dict[str, int] = {}
     pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
     good: bool = True
@@ -83,6 +84,9 @@ def refused(**params: Any) -> InvalidParams:
         ({"url": "CANARY"}, "url", "url_parsing", "give a URL with https:// and a host"),
         ({"url": "file:///etc/CANARY"}, "url", "url_scheme", "give a URL that begins with 'http' or 'https'"),
         ({"names": ["a", "CANARY", "c"]}, "names", "too_long", "give at most 2"),
+        ({"names": "CANARY"}, "names", "list_type", "give a list"),
+        ({"pair": "CANARY"}, "pair", "tuple_type", "give a list"),
+        ({"pair": ["CANARY"]}, "pair", "too_short", "give at least 2"),
         ({"names": ["a", 5]}, "names.1", "string_type", "give a text"),
         ({"labels": {"CANARY key": "x"}}, "labels.?", "int_parsing", "give a whole number"),
         ({"pet": {"kind": "CANARY"}}, "pet", "union_tag_invalid", InvalidParams.remedy),
@@ -97,6 +101,7 @@ def test_a_field_is_named_with_its_rule_and_remedy(given: dict[str, Any], field:
     (problem,) = error.details["fields"]
     assert (problem["field"], problem["rule"], problem["remedy"]) == (field, rule, remedy)
     assert problem["message"]
+    assert "uple" not in problem["message"], "Python's types are not the caller's"
     assert (error.details["field"], error.details["remedy"]) == (field, remedy)
     assert "CANARY" not in f"{error} {error.details}"
     assert error.__cause__ is None, "the traceback would repeat the value"

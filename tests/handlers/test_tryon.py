@@ -80,7 +80,8 @@ def test_a_whole_payload_is_taken_for_both_channels() -> None:
         ({"user_id": "../../etc"}, "user_id", "valid UUID"),
         ({"session_id": "not one"}, "session_id", "valid UUID"),
         ({"task_id": "two words"}, "task_id", "match pattern"),
-        ({"request_id": "x" * 201}, "request_id", "match pattern"),
+        ({"request_id": "x" * 129}, "request_id", "match pattern"),
+        ({"task_id": "x" * 129}, "task_id", "match pattern"),
         ({"created_at": "yesterday"}, "created_at", "valid datetime"),
         ({"image_urls": None}, "image_urls", "required"),
         ({"image_urls": [PERSON]}, "image_urls", "at least 2"),
@@ -150,7 +151,12 @@ def picture(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
     return buffer.getvalue()
 
 
-SHELVES = {PERSON: picture(120, 160, (200, 120, 60)), GARMENT: picture(80, 80, (20, 20, 200))}
+LARGE = "https://shop.example/large.png"
+SHELVES = {
+    LARGE: picture(2400, 1600, (9, 9, 9)),
+    PERSON: picture(120, 160, (200, 120, 60)),
+    GARMENT: picture(80, 80, (20, 20, 200)),
+}
 
 
 class Attempt:
@@ -229,6 +235,13 @@ async def test_an_attempt_dresses_the_person_and_saves_one_jpeg() -> None:
     assert (result["channel"], result["task_id"], result["variant"]) == ("b2c", "task-1", None)
     assert result["processing_time_s"] >= 0
     assert TryonHandler.retry_policy is RetryPolicy.STRICT
+
+
+async def test_no_picture_reaches_a_generator_with_more_than_1024_pixels_a_side() -> None:
+    attempt = Attempt()
+    await run(a_row(image_urls=[LARGE, GARMENT, LARGE]), attempt)
+    sizes = [Image.open(io.BytesIO(reference)).size for reference in attempt.asked[0].references]
+    assert sizes == [(1024, 683), (80, 80), (1024, 683)]
 
 
 async def test_a_variant_changes_the_words_the_pipeline_the_generator_and_the_numbers() -> None:

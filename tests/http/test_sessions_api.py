@@ -180,6 +180,7 @@ BODIES: dict[str, tuple[int, str, dict[str, str], bytes]] = {
     "a state column": (422, "INVALID_PARAMS", {}, json.dumps({**COAT, "result": {}}).encode()),
     "a number for a list": (422, "INVALID_PARAMS", {}, b'{"image_urls": 7}'),
     "a version that nobody knows": (422, "INVALID_PARAMS", {}, json.dumps({**COAT, "version": 2}).encode()),
+    "a name that is too long": (422, "INVALID_PARAMS", {}, json.dumps({**COAT, "task_id": "t" * 129}).encode()),
     "nothing": (422, "INVALID_PARAMS", {}, b"{}"),
     "a name that is none": (422, "INVALID_PARAMS", {}, json.dumps({**COAT, "session_id": 7}).encode()),
     "a key that is none": (400, "IDEMPOTENCY_KEY_INVALID", {"Idempotency-Key": "ä"}, json.dumps(COAT).encode()),
@@ -192,6 +193,7 @@ async def test_what_cannot_be_a_session_is_refused_by_name_costs_nothing_and_is_
         answer = await store.ask("POST", TRYON, {"Content-Type": "application/json"} | headers, data=io.BytesIO(body))
         assert (answer.status, answer.code) == (status, code), name
         assert set(answer.body["error"]) == {"code", "message", "details"}
+        assert code != "INVALID_PARAMS" or answer.body["error"]["details"]["fields"], f"{name}: no field is named"
 
     async def endless() -> AsyncIterator[bytes]:
         while True:

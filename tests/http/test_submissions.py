@@ -50,6 +50,15 @@ def test_a_field_that_is_not_the_callers_is_refused_and_not_repeated(field: str)
     assert "CANARY" not in str(refused.value.details)
 
 
+@pytest.mark.parametrize("value", ["a\0CANARY", ["x", "\0"], [{"\0": 1}], {"a": ["\0"]}])
+def test_what_no_database_can_store_is_refused_by_the_name_of_its_field(value: object) -> None:
+    with pytest.raises(Refused) as refused:
+        taken({"prompt": value, "task_id": "t"})
+    (problem,) = refused.value.details["fields"]
+    assert (refused.value.status, problem["field"], problem["rule"]) == (422, "prompt", "string_unstorable")
+    assert "CANARY" not in str(refused.value.details)
+
+
 def test_the_handlers_own_rules_hold_before_anything_is_paid() -> None:
     with pytest.raises(Refused) as refused:
         submission({"prompt": "far too long"}, TABLE, US, None, Params)
