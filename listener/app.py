@@ -54,6 +54,7 @@ from listener.surroundings import introduction
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from listener.wakers import Wakers
+from listener.watching import watch_queue
 
 SETTLE_PATIENCE_S = 60.0
 
@@ -168,12 +169,8 @@ class Daemon:
         guards = guarded(*served, stores=stores, slots=slots, metrics=metrics, clock=clock)
         heartbeat = self._heartbeat(guards.store)
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
-        admission = Admission(
-            conditions(self._drain, heartbeat, self._generator, guards.circuits, pressure),
-            self._clock,
-            log.get("admission"),
-            guards.circuits.most,
-        )
+        needs = conditions(self._drain, heartbeat, self._generator, guards.circuits, pressure)
+        admission = Admission(needs, clock, log.get("admission"), guards.circuits.most)
         pool = self._pool(guards, outbound, admission, group)
         self._claim = ClaimLoop(
             store=guards.store,
@@ -197,8 +194,10 @@ class Daemon:
         sweep = Sweep(guards.store, self._settings.sweep_s, self._wake, log.get("sweep"))
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
-        cleaning = clean_along(*outward)
-        beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run(), "cleaning": cleaning}
+        beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run()}
+        beside["cleaning"] = clean_along(*outward)
+        beside["recoveries"] = guards.store.tell_of_recoveries(tuple(self._handlers), self._wake)
+        beside["backlog"] = watch_queue(clients, metrics.registry, heartbeat.refusal, clock)
         ending += [group.create_task(work, name=name) for name, work in beside.items()]
         claiming = group.create_task(self._claim.run(), name="claim")
         beating = group.create_task(heartbeat.run(), name="heartbeat")

@@ -5,6 +5,7 @@ Knows which calls are not made while a circuit is open; does not know what a dep
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -34,6 +35,8 @@ from listener.ports import (
 )
 
 T = TypeVar("T")
+LOOK_S = 0.2
+"""How soon the recovery of whoever makes a kind is seen: as soon as that of a circuit."""
 
 
 class GuardedStore:
@@ -52,6 +55,16 @@ class GuardedStore:
     def serves_only(self, servable: Callable[[Sequence[str]], Sequence[str]]) -> None:
         """Claim only those of the kinds that this gives back."""
         self._servable = servable
+
+    async def tell_of_recoveries(self, kinds: Sequence[str], wake: Callable[[str], None]) -> None:
+        """Wake when more of the kinds can be served than before, until cancelled: what waits was announced long ago."""
+        before = frozenset(self._servable(kinds))
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = frozenset(self._servable(kinds))
+            if now - before:
+                wake("servable")
+            before = now
 
     async def register(self, registration: Registration) -> Registered:
         """Introduce this worker."""

@@ -18,8 +18,12 @@ from prometheus_client.registry import Collector
 
 from devstack.stack import Stack
 from listener.contract import GeneratorStatus
+from listener.engine.backlog import Backlog, KindBacklog
+from listener.engine.clock import SystemClock
 from listener.http.device_metrics import device_metrics
 from listener.http.metrics import WebhookAnswers
+from listener.http.queue_metrics import QueueMetrics
+from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
 from tests.deploy.nginx_conf import parsed
 from tests.support.probing import url_of
@@ -103,6 +107,17 @@ class Device(Collector):
         yield from device_metrics(GeneratorStatus(True, "loaded", facts))
 
 
+async def told_backlog() -> Backlog:
+    """A queue of one kind that was asked for."""
+
+    async def one() -> list[KindBacklog]:
+        return [KindBacklog("headshot", 1, 0, 0, 1.0, 1)]
+
+    backlog = Backlog(one, lambda: None, SystemClock(), log.get("test"))
+    await backlog.turn()
+    return backlog
+
+
 def labels_in(text: str) -> dict[str, set[str]]:
     """The samples of a scrape with their labels."""
     found: dict[str, set[str]] = {}
@@ -131,6 +146,7 @@ async def told(stack: Stack) -> dict[str, set[str]]:
     registry = counted().registry
     registry.register(Device())
     registry.register(WebhookAnswers({"EVENT_NOT_INSERT": 1}))
+    registry.register(QueueMetrics(await told_backlog()))
     for name, labels in labels_in(generate_latest(registry).decode()).items():
         found.setdefault(name, set()).update(labels)
     return found

@@ -14,7 +14,7 @@ from listener.contract import DeviceLender, Generation, GenerationRequest, Gener
 from listener.engine.backoff import Backoff
 from listener.engine.breaker import Breaker, Circuits, Patience, State
 from listener.engine.gauge import Gauge
-from listener.engine.guarded import GuardedStore
+from listener.engine.guarded import LOOK_S, GuardedStore
 from listener.engine.guarded_generator import GuardedGenerator
 from listener.engine.routing import Member, RoutedGenerator
 from listener.engine.slots import Slots
@@ -258,6 +258,29 @@ async def test_a_kind_that_nobody_can_make_is_not_claimed_and_the_others_are() -
     assert await guarded.claim(uuid4(), ("tryon",), 5) == []
     routes.clock.at += 400
     assert [one.id for one in await guarded.claim(uuid4(), ("tryon",), 5)] == [tryon.id]
+
+
+async def test_a_worker_that_hears_of_inserts_only_looks_again_when_a_kind_can_be_made_again() -> None:
+    routes = Routes("r1", "local", tryon=("r1",), headshot=("local",))
+    gauge = Gauge(Breaker("database", routes.clock, log.get("t")), Metrics(), routes.clock)
+    guarded = GuardedStore(MemoryStore(), gauge, Slots(4, lambda _: None))
+    guarded.serves_only(routes.routed.servable)
+    await routes.break_("r1")
+    woken = asyncio.Event()
+    reasons: list[str] = []
+
+    def wake(reason: str) -> None:
+        reasons.append(reason)
+        woken.set()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        watching = group.create_task(guarded.tell_of_recoveries(("headshot", "tryon"), wake))
+        await asyncio.sleep(2.5 * LOOK_S)
+        assert reasons == []
+        routes.clock.at += 400
+        await woken.wait()
+        watching.cancel()
+    assert reasons == ["servable"]
 
 
 async def test_sessions_are_claimed_one_by_one_while_the_only_generator_of_a_kind_is_on_trial() -> None:
