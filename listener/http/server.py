@@ -24,6 +24,11 @@ REQUEST_ID = web.RequestKey("request_id", str)
 ANSWER_HEADERS = web.RequestKey("answer_headers", dict[str, str])
 """A request's own dict of headers that its answer carries, also when it is refused."""
 ID_HEADER = "X-Request-Id"
+REFUSED_AS = web.RequestKey("refused_as", str)
+"""The code that a request was refused with."""
+PROBES = frozenset({"/livez", "/startupz", "/readyz", "/health", "/metrics"})
+"""Asked for every few seconds: their lines would bury all others."""
+TOLD = {404: "There is no such path: GET /docs tells all there are.", 405: "The path has no such method: see Allow."}
 TAKEN_ID = re.compile(r"[\x21-\x7e]{1,200}")
 """The caller's own id is taken when the database would take it: see sql/functions/request_header.sql."""
 
@@ -36,16 +41,28 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except Refused as refused:
+        request[REFUSED_AS] = refused.code
         return web.json_response(refused.body(), status=refused.status, headers=refused.headers)
     except web.HTTPException as refusal:
         if refusal.status < 400:  # noqa: PLR2004 - redirects are answers
             raise
         code = refusal.reason.upper().replace(" ", "_").replace("-", "_")
+        request[REFUSED_AS] = code
         headers = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else None
-        return web.json_response(error_body(code, refusal.reason), status=refusal.status, headers=headers)
+        body = error_body(code, TOLD.get(refusal.status, refusal.reason))
+        return web.json_response(body, status=refusal.status, headers=headers)
     except Exception as fault:  # noqa: BLE001 - the edge of the process
+        request[REFUSED_AS] = "INTERNAL_ERROR"
         log.get("http").error("request_failed", exc_info=fault, method=request.method, path=request.path)
         return web.json_response(error_body("INTERNAL_ERROR", "Something went wrong on our side."), status=500)
+
+
+def _tell(route: str, method: str, status: int, took_s: float, code: str | None) -> None:
+    """A line for each answer, under the request's id: what somebody who reports that id is asked about."""
+    said = log.get("http")
+    tell = said.debug if route in PROBES else said.info
+    why = {} if code is None else {"code": code}
+    tell("request_answered", method=method, route=route, status=status, took_ms=round(1000 * took_s, 1), **why)
 
 
 OnAnswer = Callable[[str, str, int, float], None]
@@ -74,11 +91,14 @@ async def serving(
         request[ANSWER_HEADERS] = {}
         with log.bound(request_id=request[REQUEST_ID]):
             answer = cors.preflight(request) or await handler(request)
-        resource = request.match_info.route.resource
-        method = request.method if request.method in METHODS else OTHER
-        route = resource.canonical if resource is not None else OTHER
-        on_answer(route, method, answer.status, time.perf_counter() - began)
+            resource = request.match_info.route.resource
+            method = request.method if request.method in METHODS else OTHER
+            route = resource.canonical if resource is not None else OTHER
+            took_s = time.perf_counter() - began
+            on_answer(route, method, answer.status, took_s)
+            _tell(route, method, answer.status, took_s, request.get(REFUSED_AS))
         answer.headers.update({"Server": "listener", ID_HEADER: request[REQUEST_ID]})
+        answer.headers.setdefault("Cache-Control", "no-store")  # answers hold signed URLs, and states that change
         answer.headers.update(cors.headers(request))
         answer.headers.update(request[ANSWER_HEADERS])
         return answer

@@ -60,6 +60,19 @@ async def test_what_is_no_request_is_refused_in_the_one_shape_and_never_quoted(
     assert CANARY not in caplog.text + body.decode()
 
 
+@pytest.mark.parametrize("path", ["/things", "/nothing"])
+async def test_what_nobody_here_can_do_is_not_begun_and_not_quoted(path: str) -> None:
+    async def things(_request: web.Request) -> web.Response:
+        raise AssertionError("it was begun")
+
+    sent = f"POST {path} HTTP/1.1\r\nHost: a\r\nExpect: {CANARY}\r\nContent-Length: 0\r\n\r\n"
+    async with serving("127.0.0.1", 0, [web.post("/things", things)]) as port:
+        status, headers, body = await exchange(port, sent.encode())
+    assert (status, json.loads(body)["error"]["code"]) == (417, "EXPECTATION_FAILED")
+    assert (headers["server"], bool(headers["x-request-id"])) == ("listener", True)
+    assert CANARY not in body.decode()
+
+
 @pytest.mark.parametrize("what", CUT)
 async def test_a_body_that_cannot_be_read_is_nobody_s_fault_but_the_caller_s(
     what: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]

@@ -11,9 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from listener.engine.health import Health, PartStatus
 from listener.http.probes import Probes
+from listener.http.refusal import Refused
 from listener.http.server import BODY_BYTES, serving
 
 
@@ -163,3 +166,23 @@ async def test_requests_are_counted_by_pattern_and_never_by_path() -> None:
         ("other", "POST", 405),
     ]
     assert all(0 < took_s < 5 for *_, took_s in counted)
+
+
+async def test_an_answer_is_one_line_of_the_log_under_the_id_that_its_caller_has() -> None:
+    async def refuses(request: web.Request) -> web.Response:
+        raise Refused(402, "CREDITS_INSUFFICIENT", "No.") if "poor" in request.path else RuntimeError("a fault")
+
+    async with client(Parts(), web.get("/things/{id}", refuses)) as session:
+        with capture_logs([merge_contextvars]) as lines:
+            for path in ("/things/poor-CANARY", "/things/1", "/nothing/CANARY", "/livez"):
+                async with session.get(path, headers={"X-Request-Id": f"asked:{path[:8]}"}) as answer:
+                    assert answer.headers["Cache-Control"] == "no-store"
+    told = [line for line in lines if line["event"] == "request_answered"]
+    shown = [(line["request_id"], line["route"], line["status"], line.get("code"), line["log_level"]) for line in told]
+    assert shown == [
+        ("asked:/things/", "/things/{id}", 402, "CREDITS_INSUFFICIENT", "info"),
+        ("asked:/things/", "/things/{id}", 500, "INTERNAL_ERROR", "info"),
+        ("asked:/nothing", "other", 404, "NOT_FOUND", "info"),
+        ("asked:/livez", "/livez", 200, None, "debug"),
+    ]
+    assert "CANARY" not in str(told)

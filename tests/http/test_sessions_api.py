@@ -203,7 +203,14 @@ async def test_what_cannot_be_a_session_is_refused_by_name_costs_nothing_and_is_
     assert (streamed.status, streamed.code) == (413, "PAYLOAD_TOO_LARGE")
     unknown = await store.submit(path="/api/sessions/poem")
     assert (unknown.status, unknown.body["error"]["details"]) == (404, {"kinds": ["avatar", "tryon"]})
-    assert (await store.ask("DELETE", "/api/credits")).status == 405
+    for path, methods in (
+        ("/api/credits", {"GET", "HEAD"}),
+        (TRYON, {"GET", "HEAD", "POST"}),
+        (f"{TRYON}/cancel", {"POST"}),
+    ):
+        refused = await store.ask("DELETE", path)
+        assert (refused.status, refused.code) == (405, "METHOD_NOT_ALLOWED")
+        assert {*refused.headers["Allow"].split(",")} == methods
     assert await store.credits() == 10
 
 

@@ -63,6 +63,7 @@ REFUSALS: dict[str, Refusal] = {
     "GONE": Refusal(410, "The result was removed: it is kept for a time only."),
     "PAYLOAD_TOO_LARGE": Refusal(413, "The body, or its file `details.field`, is larger than `details.limit_bytes`."),
     "UNSUPPORTED_MEDIA_TYPE": Refusal(415, "The body has another content type than this takes, or is encoded."),
+    "EXPECTATION_FAILED": Refusal(417, "The header `Expect` asks for something else than `100-continue`."),
     "INVALID_PARAMS": Refusal(422, "`details.fields` names each field that cannot be used, with rule and remedy."),
     "INPUT_UNAVAILABLE": Refusal(422, "The URL of an input is nothing that everybody can open."),
     "IDEMPOTENCY_KEY_REUSED": Refusal(422, "The key or id was used for a request with other fields."),
