@@ -73,7 +73,7 @@ GENERATE = Described(
     group=GROUP,
     who=ANYBODY,
     parameters=(replace(IDEMPOTENCY_KEY, example="clip-1"),),
-    takes=Takes(AvatarForm, READER.limit_bytes, FORM, FILES),
+    takes=Takes(AvatarForm, READER.limit_bytes, FORM, FILES, ("MALFORMED_FORM", "INVALID_PARAMS")),
     gives={
         201: Gives(
             "The session was made and paid.", AvatarAnswer, ("Location",), example={"data": SHOWN, "meta": META}
@@ -81,7 +81,6 @@ GENERATE = Described(
         200: Gives("The same request came before: this is its session.", AvatarAnswer, ("Location",)),
     },
     refuses=(
-        "MALFORMED_FORM",
         "IDEMPOTENCY_KEY_INVALID",
         "INVALID_IMAGE_FORMAT",
         "INVALID_IMAGE",
@@ -90,7 +89,6 @@ GENERATE = Described(
         "CREDITS_INSUFFICIENT",
         "KIND_UNKNOWN",
         "SESSION_ID_USED",
-        "INVALID_PARAMS",
         "IDEMPOTENCY_KEY_REUSED",
         "RATE_LIMITED",
         "TOO_MANY_UPLOADS",
