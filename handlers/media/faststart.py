@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 PATH = (b"trak", b"mdia", b"minf", b"stbl")
 OFFSETS = {b"stco": ("I", 4), b"co64": ("Q", 8)}
@@ -30,28 +30,24 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple
     raise ValueError("the clip has too many boxes")
 
 
-def starts_at_once(mp4: bytes) -> bool:
-    """Whether the index comes before the pictures. Raises: ValueError for what is no MP4."""
-    names = [name for name, *_ in boxes(mp4)]
-    return names.index(b"moov") < names.index(b"mdat")
-
-
 def started_at_once(mp4: bytes) -> bytes:
     """The same clip with its index in front; only where its places are told changes.
 
     Raises: ValueError for what is no MP4, or one whose places do not fit any more.
     """
-    found = {name: (start, body, end) for name, start, body, end in boxes(mp4)}
+    found: dict[bytes, tuple[int, int, int]] = {}
+    for name, box_at, box_body, box_end in boxes(mp4):
+        found.setdefault(name, (box_at, box_body, box_end))  # of several with pictures, the first
     (start, body, end), pictures = found[b"moov"], found[b"mdat"][0]
     if start < pictures:
         return mp4
     index = bytearray(mp4[start:end])
-    _move(index, body - start, len(index), end - start, ())
+    _move(index, body - start, len(index), lambda place: place + len(index) if place < start else place, ())
     return b"".join((mp4[:pictures], index, mp4[pictures:start], mp4[end:]))
 
 
-def _move(index: bytearray, start: int, end: int, by_bytes: int, inside: tuple[bytes, ...]) -> None:
-    """Add to every place that the index tells."""
+def _move(index: bytearray, start: int, end: int, to: Callable[[int], int], inside: tuple[bytes, ...]) -> None:
+    """Tell every place that the index tells as it is now."""
     for name, _, body, stop in boxes(bytes(index), start, end):
         if inside == PATH and name in OFFSETS:
             form, width = OFFSETS[name]
@@ -59,9 +55,9 @@ def _move(index: bytearray, start: int, end: int, by_bytes: int, inside: tuple[b
             if body + 8 + count * width > stop:
                 raise ValueError("the index of the clip is broken")
             places = struct.unpack_from(f">{count}{form}", index, body + 8)
-            moved = [place + by_bytes for place in places]
+            moved = [to(place) for place in places]
             if moved and max(moved) >= 1 << 8 * width:
                 raise ValueError("the clip is too large for its index")
             struct.pack_into(f">{count}{form}", index, body + 8, *moved)
         elif PATH[: len(inside) + 1] == (*inside, name):
-            _move(index, body, stop, by_bytes, (*inside, name))
+            _move(index, body, stop, to, (*inside, name))

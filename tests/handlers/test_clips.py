@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from handlers.media.clips import check_clip
-from handlers.media.faststart import started_at_once, starts_at_once
+from handlers.media.faststart import started_at_once
 from listener.errors import GenerationFailed, NothingProduced
 from tests.support.recordings import a_clip
-from tests.support.sounds import decoded
+from tests.support.sounds import decoded, starts_at_once
 
 GOOD = a_clip(2)
+NO_PICTURES = b"\0\0\0\x08mdat"
 
 
 async def test_a_clip_that_plays_is_measured_and_shown_by_its_first_picture() -> None:
@@ -41,6 +42,15 @@ async def test_the_index_is_put_in_front_and_nothing_else_changes() -> None:
     assert (before.sound == after.sound).all()
     assert started_at_once(clip.mp4) is clip.mp4
     assert (await check_clip(clip.mp4, 2.0)).mp4 == clip.mp4
+
+
+@pytest.mark.parametrize("where", ["before the index", "behind the index"])
+async def test_a_clip_with_its_pictures_in_several_boxes_still_plays(where: str) -> None:
+    index_at = GOOD.index(b"moov") - 4
+    several = GOOD[:index_at] + NO_PICTURES + GOOD[index_at:] if where.startswith("before") else GOOD + NO_PICTURES
+    clip = await check_clip(several, 2.0)
+    assert starts_at_once(clip.mp4)
+    assert (decoded(GOOD).frames == decoded(clip.mp4).frames).all()
 
 
 WRONG = {

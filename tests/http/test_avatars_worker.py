@@ -12,6 +12,7 @@ from devstack.stack import Stack
 from tests.support.avatars import Guest, form, order, sound
 from tests.support.packs import studio_of
 from tests.support.probing import url_of
+from tests.support.sounds import starts_at_once
 from tests.support.stores import at_worker
 from tests.support.worker import running_worker
 
@@ -48,6 +49,7 @@ async def test_a_form_becomes_a_video_for_a_store_and_for_a_user(stack: Stack, t
             async with aiohttp.ClientSession() as anybody, anybody.get(clip["url"]) as video:
                 data = await video.read()
                 assert (video.content_type, data[4:8], len(data)) == ("video/mp4", b"ftyp", clip["size_bytes"])
+                assert starts_at_once(data)
         assert not [path for path in tmp_path.glob("listener-uploads-*/*")]
         assert "CANARY" not in str(worker.lines)
     assert not list(tmp_path.glob("listener-uploads-*"))

@@ -61,3 +61,8 @@ def decoded(mp4: bytes) -> Decoded:
     with av.open(io.BytesIO(mp4)) as container:
         sound: list[Any] = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
     return Decoded(np.stack(frames), np.concatenate(sound), rate, duration_s, fps, names)
+
+
+def starts_at_once(mp4: bytes) -> bool:
+    """Whether the index comes before the pictures: a browser plays it while it comes."""
+    return mp4.index(b"moov") < mp4.index(b"mdat")
