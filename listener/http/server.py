@@ -58,11 +58,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _tell(route: str, method: str, status: int, took_s: float, code: str | None) -> None:
-    """A line for each answer, under the request's id: what somebody who reports that id is asked about."""
-    said = log.get("http")
-    tell = said.debug if route in PROBES else said.info
-    why = {} if code is None else {"code": code}
-    tell("request_answered", method=method, route=route, status=status, took_ms=round(1000 * took_s, 1), **why)
+    """Log a line for each answer, under the request's id: whoever reports that id can be told what became of it."""
+    if route not in PROBES:
+        facts = {"method": method, "route": route, "status": status, "took_ms": round(1000 * took_s, 1)}
+        log.get("http").info("request_answered", **facts, **({} if code is None else {"code": code}))
 
 
 OnAnswer = Callable[[str, str, int, float], None]
