@@ -19,6 +19,7 @@ from handlers.runtime.failures import classify
 from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.memory import MIB, free_memory
 from handlers.runtime.messages import Load
+from handlers.runtime.options import read_options
 
 DEVICE_SHARE = 0.9
 # What two kinds may differ in and still share one pipeline.
@@ -83,7 +84,7 @@ class Residents:
                 if classify(error) != "out_of_memory" or not self._residents:
                     raise
             else:
-                self._sizes[key] = size_bytes(loaded.pipe)
+                self._sizes[key] = size_bytes(loaded.pipe, read_options(order.options).offload)
                 return Resident(loaded, facts, self._sizes[key])
             on_phase("making room")
             evicted += self._evict_oldest()
@@ -124,14 +125,17 @@ class Residents:
         return kinds
 
 
-def size_bytes(pipe: Any) -> int:
-    """Measure what a pipeline's weights take; tensors that two parts share count once."""
-    tensors: dict[int, int] = {}
-    for part in pipe.components.values():
-        if isinstance(part, torch.nn.Module):
-            for tensor in (*part.parameters(), *part.buffers()):
-                tensors[id(tensor)] = _tensor_bytes(tensor)
-    return sum(tensors.values())
+def size_bytes(pipe: Any, offload: str | None = None) -> int:
+    """Measure what a pipeline's weights take on the device; tensors that two parts share count once.
+
+    Of an offloaded one that is its largest part, or its largest tensor where each layer comes by itself.
+    """
+    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    tensors = [{id(one): _tensor_bytes(one) for one in (*part.parameters(), *part.buffers())} for part in parts]
+    if offload is None:
+        return sum({key: size for part in tensors for key, size in part.items()}.values())
+    at_once = sum if offload == "model" else max
+    return max((at_once(part.values()) for part in tensors if part), default=0)
 
 
 def _tensor_bytes(tensor: Any) -> int:
@@ -150,6 +154,8 @@ def _expected_bytes(order: Load, known_bytes: int | None) -> int:
     """Guess before loading: what it took the last time, or what its files take."""
     if known_bytes is not None:
         return known_bytes
+    if read_options(order.options).offload is not None:
+        return 0  # most of its files stay in the host's memory
     folder = Path(order.model).expanduser()
     return sum(file.stat().st_size for file in folder.rglob("*.safetensors")) if folder.is_dir() else 0
 

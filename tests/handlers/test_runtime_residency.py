@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from handlers.runtime import pipelines, residency
 from handlers.runtime.loaded import LoadError
 from handlers.runtime.memory import MIB, settle_memory
 from handlers.runtime.messages import Load
+from handlers.runtime.options import options_text
+from handlers.runtime.options_apply import offload
 from handlers.runtime.residency import Residents, size_bytes
 from listener.contract import PipelineConfig
 from listener.errors import ModelUnavailable
@@ -78,6 +81,24 @@ def test_a_pipeline_larger_than_the_budget_is_refused_with_both_figures(load: An
     with pytest.raises(LoadError, match=rf"takes {KLEIN_MIB} MiB and the memory budget is 1.0 MiB"):
         residents.bring_in(load("klein", "Flux2KleinPipeline", budget_mib=1), quiet)
     assert residents.use("klein") is None
+
+
+def test_an_offloaded_pipeline_counts_with_what_is_on_the_device_at_once(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pipelines.load
+
+    def moved(order: Load, on_phase: Any) -> Any:  # offload itself is refused on a processor
+        loaded, facts = real(replace(order, options=""), on_phase)
+        offload(loaded.pipe, "group", "cpu")
+        return loaded, facts
+
+    monkeypatch.setattr(residency.pipelines, "load", moved)
+    residents, options = Residents(), options_text("klein", {"offload": "group"})
+    order = load("klein", "Flux2KleinPipeline", budget_mib=1, options=options)
+    loaded, facts, _ = residents.bring_in(order, quiet)
+    assert residents.use("klein"), "it is larger than the budget, and never on the device as a whole"
+    assert 0 < facts["size_mib"] < size_bytes(loaded.pipe, "model") / MIB < KLEIN_MIB
 
 
 def test_where_memory_runs_out_while_loading_the_oldest_leaves_and_it_is_tried_again(
