@@ -14,7 +14,9 @@ CUDA_OUT_OF_MEMORY = 2
 MESSAGE_CHARS_MAX = 2000
 TRACE_CHARS_MAX = 8000
 _MEMORY_WORDS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-_FATAL_WORDS = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS")
+_UNABLE_WORDS = ("_STATUS_NOT_SUPPORTED", "_STATUS_ARCH_MISMATCH", "no kernel image is available")
+"""The device cannot do this one thing, and is none the worse for being asked."""
+_DEVICE_WORDS = ("CUDA error", "CUDA driver error", "Triton Error [CUDA]", "CUDNN_STATUS", "CUBLAS_STATUS")
 
 
 class RefusedError(Exception):
@@ -42,11 +44,11 @@ def classify(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _MEMORY_WORDS):
         return "out_of_memory"
-    if isinstance(error, torch.AcceleratorError):
-        return "out_of_memory" if getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY else "fatal"
-    if isinstance(error, RuntimeError) and any(words in text for words in _FATAL_WORDS):
-        return "fatal"
-    return "generation_failed"
+    of_device = isinstance(error, RuntimeError) and any(words in text for words in _DEVICE_WORDS)
+    if not (of_device or isinstance(error, torch.AcceleratorError)) or any(words in text for words in _UNABLE_WORDS):
+        return "generation_failed"
+    lacks_memory = getattr(error, "error_code", None) == CUDA_OUT_OF_MEMORY or "out of memory" in text
+    return "out_of_memory" if lacks_memory else "fatal"
 
 
 def describe(error: Exception, loaded: Loaded, order: Generate, prompts: tuple[str | None, ...]) -> Failed:

@@ -15,6 +15,7 @@ from typing import Any
 import diffusers
 import torch
 
+from handlers.runtime.failures import classify
 from handlers.runtime.options import QUANTIZATIONS, STEP_CACHES, SpeedOptions
 from handlers.runtime.options_compile import Draw, compile_blocks
 from handlers.runtime.options_prompts import PromptCache
@@ -23,7 +24,6 @@ DENOISERS = ("transformer", "transformer_2", "unet")
 PROOF_STEPS = 4
 """A step cache shows from the second step on."""
 REASON_CHARS_MAX = 300
-_DEVICE_WORDS = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS", "can't allocate memory")
 
 Prove = Callable[[int], None]
 """Draws a small picture in so many steps and looks at it; raises when it is none."""
@@ -173,8 +173,7 @@ def _refusing(option: str, *passing: type[Exception]) -> Iterator[None]:
     except as_they_are:
         raise
     except Exception as error:
-        device = isinstance(error, torch.OutOfMemoryError | MemoryError | torch.AcceleratorError)
-        if device or any(words in str(error) for words in _DEVICE_WORDS):
+        if classify(error) != "generation_failed":
             raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:REASON_CHARS_MAX]
         raise OptionRefusedError(f"{option} cannot be used: {reason}") from error
