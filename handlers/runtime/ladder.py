@@ -63,6 +63,8 @@ class Ladder:
         pipe, device = self._loaded.pipe, self._loaded.device
         if self._loaded.offloaded or not device.startswith("cuda") or getattr(pipe, "hf_device_map", None):
             return False
+        if pipe.model_cpu_offload_seq is None:  # its class says of no part when it is used
+            return False
 
         def bring_back() -> None:
             pipe.remove_all_hooks()

@@ -65,6 +65,7 @@ def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
     device = resolve_device(order.device)
     dtype = resolve_dtype(order.dtype, device)
     options = read_options(order.options)
+    make_current(device)
     started = time.monotonic()
     try:
         on_phase(f"loading {order.model}")
@@ -103,15 +104,24 @@ def with_defaults(loaded: Loaded, order: Load) -> Loaded:
 def resolve_device(wanted: str) -> str:
     """Turn `auto` into a device and refuse CUDA where there is none. Raises: LoadError."""
     available = torch.cuda.is_available()
+    name, _, number = wanted.partition(":")
     if wanted == "auto":
         return "cuda" if available else "cpu"
-    if wanted.partition(":")[0] == "cuda" and not available:
+    if name == "cuda" and not available:
         why = "this torch is a CPU build" if torch.version.cuda is None else "no usable GPU or driver was found"
         raise LoadError(
             f"CUDA is not available ({why}, torch {torch.__version__}); set LISTENER_DEVICE=cpu to run on the "
             "processor, or install the CUDA build of torch and the driver"
         )
+    if name == "cuda" and number.isdecimal() and int(number) >= (count := torch.cuda.device_count()):
+        raise LoadError(f"there is no {wanted}: {count} GPU(s) can be seen, numbered from cuda:0")
     return wanted
+
+
+def make_current(device: str) -> None:
+    """Have the libraries mean this device where they name none: some kernels start on the current one."""
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
 
 
 def resolve_dtype(wanted: str, device: str) -> str:

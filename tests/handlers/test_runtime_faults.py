@@ -13,8 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 from structlog.testing import capture_logs
 
+from handlers.runtime.loaded import LoadError
+from handlers.runtime.pipelines import resolve_device
 from listener.contract import PipelineConfig
 from listener.errors import ModelUnavailable, RuntimeDied
 
@@ -105,6 +108,14 @@ async def test_without_cuda_the_reason_is_clear_and_nothing_spins(start: Any, mo
     assert status.details["pid"] is None, "nothing runs while it waits"
     with pytest.raises(ModelUnavailable, match="LISTENER_DEVICE=cpu"):
         await bench.draw("headshot")
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [resolve_device(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    with pytest.raises(LoadError, match=r"there is no cuda:2: 2 GPU\(s\) can be seen"):
+        resolve_device("cuda:2")
 
 
 async def test_without_the_generation_libraries_the_reason_names_what_to_install(
