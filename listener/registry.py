@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from inspect import iscoroutinefunction, signature, unwrap
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any, cast
+
+from pydantic import BaseModel
 
 from listener.contract import (
     Endpoint,
@@ -25,6 +32,7 @@ HANDLERS = "listener.handlers"
 GENERATORS = "listener.generators"
 ENDPOINTS = "listener.endpoints"
 NONE = "none"
+OURS = {__file__, importlib.__file__, importlib.metadata.__file__}
 
 
 def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | None = None) -> dict[str, Handler[Any]]:
@@ -35,14 +43,14 @@ def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | N
     found = _entry_points(HANDLERS)
     handlers: dict[str, Handler[Any]] = {}
     for kind in kinds or sorted(found):
-        made = _load(_named(found, kind, "LISTENER_KINDS"))
-        build = getattr(made, "configured", None)
+        point = _named(found, kind, "LISTENER_KINDS")
+        made = _load(point)
         config = (configs or {}).get(kind, HandlerConfig())
         lacking = getattr(made, "lacks", _nothing)(config)
         if lacking and not kinds:
             log.get("handlers").info("kind_off", kind=kind, reason=lacking)
             continue
-        handler = cast(Handler[Any], made() if build is None else build(config))
+        handler = _build(point, made, config)
         if handler.kind != kind:
             raise ConfigError(f"the handler installed as {kind!r} says that it serves {handler.kind!r}")
         handlers[kind] = handler
@@ -53,6 +61,38 @@ def load_handlers(kinds: Sequence[str], configs: Mapping[str, HandlerConfig] | N
 
 def _nothing(_config: HandlerConfig) -> str:
     return ""
+
+
+def _build(point: EntryPoint, made: Any, config: HandlerConfig) -> Handler[Any]:
+    """Build a handler and look whether it is one. Raises: ConfigError naming everything that is wrong with it."""
+    build = getattr(made, "configured", None)
+    try:
+        handler = made() if build is None else build(config)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{point.value} cannot be built: {_described(error)}") from error
+    if wrong := [words for words, is_right in _demands(handler).items() if not is_right]:
+        raise ConfigError(f"{point.value} is no handler: {'; '.join(wrong)}")
+    return cast(Handler[Any], handler)
+
+
+def _demands(handler: Any) -> dict[str, bool]:
+    """What a handler must have, in the words of who wrote it, and whether it has it."""
+    params, run = getattr(handler, "Params", None), getattr(handler, "run", None)
+    return {
+        "`kind` must be the name of its kind": isinstance(getattr(handler, "kind", None), str),
+        "`Params` must be a pydantic model, the class": isinstance(params, type) and issubclass(params, BaseModel),
+        "`run` must be `async def run(self, session, params, context)`": _runs(run),
+    }
+
+
+def _runs(run: Any) -> bool:
+    try:
+        signature(run).bind(None, None, None)
+    except TypeError:
+        return False
+    return iscoroutinefunction(unwrap(run))
 
 
 async def close_handlers(handlers: Mapping[str, Handler[Any]]) -> None:
@@ -125,3 +165,13 @@ def _load(point: EntryPoint) -> Any:
         return point.load()
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{point.value} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{point.value} cannot be imported: {_described(error)}") from error
+
+
+def _described(error: Exception) -> str:
+    """Name an error and the line of somebody's own file that raised it."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in OURS]
+    own = [frame for frame in frames if not frame.filename.startswith("<")]
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{where}"
