@@ -6,7 +6,6 @@ To everybody else it is an address that does not exist. Knows the faults' names;
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
 from types import NoneType
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from aiohttp import hdrs, web
 
 from devstack.faults import EventFault, EventKind, FaultImpossibleError, Faults, HttpFault, HttpKind
+from devstack.received import read_json
 
 PREFIX = "/devstack/v1/faults"
 KINDS: dict[type, tuple[str, ...]] = {HttpFault: get_args(HttpKind), EventFault: get_args(EventKind)}
@@ -123,7 +123,7 @@ def _locked(answer: Answer, key: str) -> Answer:
 async def _order(http: web.Request, types: dict[str, type | tuple[type, ...]]) -> dict[str, Any]:
     """The body, when all of it is known and of the right type."""
     try:
-        body = json.loads(await http.text() or "{}")
+        body = read_json(await http.read() or "{}")
     except ValueError:
         body = None
     if not isinstance(body, dict):

@@ -40,7 +40,7 @@ async def serve(
     """Serve on 127.0.0.1 and give the URL; port 0 is any free one."""
     app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[_cross_origin, *middlewares])
     app.add_routes(routes)
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _no_route)
+    app.router.add_route(hdrs.METH_ANY, "/{path:(?s:.*)}", _no_route)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:

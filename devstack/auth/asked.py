@@ -5,7 +5,6 @@ Source: supabase/auth, internal/api: which check comes first, and its words. Its
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,11 @@ from typing import Any
 from aiohttp import web
 
 from devstack.auth.errors import AuthError, wrong
+from devstack.received import read_json
 
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 6, 72
 LONGEST_EMAIL = 255
-EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)*")
+EMAIL = re.compile(r"[^@\s\x00]+@[^@\s.\x00]+(\.[^@\s.\x00]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ async def read_body(http: web.Request) -> dict[str, Any]:
     Raises: AuthError.
     """
     try:
-        body = json.loads(await http.text() or "{}")
-    except (ValueError, RecursionError) as error:
+        body = read_json(await http.read() or "{}")
+    except ValueError as error:
         raise wrong(f"Could not parse request body as JSON: {error}", "bad_json") from None
     if not isinstance(body, dict):
         raise wrong("Could not parse request body as JSON: it is no object", "bad_json")

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from devstack.received import read_json
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
@@ -70,15 +72,15 @@ def read_broadcast(payload: object) -> Broadcast | None:
 
 
 def compact(value: object) -> str:
-    """JSON text without spaces, in ASCII: half a surrogate pair from a client must not break the answer."""
+    """JSON text without spaces, in ASCII."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def parsed(data: str | bytes) -> object:
     """The value of JSON text; None for null and for what is no JSON."""
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return read_json(data)
+    except ValueError:
         return None
 
 

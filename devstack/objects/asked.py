@@ -5,7 +5,6 @@ Knows the kinds of fields, not which route wants which.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from devstack.objects.errors import StorageError, invalid_request, invalid_type, no_versions, too_large
+from devstack.received import read_json
 
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(gb|mb|kb|b)", re.IGNORECASE)
@@ -154,12 +154,12 @@ async def json_body(http: web.Request) -> Body:
     """
     if hdrs.CONTENT_TYPE not in http.headers or http.content_type != "application/json":
         raise invalid_request("body must be object")
-    text = await http.text()
-    if not text:
+    sent = await http.read()
+    if not sent:
         raise invalid_request("Body cannot be empty when content-type is set to 'application/json'")
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
+        body = read_json(sent)
+    except ValueError:
         raise invalid_request("Body is not valid JSON but content-type is set to 'application/json'") from None
     if not isinstance(body, dict):
         raise invalid_request("body must be object")

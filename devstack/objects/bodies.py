@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from devstack.objects.errors import StorageError, invalid_request, too_large
 from devstack.objects.files import Stored
+from devstack.received import read_json
 
 CHUNK_BYTES = 256 * 1024
 LARGEST_FIELD_BYTES = 1024 * 1024
@@ -108,7 +108,7 @@ def user_metadata(http: web.Request) -> dict[str, Any]:
 def json_object(text: str | None) -> dict[str, Any]:
     """The object that is written there, empty when there is none."""
     try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
+        value = read_json(text or "{}")
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -29,7 +29,7 @@ PREFIX = "/storage/v1"
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 # Method, path, the operation that policies may ask for, and who answers.
 Route: TypeAlias = tuple[str, str, str, Answer]
-OBJECT = "{bucket}/{key:.+}"
+OBJECT = "{bucket}/{key:(?s:.+)}"  # a line break, too, which no key may have
 
 
 class ObjectServer:
@@ -46,7 +46,7 @@ class ObjectServer:
         answers = [(method, path, self._guarded(answer, operation)) for method, path, operation, answer in table]
         answers += [("GET", "/status", _status), ("GET", "/version", _version)]
         routes = [web.route(method, PREFIX + path, answer) for method, path, answer in answers]
-        return [*routes, web.route(hdrs.METH_ANY, PREFIX + "/{path:.*}", _no_route)]
+        return [*routes, web.route(hdrs.METH_ANY, PREFIX + "/{path:(?s:.*)}", _no_route)]
 
     def _guarded(self, answer: Answer, operation: str) -> Answer:
         async def guarded(http: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ import asyncpg
 from aiohttp import web
 from multidict import CIMultiDict
 
-from devstack.rest.errors import RestError
+from devstack.rest.errors import RestError, is_final, is_header
 from devstack.rest.request import Asked
 
 OK, NO_CONTENT, PARTIAL = 200, 204, 206
@@ -92,7 +92,7 @@ def answer(
 def _status_of(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) == 3):  # noqa: PLR2004
+    if not (text.isascii() and text.isdecimal() and len(text) == 3 and is_final(int(text))):  # noqa: PLR2004
         raise RestError(500, "PGRST112", "response.status guc must be a valid status code")
     return int(text)
 
@@ -109,6 +109,6 @@ def _headers_of(text: str | None) -> list[tuple[str, str]]:
         pairs = [pair for one in json.loads(text) for pair in one.items()]
     except (ValueError, TypeError, AttributeError):
         raise problem from None
-    if any(not isinstance(part, str) or "\n" in part or "\r" in part for pair in pairs for part in pair):
+    if not all(isinstance(value, str) and is_header(name, value) for name, value in pairs):
         raise problem
     return pairs

@@ -12,6 +12,8 @@ from typing import Any
 
 import asyncpg
 
+from devstack.received import read_json
+
 BEARER = {"WWW-Authenticate": "Bearer"}
 RETRY = {"Retry-After": "0"}
 # By the longest prefix of the SQLSTATE.
@@ -48,6 +50,8 @@ STATUS = {
     "P0001": 400,
     "XX": 500,
 }
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+FRAMING = ("content-length", "transfer-encoding")  # how long an answer is, is not SQL's to say
 PGRST_HINT = (
     "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'."
 )
@@ -81,17 +85,32 @@ def from_postgres(error: asyncpg.PostgresError, role: str) -> RestError:
     if sqlstate == "PGRST":
         return _raised_in_full(message, details)
     if re.fullmatch(r"PT[0-9]{3}", sqlstate):
-        status = int(sqlstate[2:])
+        status = int(sqlstate[2:]) if is_final(int(sqlstate[2:])) else 500
         return RestError(status, sqlstate, message, details, hint, _headers(status), reason=_one_line(message))
     status = _status(sqlstate, message, role)
     headers = dict(BEARER) if status == 401 else _headers(status)  # noqa: PLR2004
     return RestError(status, sqlstate, message, details, hint, headers)
 
 
+def is_final(status: int) -> bool:
+    """Whether it ends a request; after 1xx a client would wait for more, and other numbers are no HTTP."""
+    return 200 <= status <= 999  # noqa: PLR2004
+
+
+def is_header(name: str, value: str) -> bool:
+    """Whether SQL may set it: anything else would end this answer early, or begin another."""
+    return bool(HEADER_NAME.fullmatch(name)) and name.lower() not in FRAMING and not {"\n", "\r"} & set(value)
+
+
 def connection_lost() -> RestError:
     """The connection broke in the middle; the caller cannot know whether the transaction was committed."""
     text = "no connection to the server\n"
     return RestError(503, "PGRST001", "Database client error. Retrying the connection.", text, headers=dict(RETRY))
+
+
+def too_deep() -> RestError:
+    """Nested further than can be followed; PostgreSQL's words for it."""
+    return RestError(500, "54001", "stack depth limit exceeded")
 
 
 def unreachable() -> RestError:
@@ -138,8 +157,10 @@ def _raised_in_full(message: str, details: str | None) -> RestError:
     except (ValueError, TypeError, KeyError):
         return RestError(500, "PGRST121", problem, f"Invalid JSON value for MESSAGE: '{message}'", PGRST_HINT)
     try:
-        answer = json.loads(details or "")
+        answer = read_json(details or "")
         status = int(answer["status"])
+        if not is_final(status):
+            raise ValueError(status)
         headers = {str(name): str(value) for name, value in answer["headers"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'."
@@ -149,7 +170,7 @@ def _raised_in_full(message: str, details: str | None) -> RestError:
             else f"Invalid JSON value for DETAIL: '{details}'"
         )
         return RestError(500, "PGRST121", problem, told, hint)
-    if any("\n" in part or "\r" in part for pair in headers.items() for part in pair):
+    if not all(is_header(name, value) for name, value in headers.items()):
         return RestError(500, "PGRST111", "response.headers guc must be a JSON array composed of objects")
     reason = _one_line(str(answer.get("status_text", "")))
     return RestError(status, code, text, said.get("details"), said.get("hint"), headers, reason or None)

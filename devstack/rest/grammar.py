@@ -13,6 +13,7 @@ from devstack.rest.errors import RestError
 from devstack.rest.model import Condition, Embed, Field, Filter, Group, Item, Order, Query, Step
 
 STARTS = ["columns", "select", "order", "predicate", "tree", "path"]
+MOST_DIGITS = 20  # of a place in an array; Python reads no number of thousands of them
 TRUTHS = frozenset(("null", "not_null", "true", "false", "unknown"))
 WORDS = {
     "columns": "columns parameter",
@@ -71,6 +72,9 @@ class _Reader(Transformer[Token, Any]):
         return "".join(plain)
 
     def index(self, text: str) -> int:
+        # PostgreSQL's words: the driver would refuse the number in its own.
+        if len(text) > MOST_DIGITS or not -(2**31) <= int(text) < 2**31:
+            raise RestError(400, "22003", f'value "{text}" is out of range for type integer')
         return int(text)
 
     def step(self, arrow: Token, key: str | int) -> Step:

@@ -100,8 +100,11 @@ def with_range(query: Query, http: web.Request) -> Query:
     found = re.fullmatch(r"(?:items=)?([0-9]+)-([0-9]*)", http.headers.get(hdrs.RANGE, "").strip())
     if found is None or query.limit is not None or query.offset or http.method not in ("GET", "HEAD"):
         return query
-    first, last = int(found[1]), found[2]
-    if last and int(last) < first:
+    try:
+        first, last = int(found[1]), int(found[2]) if found[2] else None
+    except ValueError:  # thousands of digits
+        return query
+    if last is not None and last < first:
         details = "The lower boundary must be lower than or equal to the upper boundary in the Range header."
         raise RestError(416, "PGRST103", "Requested range not satisfiable", details)
-    return replace(query, offset=first, limit=int(last) - first + 1 if last else None)
+    return replace(query, offset=first, limit=None if last is None else last - first + 1)

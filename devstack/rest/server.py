@@ -18,6 +18,7 @@ from devstack.rest.errors import (
     connection_lost,
     from_postgres,
     none_free,
+    too_deep,
     unreachable,
 )
 from devstack.rest.functions import Functions
@@ -59,7 +60,7 @@ class RestServer:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Everything below /rest/v1."""
-        return [web.route(hdrs.METH_ANY, PREFIX + "/{path:.*}", self._handle)]
+        return [web.route(hdrs.METH_ANY, PREFIX + "/{path:(?s:.*)}", self._handle)]
 
     async def start(self) -> None:
         """Hear of schema changes from now on."""
@@ -99,6 +100,8 @@ class RestServer:
         catalogue = await self._known()
         try:
             return await self._answer_at_last(http, caller)
+        except RecursionError:
+            raise too_deep() from None
         except (RestError, asyncpg.PostgresError) as error:
             if _code(error) not in STALE or not await self._cache.changed(catalogue):
                 raise

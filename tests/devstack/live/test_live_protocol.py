@@ -201,8 +201,8 @@ async def test_odd_frames_are_ignored_and_unknown_topics_answered(live: Live, ve
 async def test_half_a_character_from_a_client_breaks_nothing(live: Live) -> None:
     async with live.client() as client:
         await client.socket.send_str('{"topic":"realtime:\\ud800","event":"phx_join","payload":{},"ref":"1"}')
-        assert (await client.next())[1] == "1"
-        told = await client.subscribe("a", {**ROWS, "table": "\ud800", "filter": "id=eq.\x00"})
+        assert await client.silent()  # no JSON, and so no frame
+        told = await client.subscribe("a", {**ROWS, "filter": "id=eq.\x00"})
         assert told["status"] == "error"
         assert await client.silent()
 
