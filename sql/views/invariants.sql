@@ -5,19 +5,22 @@ with (security_invoker = true) as
 with money as (
   select
     session.id,
+    session.owner,
     session.status,
-    session.cost,
+    case when session.paid_by_app then 0 else session.cost end as cost,
     case
+      when session.paid_by_app then 0
       when session.status = 'completed' then coalesce(session.refund_due, 0)
       when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
       else 0
     end as owed,
     charge.amount as charged,
-    refund.amount as refunded
+    charge.owner as charged_owner,
+    refund.amount as refunded,
+    refund.owner as refunded_owner
   from listener.sessions as session
   left join listener.ledger as charge on charge.key = 'charge:' || session.id::text
   left join listener.ledger as refund on refund.key = 'refund:' || session.id::text
-  where not session.paid_by_app
 )
 
 select
@@ -57,6 +60,12 @@ left join listener.ledger as charge on charge.key = 'charge:' || refund.session:
 where refund.entry = 'refund' and (charge.id is null or refund.amount > -charge.amount)
 union all
 select
+  'money_moves_on_the_account_of_the_sessions_owner' as invariant,
+  money.id as subject
+from money
+where money.charged_owner <> money.owner or money.refunded_owner <> money.owner
+union all
+select
   'what_the_app_took_is_owed_or_given_back_by_the_app' as invariant,
   session.id as subject
 from listener.sessions as session
@@ -68,6 +77,13 @@ where
     when session.status in ('failed', 'cancelled') then coalesce(session.refund_due, session.cost)
     else 0
   end
+union all
+select
+  'what_is_open_belongs_to_a_watched_table' as invariant,
+  session.id as subject
+from listener.sessions as session
+left join listener.session_tables as registry on session.table_id = registry.id
+where session.finished_at is null and registry.id is null
 union all
 select
   'processing_belongs_to_a_registered_worker' as invariant,

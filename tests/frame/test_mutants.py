@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,10 @@ def test_a_seeded_defect_applies(mutant: Mutant) -> None:
 
 def test_no_two_defects_share_a_name() -> None:
     assert [name for name, count in Counter(mutant.name for mutant in CASES).items() if count > 1] == []
+
+
+def test_every_defect_that_is_written_down_is_run() -> None:
+    names = [path.stem for path in (ROOT / "tests" / "mutants").glob("*cases.py")]
+    words = [word for name in names for word in vars(import_module(f"tests.mutants.{name}")).values()]
+    written = {mutant.name for group in words if isinstance(group, tuple) for mutant in group}
+    assert written == {mutant.name for mutant in CASES}

@@ -241,6 +241,30 @@ MONEY = (
         "before truncate",
         "money",
     ),
+    case(
+        "a session may be charged twice",
+        "tables/ledger",
+        "  constraint ledger_once_per_key unique (key),\n",
+        "  constraint ledger_once_per_key unique (id, key),\n",
+        "money",
+    ),
+)
+
+AUDIT = (
+    case(
+        "the audit does not ask whose money it was",
+        "views/invariants",
+        "where money.charged_owner <> money.owner or money.refunded_owner <> money.owner",
+        "where money.charged_owner <> money.owner",
+        "invariants",
+    ),
+    case(
+        "the audit overlooks what an app took",
+        "views/invariants",
+        "case when session.paid_by_app then 0 else session.cost end as cost",
+        "session.cost",
+        "invariants",
+    ),
 )
 
 CLAIM = (
@@ -752,4 +776,4 @@ WEBHOOKS = (
     ),
 )
 
-CASES: tuple[Mutant, ...] = FENCE + MONEY + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WEBHOOKS
+CASES: tuple[Mutant, ...] = FENCE + MONEY + AUDIT + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WATCH + WEBHOOKS
