@@ -2705,7 +2705,7 @@ grant execute on function listener.complete_applied(uuid[], jsonb) to service_ro
 -- item by item.
 -- What was read before the rows were locked still holds if no session was written since, which xmin tells.
 -- Read one by one by the primary key (limit 1): the planner would rather read a small table whole, or an index full of settled ones.
--- Locks:  visible rows, then sessions; waits.
+-- Locks:  visible rows, in the order of their ids as the fence does, then sessions; waits.
 create function listener.complete_held(p_worker uuid, p_items jsonb)
 returns listener.attempt_outcome[]
 language plpgsql volatile security invoker
@@ -2736,7 +2736,7 @@ begin
           where list.session = held.id and list.attempt = held.attempt
         ), '[]')),
         held.started_at, v_now, v_now
-      )::listener.visible_state
+      )::listener.visible_state order by held.row_id
     ) as states
   into v_held
   from rows from (

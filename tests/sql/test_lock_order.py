@@ -111,6 +111,64 @@ async def test_a_settlement_waits_for_the_row_before_it_holds_the_session(
     assert settled.result() == ("applied", None)
 
 
+# A table of a few rows would be read whole, in the order in which they lie.
+AS_A_LARGE_TABLE = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
+
+
+@pytest.mark.parametrize("function", ["complete_sessions", "fail_sessions"])
+async def test_a_settlement_of_several_locks_their_rows_in_the_order_of_ids(
+    project: Project, another: Opener, function: str
+) -> None:
+    worker, settler, watcher = await project.worker(), await another(), await another()
+    await settler.connection.execute(AS_A_LARGE_TABLE)
+    low, high = sorted([await project.held(worker) for _ in range(2)], key=lambda held: held.row)
+    await project.connection.execute("begin")
+    await project.connection.execute("select from public.headshot_sessions where id = $1 for update", low.row)
+    async with asyncio.TaskGroup() as group:
+        settled = group.create_task(settler.outcomes(function, worker, high.item(code="x"), low.item(code="x")))
+        await until_blocked(watcher.connection, settler.connection)
+        await project.connection.execute(
+            "select from public.headshot_sessions where id = $1 for update nowait", high.row
+        )
+        await project.connection.execute("commit")
+    assert settled.result() == [("applied", None)] * 2
+
+
+@pytest.mark.parametrize("victim", ["the settlement", "the delete"])
+async def test_a_delete_in_another_order_stops_one_of_both_and_its_repetition_loses_nothing(
+    project: Project, another: Opener, owner: UUID, victim: str
+) -> None:
+    worker, settler, deleter = await project.worker(), await another(), await another()
+    low, high = sorted([await project.held(worker, owner) for _ in range(2)], key=lambda held: held.row)
+    for side, name in ((settler, "the settlement"), (deleter, "the delete")):
+        patience = "10ms" if name == victim else "1min"
+        await side.connection.execute(f"{AS_A_LARGE_TABLE}; set deadlock_timeout = '{patience}'")
+
+    async def settle() -> list[tuple[str, str | None]]:
+        return await settler.outcomes("complete_sessions", worker, low.item(), high.item())
+
+    async def delete() -> None:
+        async with deleter.acting("service_role") as connection:
+            for held in (high, low):
+                await connection.execute("delete from public.headshot_sessions where id = $1", held.row)
+                if held is high and not settling:
+                    settling.append(asyncio.ensure_future(settle()))
+                    await until_blocked(project.connection, settler.connection)
+
+    settling: list[asyncio.Future[list[tuple[str, str | None]]]] = []
+    deleted = await asyncio.gather(delete(), return_exceptions=True)
+    settled = await asyncio.gather(*settling, return_exceptions=True)
+    assert [type(said) for said in (*settled, *deleted)].count(asyncpg.DeadlockDetectedError) == 1
+    if victim == "the settlement":
+        assert await settle() == [("refused", "SL001")] * 2
+    else:
+        assert settled == [[("applied", None)] * 2]
+        await delete()
+    kept = 0 if victim == "the settlement" else 2
+    assert await project.balance(owner) == 10 - kept
+    assert await project.value("select count(*) from public.headshot_sessions") == 0
+
+
 async def test_failing_sessions_of_two_owners_locks_accounts_in_one_order(project: Project, another: Opener) -> None:
     low, high = sorted([uuid4(), uuid4()])
     worker, settler, watcher = await project.worker(), await another(), await another()
