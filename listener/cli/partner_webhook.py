@@ -6,8 +6,11 @@ from uuid import UUID
 
 import click
 
+from listener.adapters.destinations import destination_of
 from listener.cli.operating import operate
 from listener.cli.statuses import REFUSED
+from listener.errors import Unusable
+from listener.settings import load_settings
 
 NONE_YET = "this store has no webhook: `listener partner-webhook set STORE URL`"
 
@@ -24,10 +27,16 @@ def partner_webhook() -> None:
 def set_url(store: UUID, url: str, off: bool) -> None:
     """Tell URL of every session of STORE that ends from now on; shows the secret the first time, once.
 
+    Says so when a worker with these settings would send nothing there.
+
     Exit status: 0, 1 refused, 69 the project does not answer, 78 settings.
     """
     secret = operate(lambda operator: operator.stores.set_webhook(store, url, active=not off))
     click.echo(secret or "changed; its secrets stay")
+    try:
+        destination_of(url, load_settings().fetch_policy())
+    except Unusable as unusable:
+        click.echo(f"warning: a worker with these settings sends nothing there: the URL {unusable.problem}", err=True)
 
 
 @partner_webhook.command("rotate")

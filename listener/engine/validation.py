@@ -58,6 +58,8 @@ WORDS = {
     "json_invalid": "is not JSON",
     "list_type": "is not a list",
     "tuple_type": "is not a list",
+    "dict_type": "is not an object",
+    "model_type": "is not an object",
     "too_short": "has fewer than {min_length}",
     "too_long": "has more than {max_length}",
 }
@@ -80,12 +82,13 @@ def validated(handler: Handler[Any], session: Session) -> BaseModel:
     return params
 
 
-def problems_of(error: ValidationError) -> list[dict[str, str]]:
-    """Flatten pydantic's errors, in the order of the fields."""
-    return [_described(problem) for problem in error.errors(include_url=False, include_input=False)[:FIELDS_MAX]]
+def problems_of(error: ValidationError, whole: str = "row") -> list[dict[str, str]]:
+    """Flatten pydantic's errors, in the order of the fields; `whole` is what is at fault when no field of it is."""
+    problems = error.errors(include_url=False, include_input=False)[:FIELDS_MAX]
+    return [_described(problem, whole) for problem in problems]
 
 
-def _described(problem: ErrorDetails) -> dict[str, str]:
+def _described(problem: ErrorDetails, whole: str) -> dict[str, str]:
     place, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Unusable):
@@ -95,7 +98,7 @@ def _described(problem: ErrorDetails) -> dict[str, str]:
         message = WORDS[kind].format_map(bounds) if kind in WORDS else problem["msg"].removeprefix("Value error, ")
         remedy = REMEDIES.get(kind, InvalidParams.remedy).format_map(bounds)
     return {
-        "field": ".".join(_named(part) for part in place) or "row",
+        "field": ".".join(_named(part) for part in place) or whole,
         "rule": kind,
         "message": message,
         "remedy": remedy,

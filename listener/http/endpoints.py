@@ -107,7 +107,7 @@ class EndpointDoor:
             params: BaseModel = self._endpoint.Params.model_validate(body)
         except ValidationError as error:
             message = "The request has a field that cannot be used."
-            raise Refused(422, "INVALID_PARAMS", message, None, fields=problems_of(error)) from None
+            raise Refused(422, "INVALID_PARAMS", message, None, fields=problems_of(error, "body")) from None
         return params
 
     @asynccontextmanager

@@ -25,6 +25,7 @@ URL = "http://pictures.example.com/a.png?token=CANARY"
 BOMB = gzip.compress(bytes(20_000_000), 1)
 TRUST = ssl.create_default_context()
 """Read once: it takes longer than a test."""
+TRAILERS = b"X: a\r\n" * 10_000
 SMALL = Accepted(100_000, PICTURES.content_types)
 
 
@@ -256,10 +257,18 @@ async def test_a_file_as_large_as_allowed_is_taken_and_one_byte_more_is_not(outb
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nabcdefghi", InputUnreachable),
         (head(Content_Type="image/png", Transfer_Encoding="chunked") + b"zz\r\nabc", InputUnreachable),
         (b"SSH-2.0-OpenSSH_9.9\r\n", InputUnreachable),
+        (PNG, InputUnreachable),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", InputUnreachable),
+        (head("101 Switching Protocols", Upgrade="h2c", Connection="Upgrade"), InputUnavailable),
+        (picture(Transfer_Encoding="chunked"), InputUnreachable),
+        (head(Content_Type="image/png", Transfer_Encoding="chunked") + b"1\r\na\r\n0\r\n" + TRAILERS, InputUnreachable),
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 100_000 + b"\r\n\r\n", InputUnreachable),
         (b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 100_000 + b"\r\n", InputUnreachable),
     ],
-    ids=["too short", "empty", "nothing", "negative", "two lengths", "bad chunk", "ssh", "long header", "many headers"],
+    ids=[
+        *("too short", "empty", "nothing", "negative", "two lengths", "bad chunk", "ssh", "http/0.9", "http/2"),
+        *("upgrade", "both lengths", "trailers without end", "long header", "many headers"),
+    ],
 )
 async def test_an_answer_that_lies_ends_in_an_error_of_ours(
     answer: bytes, kind: type[AttemptFailure], outbound: Outbound, net: Internet
@@ -268,18 +277,36 @@ async def test_an_answer_that_lies_ends_in_an_error_of_ours(
     assert isinstance(await refused(outbound), kind)
 
 
+async def test_what_an_answer_says_of_other_addresses_is_not_read(outbound: Outbound, net: Internet) -> None:
+    elsewhere = "http://169.254.169.254/"
+    hints = head("103 Early Hints", Link=f"<{elsewhere}>; rel=preload")
+    net.answer = hints + picture(Refresh=f"0;url={elsewhere}", Location=elsewhere, Alt_Svc='h3=":443"')
+    assert (await outbound.fetch(URL, PICTURES)).data == PNG
+    assert net.dialled == [(ADDRESS, 80)]
+
+
 async def test_a_length_that_is_too_small_ends_the_file_there(outbound: Outbound, net: Internet) -> None:
     net.answer = picture(PNG + b"CANARY", Content_Length=len(PNG))
     with suppress(InputUnreachable):  # where the rest came in one piece with it, it is no answer at all
         assert (await outbound.fetch(URL, PICTURES)).data == PNG
 
 
-@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 O", b"HTTP/1.1 200 OK\r\n", picture(b"", Content_Length=1000)])
-async def test_who_sends_a_byte_now_and_then_is_left_when_the_time_is_up(begin: bytes, net: Internet) -> None:
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"HTTP/1.1 200 O", b"a"),
+        (b"HTTP/1.1 200 OK\r\n", b"a"),
+        (picture(b"", Content_Length=1000), b"a"),
+        (b"", head("100 Continue")),
+    ],
+)
+async def test_who_sends_a_byte_now_and_then_is_left_when_the_time_is_up(
+    begin: bytes, piece: bytes, net: Internet
+) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         await net.send(writer, begin)
         while True:
-            await net.send(writer, b"a")
+            await net.send(writer, piece)
             await asyncio.sleep(0.02)
 
     net.answer = drip

@@ -71,8 +71,10 @@ async def test_a_partner_s_secret_is_shown_when_it_is_made_and_when_it_changes(c
     assert "no webhook" in (await command("partner-webhook", "show", store)).stdout
     first = (await command("partner-webhook", "set", store, "https://shop.example/hook")).stdout.strip()
     assert first.startswith("whsec_")
+    for url, words in (("http://shop.example/hook", "is not encrypted"), ("https://10.0.0.7/", "public internet")):
+        assert words in (await command("partner-webhook", "set", store, url)).stderr
     changed = await command("partner-webhook", "set", store, "https://shop.example/hook", "--off")
-    assert changed.stdout == "changed; its secrets stay\n"
+    assert (changed.stdout, changed.stderr) == ("changed; its secrets stay\n", "")
     second = (await command("partner-webhook", "rotate", store)).stdout.strip()
     assert second.startswith("whsec_")
     shown = (await command("partner-webhook", "show", store)).stdout

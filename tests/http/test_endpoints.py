@@ -152,6 +152,8 @@ async def test_a_body_that_is_no_request_is_refused_in_the_uniform_shape(
             body = await answer.json()
         assert (answer.status, body["error"]["code"]) == (status, code)
         assert set(body["error"]) == {"code", "message", "details"}
+        problems = [(one["field"], one["message"]) for one in body["error"]["details"].get("fields", [])]
+        assert problems == ([("body", "is not an object")] if code == "INVALID_PARAMS" else [])
 
 
 @pytest.mark.parametrize(
