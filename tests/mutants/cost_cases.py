@@ -16,8 +16,8 @@ AVATARS = (
     case(
         "a deleted user's clips stay",
         "functions/forget_owner",
-        "registry.is_ours and registry.owner_column = 'user_id'",
-        "registry.is_ours and registry.owner_column = 'user_id' and registry.kind <> 'avatar'",
+        "    delete from public.avatar_sessions as visible where visible.user_id = p_owner;\n",
+        "",
         "avatar_sessions",
     ),
 )

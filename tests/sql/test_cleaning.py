@@ -288,6 +288,16 @@ async def test_a_deleted_user_leaves_numbers_and_nothing_else(project: Project, 
     assert await project.answer("forget_owner", p_owner=owner) == {"rows": 0, "characters": 0}
 
 
+async def test_no_table_of_ours_is_forgotten_when_a_user_is(project: Project) -> None:
+    ours = await project.rows(
+        "select relation::text as name from listener.session_tables where is_ours and owner_column = 'user_id'"
+    )
+    body = await project.value("select prosrc from pg_catalog.pg_proc where proname = 'forget_owner'")
+    tables = [str(row["name"]).removeprefix("public.") for row in ours]
+    assert len(tables) == 4
+    assert [name for name in tables if f"delete from public.{name} " not in body] == []
+
+
 async def test_a_row_that_is_locked_is_cleaned_another_time(project: Project, another: Any, owner: UUID) -> None:
     await project.connection.execute("update listener.kinds set keep_days = 30 where kind = 'pack'")
     await project.set_clock(START)
