@@ -179,13 +179,14 @@ def load_settings(given: Mapping[str, str] | None = None) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        problems[:0] = [_described(problem["loc"], problem["type"], problem["msg"]) for problem in found]
+        problems[:0] = [described(problem["loc"], problem["type"], problem["msg"]) for problem in found]
     if problems or settings is None:
         raise ConfigError("; ".join(problems), details={"problems": problems})
     return settings
 
 
-def _described(place: tuple[int | str, ...], kind: str, message: str) -> str:
+def described(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong with one variable, in words that name it and never its value."""
     name = str(place[0]) if place else ""
     if kind == "missing":
         return f"{name} is missing"

@@ -35,6 +35,7 @@ COMMANDS = {
     "keys": "Make, list and revoke the API keys of stores.",
     "partner-webhook": "Say where a store hears of finished sessions.",
     "clean": "Remove files that nobody needs any more.",
+    "alerts": "Tell Alertmanager's alerts to people by WhatsApp.",
     "deliveries": "Show what was sent to a store, and what came of it.",
 }
 
