@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 READY_S=${READY_S:-600}
 LOOK_S=${LOOK_S:-2}
 DRAIN_S=${DRAIN_S:-120}
-STATE=${STATE:-state}
+STATE=state
 
 say() { printf '%s %s\n' "$(date -u +%H:%M:%S)" "$*"; }
 end() { say "$1" >&2; exit "${2:-1}"; }
@@ -21,6 +21,7 @@ done
 setting() { sed -n "s/^$1=//p" server.env | tail -n 1; }
 
 mkdir -p "$STATE"
+chmod 700 "$STATE"
 exec 9>"$STATE/lock"
 flock -n 9 || end "another deploy is at work" 75
 
@@ -38,9 +39,30 @@ files=(-f compose.yaml)
 compose() { WORKER_TAG=$running docker compose "${files[@]}" --env-file images.env --env-file server.env "$@"; }
 workers() { docker ps -q --no-trunc --filter label=com.docker.compose.project=listener --filter label=com.docker.compose.service=worker | sort; }
 running=$tag
+
+quoted() { printf "'%s'" "${1//\'/\'\'}"; } # as YAML reads it
+mail() { # the end of alertmanager.yml, whose last receiver is `mail`
+  [ -n "$(setting MAIL_TO)" ] || return 0
+  [ -n "$(setting MAIL_FROM)" ] && [[ "$(setting MAIL_SERVER)" = *:* ]] || end "MAIL_TO needs MAIL_FROM, and MAIL_SERVER as host:port" 78
+  printf '    email_configs:\n      - send_resolved: true\n'
+  printf '        %s: %s\n' to "$(quoted "$(setting MAIL_TO)")" from "$(quoted "$(setting MAIL_FROM)")" \
+    smarthost "$(quoted "$(setting MAIL_SERVER)")"
+  [ -z "$(setting MAIL_USER)" ] || printf '        %s: %s\n' auth_username "$(quoted "$(setting MAIL_USER)")" \
+    auth_password_file /etc/alertmanager/mail-password
+}
+# What two services read of server.env: neither reads the environment, and compose writes no file into a container that
+# is read-only. Readable for the containers' users; nobody else on this host passes the folder above.
+mkdir -p "$STATE/prometheus" "$STATE/alertmanager"
+printf -- '- targets: [%s]\n' "$(quoted "https://$(setting DOMAIN)/livez")" >"$STATE/prometheus/outside.yml"
+[ -s "$STATE/alertmanager/secret" ] || head -c 32 /dev/urandom | sha256sum | cut -c 1-64 >"$STATE/alertmanager/secret"
+setting MAIL_PASSWORD >"$STATE/alertmanager/mail-password"
+{ cat alertmanager/alertmanager.yml && mail; } >"$STATE/alertmanager/alertmanager.yml"
+chmod -R a+rX "$STATE/prometheus" "$STATE/alertmanager"
+
 # A label of each service that mounts a folder of ours: it is made anew when, and only when, that folder changed.
-for folder in nginx prometheus blackbox loki alloy grafana; do
-  export "${folder^^}_CONFIG=$(find "$folder" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)"
+for folder in nginx prometheus alertmanager blackbox loki alloy grafana; do
+  mkdir -p "$STATE/$folder"
+  export "${folder^^}_CONFIG=$(find "$folder" "$STATE/$folder" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-16)"
 done
 
 probe() { # CONTAINER PATH

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.deploy.alertmanager_conf import configuration
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKER = r"""#!/usr/bin/env bash
@@ -90,6 +94,59 @@ def test_the_first_deploy_brings_worker_certificate_and_all_the_rest(server: Ser
     assert place(calls, "certonly --standalone") < place(calls, "--remove-orphans nginx grafana")
     assert server.deploy("1.1").returncode == 0
     assert len([call for call in server.calls if "certonly" in call]) == 1
+
+
+def test_what_the_services_read_of_the_settings_is_made_before_they_start(server: Server) -> None:
+    settings = server.folder / "deploy" / "server.env"
+    mail = "MAIL_TO=you@listener.example, o'neill@listener.example"
+    settings.write_text(f"{settings.read_text()}{mail}\n")
+    half = server.deploy("1.0")
+    assert (half.returncode, "MAIL_SERVER as host:port" in half.stderr) == (78, True)
+    settings.write_text(f"{settings.read_text()}MAIL_FROM=l@listener.example\nMAIL_SERVER=smtp.listener.example:587\n")
+    assert server.deploy("1.0").returncode == 0
+    state = server.folder / "deploy" / "state"
+    mounted = re.findall(r"\./(state/[\w/-]+):", (DEPLOY / "compose.yaml").read_text())
+    assert mounted
+    assert all((server.folder / "deploy" / path).exists() for path in mounted)
+    [target] = yaml.safe_load((state / "prometheus" / "outside.yml").read_text())
+    assert target == {"targets": ["https://listener.example/livez"]}
+    read = configuration((state / "alertmanager" / "alertmanager.yml").read_text())
+    [sent] = read.receiver("mail").email_configs
+    assert sent.to == "you@listener.example, o'neill@listener.example"
+    assert sent.auth_username is None
+    secret = (state / "alertmanager" / "secret").read_text()
+    assert len(secret.strip()) == 64
+    assert server.deploy("1.1").returncode == 0
+    assert (state / "alertmanager" / "secret").read_text() == secret, "what runs knows the first one"
+    assert (oct(state.stat().st_mode & 0o777), oct((state / "alertmanager" / "secret").stat().st_mode & 0o777)) == (
+        "0o700",
+        "0o644",
+    ), "for the containers' users, and nobody else on the host"
+
+
+def test_mail_is_sent_as_the_settings_say(server: Server) -> None:
+    lines = [
+        "MAIL_TO=a@b.example",
+        "MAIL_FROM=l@b.example",
+        "MAIL_SERVER=smtp.b.example:587",
+        "MAIL_USER=l",
+        "MAIL_PASSWORD=p#'\"$ x",
+    ]
+    settings = server.folder / "deploy" / "server.env"
+    settings.write_text("\n".join([settings.read_text(), *lines, ""]))
+    assert server.deploy("1.0").returncode == 0
+    made = server.folder / "deploy" / "state" / "alertmanager"
+    [mail] = configuration((made / "alertmanager.yml").read_text()).receiver("mail").email_configs
+    assert (mail.smarthost, mail.sender, mail.auth_username) == ("smtp.b.example:587", "l@b.example", "l")
+    assert mail.send_resolved
+    assert mail.auth_password_file == "/etc/alertmanager/mail-password"
+    assert (made / "mail-password").read_text() == "p#'\"$ x\n"
+
+
+def test_without_mail_the_file_is_ours_as_it_stands(server: Server) -> None:
+    assert server.deploy("1.0").returncode == 0
+    made = (server.folder / "deploy" / "state" / "alertmanager" / "alertmanager.yml").read_text()
+    assert made == (DEPLOY / "alertmanager" / "alertmanager.yml").read_text()
 
 
 def test_an_update_starts_the_new_worker_beside_the_old_one_and_then_drains_that(server: Server) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from listener.alerts.settings import AlertSettings
+from listener.cli.main import COMMANDS
 from tests.deploy.nginx_conf import Block, parsed
 
 ROOT = Path(__file__).parents[2]
@@ -59,14 +61,16 @@ def test_every_variable_is_told_by_one_of_the_files_or_by_the_script() -> None:
 
 def test_no_secret_stands_in_a_file_and_none_goes_into_git_or_the_image() -> None:
     empty = {name for name, value in assigned("server.env.example").items() if not value}
-    assert empty == {"GRAFANA_PASSWORD", "WHATSAPP_TOKEN", "WHATSAPP_NUMBER"}
+    whatsapp = {"WHATSAPP_TOKEN", "WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_TO"}
+    mail = {"MAIL_SERVER", "MAIL_FROM", "MAIL_TO", "MAIL_USER", "MAIL_PASSWORD"}
+    assert empty == {"GRAFANA_PASSWORD"} | whatsapp | mail
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert {".env", "deploy/server.env"} <= set(ignored)
     assert (ROOT / ".dockerignore").read_text().startswith("*\n")
     assert SERVICES["worker"]["env_file"] == ["../.env"]
     for name, one in SERVICES.items():
         for key, value in one.get("environment", {}).items():
-            if re.search("PASSWORD|TOKEN|NUMBER", key):
+            if re.search("PASSWORD|TOKEN|_TO$", key):
                 assert str(value).startswith("${"), f"{name}: {key}"
 
 
@@ -79,6 +83,21 @@ def test_a_service_is_read_only_without_capabilities_bounded_and_comes_back(name
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "mem_limit" in service
     assert service["logging"]["options"]["max-size"] == "10m"
+
+
+def test_compose_writes_no_file_into_a_container_that_is_read_only() -> None:
+    assert not COMPOSE.keys() & {"configs", "secrets"}, "it refuses: `file` is the sole supported option"
+    assert not [name for name, one in SERVICES.items() if one.keys() & {"configs", "secrets"}]
+
+
+def test_the_receiver_of_alerts_has_what_it_asks_for_and_no_key_of_the_project() -> None:
+    alerts = SERVICES["alerts"]
+    given = set(alerts["environment"])
+    asked = {str(field.validation_alias): field.is_required() for field in AlertSettings.model_fields.values()}
+    assert {name for name, is_required in asked.items() if is_required} <= given
+    assert given - set(asked) == {"NVIDIA_VISIBLE_DEVICES"}
+    assert "env_file" not in alerts
+    assert alerts["command"][0] in COMMANDS
 
 
 def test_what_runs_beside_the_worker_takes_less_than_two_gigabytes_at_most() -> None:
@@ -111,7 +130,8 @@ def test_grafana_asks_who_it_is() -> None:
 
 def test_every_file_that_is_mounted_exists() -> None:
     mounted = [volume.split(":")[0] for one in SERVICES.values() for volume in one.get("volumes", [])]
-    assert all((DEPLOY / path).exists() for path in mounted if path.startswith("./"))
+    ours = [path for path in mounted if path.startswith("./")]
+    assert all((DEPLOY / path).exists() for path in ours if not path.startswith("./state/")), "those deploy.sh makes"
     named = {path for path in mounted if path[0] not in "./"}
     assert named == set(COMPOSE["volumes"])
 

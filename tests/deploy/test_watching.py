@@ -17,6 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from devstack.stack import Stack
+from listener.alerts.group import SEVERITIES
+from listener.alerts.receiver import PATH, REMEMBERED_S
+from listener.alerts.settings import AlertSettings
+from listener.alerts.whatsapp import LONGEST_PAUSE_S, TRIES
 from listener.contract import GeneratorStatus
 from listener.engine.backlog import Backlog, KindBacklog
 from listener.engine.clock import SystemClock
@@ -25,19 +29,21 @@ from listener.http.metrics import WebhookAnswers
 from listener.http.queue_metrics import QueueMetrics
 from listener.telemetry import log
 from listener.telemetry.metrics import Metrics
+from tests.deploy.alertmanager_conf import Authorization, configuration, seconds
 from tests.deploy.nginx_conf import parsed
 from tests.support.probing import url_of
 from tests.support.worker import running_worker
 
 ROOT = Path(__file__).parents[2]
 GRAFANA = ROOT / "deploy" / "grafana"
-ALERTING = GRAFANA / "provisioning" / "alerting"
-[GROUP] = yaml.safe_load((ALERTING / "rules.yml").read_text())["groups"]
-RULES: dict[str, dict[str, Any]] = {rule["uid"]: rule for rule in GROUP["rules"]}
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+[GROUP] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+RULES: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in GROUP["rules"]}
+ALERTMANAGER = configuration((ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text())
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 TARGET_LABELS = {"job", "instance"}
-FOREIGN = ("node_", "probe_", "DCGM_FI_", "up", "process_start_time_seconds")
+FOREIGN = ("node_", "probe_", "DCGM_FI_", "up", "process_start_time_seconds", "alertmanager_")
 SOON_S = 5 * 60
 NGINX = ROOT / "deploy" / "nginx" / "listener.conf.template"
 INNER = {"/metrics", "/readyz", "/startupz", "/health"}
@@ -45,14 +51,17 @@ LONGEST_FOR_S = 3 * 60
 SCRAPE_S = 15
 
 
-def expression(rule: dict[str, Any]) -> str:
-    """What a rule asks Prometheus."""
-    return str(rule["data"][0]["model"]["expr"])
+def compared(expr: str) -> promql_parser.BinaryExpr:
+    """The comparison that makes an alert of a figure; absent(...) beside it fires where the figure is missing."""
+    parsed_expr = promql_parser.parse(expr)
+    if str(parsed_expr.op) == "or":
+        parsed_expr = parsed_expr.lhs
+    return parsed_expr
 
 
 def asked() -> list[tuple[str, str]]:
     """Every expression of alerts and dashboards with the place where it stands; those for Loki are another language."""
-    found = [(uid, expression(rule)) for uid, rule in RULES.items()]
+    found = [(name, str(rule["expr"])) for name, rule in RULES.items()]
     for name, board in BOARDS.items():
         for panel in board["panels"]:
             if panel["datasource"]["uid"] == "prometheus":
@@ -184,33 +193,30 @@ def test_a_metric_that_nobody_has_would_be_seen() -> None:
     assert dict(selected('sum(rate(listener_nothing_total{a="b"}[5m])) / 2 > 0.5')) == {"listener_nothing_total": {"a"}}
 
 
-@pytest.mark.parametrize("uid", sorted(RULES))
-def test_an_alert_says_what_happens_how_bad_it_is_and_what_to_do(uid: str) -> None:
-    rule = RULES[uid]
-    assert rule["title"] == uid
-    assert rule["annotations"]["summary"]
-    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
-    assert rule["annotations"]["runbook"] == f"docs/operations.md#{uid}"
-    assert f'<a id="{uid}"></a>' in OPERATIONS
-    value, fires = rule["data"]
-    assert (value["datasourceUid"], fires["datasourceUid"]) == ("prometheus", "__expr__")
-    assert rule["condition"] == fires["refId"] == fires["model"]["refId"]
-    assert fires["model"]["expression"] == value["refId"] == value["model"]["refId"]
-    assert fires["model"]["conditions"][0]["evaluator"]["type"] in {"gt", "lt"}
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_alert_says_what_happens_how_bad_it_is_and_what_to_do(name: str) -> None:
+    rule = RULES[name]
+    assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"].keys() == {"severity"}
+    assert rule["labels"]["severity"] in SEVERITIES
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{name}"
+    assert f'<a id="{name}"></a>' in OPERATIONS
+    assert str(compared(rule["expr"]).op) in {"<", ">"}
+    shown = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert shown <= grouped(rule["expr"]), "a label that the sum leaves out would show as nothing"
 
 
-@pytest.mark.parametrize("uid", sorted(RULES))
-def test_an_alert_is_sent_within_five_minutes(uid: str) -> None:
-    held_s = seconds(RULES[uid]["for"])
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_an_alert_is_sent_within_five_minutes(name: str) -> None:
+    rule = RULES[name]
+    held_s = seconds(rule.get("for", "0s"))
     assert held_s <= LONGEST_FOR_S
-    assert SCRAPE_S + 2 * seconds(GROUP["interval"]) + held_s + seconds(policy()["group_wait"]) < SOON_S
+    for route in ALERTMANAGER.route.chosen({"alertname": name, **rule["labels"]}):
+        assert SCRAPE_S + 2 * seconds(GROUP["interval"]) + held_s + seconds(str(route.group_wait)) < SOON_S
 
 
 def test_what_was_asked_for_is_watched() -> None:
-    thresholds = {
-        uid: (rule["labels"]["severity"], rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"][0])
-        for uid, rule in RULES.items()
-    }
+    thresholds = {name: (rule["labels"]["severity"], compared(rule["expr"]).rhs.val) for name, rule in RULES.items()}
     wanted = {
         "api-down": ("critical", 1),
         "gpu-busy": ("info", 80),
@@ -226,27 +232,72 @@ def test_what_was_asked_for_is_watched() -> None:
     }
     assert wanted.items() <= thresholds.items()
     assert thresholds.keys() >= {"host-cpu", "host-memory", "host-disk", "circuit-open", "claims-paused"}
-    assert RULES["api-down"]["noDataState"] == RULES["worker-down"]["noDataState"] == "Alerting"
+    assert 'absent(probe_success{job="outside"})' in RULES["api-down"]["expr"], "no figure at all is no good news"
+    assert "or vector(0)" in RULES["worker-down"]["expr"]
 
 
-def policy() -> dict[str, Any]:
-    """How alerts are sent."""
-    [found] = yaml.safe_load((ALERTING / "sending.yml").read_text())["policies"]
-    return dict(found)
+def told_to(name: str) -> list[str]:
+    """The receivers of an alert."""
+    routes = ALERTMANAGER.route.chosen({"alertname": name, **RULES[name]["labels"]})
+    return sorted(str(route.receiver) for route in routes)
 
 
-def seconds(text: str) -> int:
-    """Prometheus's durations."""
-    return int(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
+def test_prometheus_reads_the_rules_and_tells_alertmanager_which_tells_our_receiver() -> None:
+    told = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    assert told["rule_files"] == ["/etc/prometheus/alerts.yml"]
+    [sent] = told["alerting"]["alertmanagers"]
+    assert sent["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    [webhook] = ALERTMANAGER.receiver("whatsapp").webhook_configs
+    assert webhook.url == f"http://alerts:9094{PATH}"
+    assert webhook.http_config.authorization == Authorization(
+        type="Bearer", credentials_file="/etc/alertmanager/secret"
+    )
+    assert webhook.send_resolved
 
 
-def test_alerts_go_to_the_bridge_without_a_secret_in_the_file() -> None:
-    [point] = yaml.safe_load((ALERTING / "sending.yml").read_text())["contactPoints"]
-    [receiver] = point["receivers"]
-    assert policy()["receiver"] == point["name"]
-    assert receiver["type"] == "webhook"
-    assert receiver["settings"]["url"].endswith("/user/$WHATSAPP_NUMBER/$WHATSAPP_TOKEN")
-    assert "$" not in (ALERTING / "rules.yml").read_text().split("\n", 2)[2], "Grafana takes it for a variable"
+def test_everything_is_told_by_whatsapp_and_what_is_critical_by_mail_too() -> None:
+    assert {name for name in RULES if "whatsapp" not in told_to(name)} == set()
+    by_mail = {name for name in RULES if "mail" in told_to(name)}
+    assert by_mail == {name for name, rule in RULES.items() if rule["labels"]["severity"] == "critical"}
+    assert "alerts-not-sent" in by_mail, "that WhatsApp fails is not told by WhatsApp alone"
+
+
+def test_what_follows_from_something_worse_is_not_told_beside_it() -> None:
+    def muted(name: str, cause: str) -> bool:
+        return ALERTMANAGER.muted({"alertname": name}, [{"alertname": cause}])
+
+    assert muted("api-down", "worker-down")
+    assert muted("cost-spike", "cost-limit")
+    assert not muted("cost-limit", "cost-spike")
+    assert not muted("host-disk", "worker-down")
+    for rule in ALERTMANAGER.inhibit_rules:
+        for matcher in rule.source_matchers + rule.target_matchers:
+            named = matcher.split('"')[1].split("|")
+            assert set(named) <= set(RULES), "an inhibition names an alert that is not there"
+
+
+def test_the_receiver_has_time_to_try_and_forgets_before_a_reminder() -> None:
+    [webhook] = ALERTMANAGER.receiver("whatsapp").webhook_configs
+    longest_try = AlertSettings.model_fields["try_s"].metadata[1].le
+    routes = [route for rule in RULES.values() for route in ALERTMANAGER.route.chosen(rule["labels"])]
+    assert TRIES * longest_try + (TRIES - 1) * LONGEST_PAUSE_S < seconds(webhook.timeout)
+    assert all(seconds(webhook.timeout) < seconds(str(route.group_interval)) for route in routes)
+    assert min(seconds(str(route.repeat_interval)) for route in routes) > REMEMBERED_S
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "recievers: []",
+        "inhibit_rules: [{source_match: {a: b}}]",
+        "route: {receiver: nobody}",
+        "receivers: [{name: mail}]",
+    ],
+)
+def test_a_field_that_alertmanager_does_not_know_is_not_read_here(wrong: str) -> None:
+    written = (ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text()
+    with pytest.raises(ValueError, match="validation error"):
+        configuration(f"{written}\n{wrong}\n")
 
 
 def test_there_are_dashboards_for_all_that_was_asked_for() -> None:
