@@ -27,6 +27,7 @@ from tests.support.real import (  # noqa: F401 - pytest looks for its hooks here
     pytest_terminal_summary,
     real_project,
 )
+from tests.support.s3 import Door, open_door, s3_server
 from tests.support.target import Target, target_of
 
 TEMPLATE = "prepared"
@@ -98,6 +99,20 @@ async def books(project: Target) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
     opened = await asyncpg.connect(project.db_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The URL of an S3 server of this run's own."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def door(s3: str) -> AsyncIterator[Door]:
+    """A bucket of the test's own on it, behind a door that checks every signature."""
+    async with open_door(s3) as opened:
+        yield opened
 
 
 async def _make_template(cluster: Cluster) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,22 +26,10 @@ from listener.errors import (
     StoreUnavailable,
 )
 from listener.ports import Accepted
-from tests.support.s3 import KEY_ID, SECRET, Door, open_door, s3_server
+from tests.support.s3 import KEY_ID, SECRET, Door
 
 PROJECT = "https://project.supabase.co"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100_000)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture
-async def door(server: str) -> AsyncIterator[Door]:
-    async with open_door(server) as opened:
-        yield opened
 
 
 def place(door: Door, **different: Any) -> S3Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -19,7 +19,7 @@ from listener.contract import SavedArtifact, Session
 from listener.leftovers import Leftover, Listed
 from listener.ports import Attempt, Failure
 from tests.adapters.conftest import Worker
-from tests.support.s3 import KEY_ID, SECRET, Door, open_door, s3_server
+from tests.support.s3 import KEY_ID, SECRET, Door
 from tests.support.target import Target
 
 BUCKET = "headshots"
@@ -41,18 +41,6 @@ class Aged(S3ArtifactStore):
             replace(one, changed_at=one.changed_at - past) if one.path.startswith(self.old) else one for one in found
         )
         return tuple(aged)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture
-async def door(server: str) -> AsyncIterator[Door]:
-    async with open_door(server) as opened:
-        yield opened
 
 
 @pytest.fixture

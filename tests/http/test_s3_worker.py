@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,23 +17,11 @@ from tests.support.app import insert, signed_in, until_terminal
 from tests.support.commands import listener
 from tests.support.generators import Grey, install
 from tests.support.probing import read, sample, until
-from tests.support.s3 import KEY_ID, SECRET, Door, open_door, s3_server
+from tests.support.s3 import KEY_ID, SECRET, Door
 from tests.support.worker import running_worker
 
 HERE = {"LISTENER_S3_BUCKETS": "headshots"}
 BRISK = {"LISTENER_SOURCES": "sweep", "LISTENER_SWEEP_S": "0.3", "LISTENER_LEASE_S": "6", **HERE}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture
-async def door(server: str) -> AsyncIterator[Door]:
-    async with open_door(server) as opened:
-        yield opened
 
 
 @pytest.fixture
