@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A stack that runs, as another client needs to know it."""
+    """A stack that runs, as another client needs to know it. `api_url` is a worker's; None where there is none."""
 
     url: str
     anon_key: str
@@ -41,6 +41,7 @@ class Running:
     jwt_secret: str = field(repr=False)
     db_url: str = field(repr=False)
     page_url: str
+    api_url: str | None = None
 
     def as_json(self) -> str:
         """One line for a program that reads it."""
@@ -101,7 +102,7 @@ async def _serve(options: DevOptions, reporter: Reporter, visit: Visit) -> None:
                 workers: list[Worker] = []
                 try:
                     await _start_workers(options, running, reporter, following, workers)
-                    await visit(running)
+                    await visit(replace(running, api_url=workers[0].url if workers else None))
                     if options.stay:
                         await asyncio.Event().wait()
                 finally:

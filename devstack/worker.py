@@ -71,6 +71,8 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.ready = asyncio.Event()
+        self.url: str | None = None
+        """Where it answers HTTP, once it is ready."""
         self._last: deque[str] = deque(maxlen=30)
         self._stopping = False
 
@@ -102,6 +104,7 @@ class Worker:
             line = _parsed(text)
             on_log(line)
             if line["event"] == READY_EVENT:
+                self.url = f"http://127.0.0.1:{line['port']}"
                 self.ready.set()
         code = await self.process.wait()
         if not self._stopping:

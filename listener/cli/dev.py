@@ -127,8 +127,9 @@ def _once_each(say: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any
 
 
 def _welcome(running: Running) -> str:
+    api = f"\nThe HTTP API:    {running.api_url}/docs" if running.api_url else ""
     return f"""
-Open this page:  {running.page_url}
+Open this page:  {running.page_url}{api}
 
 What happens there: the page inserts a row. In the same transaction the database charges one credit.
 Realtime wakes the worker, which claims the row, generates the picture step by step and uploads it.

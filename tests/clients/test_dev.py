@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -114,7 +115,7 @@ def test_the_demo_stays_up_and_says_how_to_go_on(tmp_path: Path) -> None:
     lines = said.decode().splitlines()
     [picture] = [line.removeprefix("image: ") for line in lines if line.startswith("image: ")]
     assert (tmp_path / picture).is_file()
-    assert len([line for line in lines if "http://" in line]) == 1
+    assert [line.split(":")[0] for line in lines if "http://" in line] == ["Open this page", "The HTTP API"]
     assert any("listener submit" in line for line in lines)
 
 
@@ -125,6 +126,21 @@ def test_the_note_for_other_terminals_is_private_and_holds_no_secret(dev: Projec
     assert dev.url in text
     assert dev.service_role_key not in text
     assert dev.jwt_secret not in text
+
+
+def test_the_api_is_tried_as_the_handbook_says(dev: Project, tmp_path: Path) -> None:
+    handbook = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = handbook.partition("## Try it")[2].split("```")[1].strip().splitlines()
+    commands = "\n".join(line.removeprefix("$ ") for line in told[1:-1])
+    assert (told[0], told[-1][:10]) == ("$ listener dev --json > dev.json &", '{"data": {')
+    facts = {name: getattr(dev, name) for name in ("url", "service_role_key", "api_url")}
+    (tmp_path / "dev.json").write_text(json.dumps(facts))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = dev_environment(tmp_path) | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)["data"]) == (0, {"credits": 10}), done.stderr.decode()
 
 
 def test_submit_tries_a_garment_on(dev: Project, tmp_path: Path) -> None:

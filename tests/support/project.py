@@ -32,6 +32,7 @@ class Project:
     jwt_secret: str = field(repr=False)
     db_url: str = field(repr=False)
     page_url: str
+    api_url: str | None
     process: subprocess.Popen[bytes] = field(repr=False)
     state_home: Path = field(repr=False)
 
