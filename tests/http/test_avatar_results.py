@@ -184,6 +184,10 @@ async def test_a_store_reads_and_cancels_an_avatar_as_any_other_session(stage: S
         "completed",
         "video.mp4",
     )
+    await stage.street.client.storage.from_("videos").remove([f"{store.id}/generated/{held.session}.mp4"])
+    later = (await ask(store, f"/api/sessions/{session}")).data["result"]
+    (gone,) = later["artifacts"]
+    assert (later["video_url"], gone["url"], gone["expires_at"], gone["name"]) == (None, None, None, "video.mp4")
 
 
 async def test_the_example_sends_its_form_and_saves_the_clip(stage: Stage, project: Project, tmp_path: Path) -> None:

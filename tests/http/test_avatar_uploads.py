@@ -97,6 +97,19 @@ async def test_a_form_that_stops_coming_is_given_up(
         assert (stage.files(), await stage.objects(ada)) == ([], [])
 
 
+async def test_a_disk_that_keeps_no_file_is_503_and_costs_nothing(stack: Stack, folder: Path) -> None:
+    async with stage_on(stack, folder) as stage:
+        ada = await stage.visitor()
+        (place,) = folder.iterdir()
+        place.rename(folder / "away")
+        refused = await order(ada)
+        assert (refused.status, refused.code) == (503, "TEMPORARILY_UNAVAILABLE")
+        assert refused.headers["Retry-After"] == "30"
+        assert (await stage.objects(ada), await stage.credits(ada)) == ([], 10)
+        (folder / "away").rename(place)
+        assert (await order(ada)).status == 201
+
+
 async def test_twenty_forms_at_once_are_taken_in_with_the_memory_of_a_few_pieces(
     stack: Stack, folder: Path, connection: asyncpg.Connection[Any]
 ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
@@ -81,6 +81,18 @@ async def test_nobody_sees_or_repeats_anothers_session(stage: Stage) -> None:
                 assert (answer.status, answer.code) == (404, "SESSION_NOT_FOUND")
     sessions = {(await order(guest, key="k")).data["id"] for guest in (shop, rival, ada, eve)}
     assert len(sessions) == 4, "a key is its caller's own"
+
+
+async def test_the_key_of_a_session_that_was_deleted_makes_no_other(
+    stage: Stage, connection: asyncpg.Connection[Any]
+) -> None:
+    for guest, owner in ((await stage.store(), "store_id"), (await stage.visitor(), "user_id")):
+        made = await order(guest, key="k")
+        await connection.execute(f"delete from public.{TABLES[owner]} where id = $1", UUID(made.data["id"]))
+        again = await order(guest, key="k")
+        assert (again.status, again.code) == (409, "SESSION_ID_USED")
+        assert await stage.credits(guest) == 10, "deleted, and so paid back; the other was never paid"
+        assert len(await stage.objects(guest)) == 2, "the files of the first; what no row names is removed later"
 
 
 GIF, WEBP = b"GIF89a" + bytes(50), b"RIFF\0\0\0\0WEBPVP8 " + bytes(50)

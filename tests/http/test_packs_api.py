@@ -51,6 +51,9 @@ async def test_a_character_is_saved_once_and_its_pack_is_paid_once(studio: Studi
     assert (await ada.generate({**order, "image_count": 6})).status == 402
     told = await ada.generate(order, key="again")
     assert (told.status, await ada.credits()) == (201, 0)
+    await project.value("delete from public.generation_jobs where id = $1 returning 1", UUID(job))
+    assert (await ada.generate(order, key="pack")).code == "SESSION_ID_USED"
+    assert await ada.credits() == 5, "deleted, and so paid back; no other was made"
     assert await project.rows("select * from listener.invariants") == []
 
 

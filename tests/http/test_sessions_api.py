@@ -84,6 +84,21 @@ async def test_a_waiting_session_is_cancelled_with_its_credits_back_and_a_finish
     assert (refused.status, refused.code) == (409, "SESSION_FINISHED")
 
 
+async def test_the_name_of_a_session_that_was_deleted_makes_no_other(
+    street: Street, connection: asyncpg.Connection[Any]
+) -> None:
+    store = await street.store()
+    assert (await store.submit(COAT | {"task_id": "order-1"})).status == 201
+    await connection.execute("delete from public.store_generation_sessions")
+    for again in (
+        await store.submit(COAT | {"task_id": "order-1"}),
+        await store.submit([COAT | {"task_id": "order-1"}]),
+    ):
+        one = again.data[0] if again.status == 207 else again.body | {"status": again.status}
+        assert (one["status"], one["error"]["code"]) == (409, "SESSION_ID_USED")
+    assert await store.credits() == 10
+
+
 STRANGERS = (
     (None, "API_KEY_MISSING"),
     ("Basic eDp5", "API_KEY_MISSING"),
