@@ -28,10 +28,11 @@ function show(element, text) {
   element.hidden = !text
 }
 
-function inWords(error) {
-  if (error.code === 'PT402') return 'Your credits do not pay for this. A picture costs one credit.'
+function inWords(error, cost = 1) {
+  if (error.code === 'PT402') return `This costs ${cost === 1 ? '1 credit' : `${cost} credits`}, and you have ${$('credits').textContent}.`
   if (error.code === 'PGRST303' || error.status === 401) return 'Your visit has expired. Reload the page.'
-  return error.message || 'The stack did not answer.'
+  const isCode = /^[a-z_]+$/.test(error.message) // what the database refuses has its sentence in the details
+  return (isCode && error.details) || error.message || 'The stack did not answer.'
 }
 
 function drawConnection() {
@@ -109,8 +110,8 @@ async function listSessions() {
   }
 }
 
-/** Inserts what `fieldsOf` gives and follows it; a problem is said beside the form. */
-async function insert(table, fieldsOf, button, problem) {
+/** Inserts what `fieldsOf` gives and follows it; a problem is said beside the form. `cost` is in credits. */
+async function insert(table, fieldsOf, button, problem, cost = 1) {
   show(problem, '')
   button.disabled = true
   try {
@@ -118,12 +119,14 @@ async function insert(table, fieldsOf, button, problem) {
     if (error) throw error
     const card = draw(table, row)
     $('sessions').prepend(card.element)
+    card.element.scrollIntoView({ block: 'nearest' }) // the forms fill a small screen
     $('spoken').textContent = `queued: ${card.title}`
     follow(table, row)
     await drawCredits()
     return true
   } catch (error) {
-    show(problem, inWords(error))
+    await drawCredits()
+    show(problem, inWords(error, cost))
     return false
   } finally {
     button.disabled = false
@@ -136,7 +139,7 @@ async function submitPrompt(event) {
   show($('form-error'), prompt ? '' : 'Say what the picture should show.')
   if (!prompt) return $('prompt').focus()
   if (await insert(HEADSHOT_TABLE, () => ({ prompt }), $('generate'), $('form-error'))) $('prompt').value = ''
-  $('prompt').focus()
+  $('prompt').focus({ preventScroll: true })
 }
 
 async function submitTryon(event) {
@@ -151,7 +154,7 @@ async function submitAvatar(event) {
 
 async function submitPack(event) {
   event.preventDefault()
-  await insert(PACK_TABLE, () => packForm.row(), $('make'), $('pack-error'))
+  await insert(PACK_TABLE, () => packForm.row(), $('make'), $('pack-error'), packForm.cost)
 }
 
 function tick() {

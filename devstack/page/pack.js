@@ -4,6 +4,7 @@
  */
 
 import { reasonOf } from './card.js'
+import { tileOf } from './tile.js'
 import { uploadPicture } from './tryon.js'
 import { isTerminal } from './watch.js'
 
@@ -18,15 +19,20 @@ export class PackForm {
   #form
   #supabase
   #user
+  #saved = {} // the last character, and what it was made of: the same looks again are the same person
 
   constructor(form, supabase, user) {
     this.#form = form
     this.#supabase = supabase
     this.#user = user
-    const { image_count: count } = form.elements
-    const price = () => (form.querySelector('.price').textContent = `${count.value} images cost ${count.value} credits; those that fail come back.`)
-    count.addEventListener('change', price)
+    const price = () => (form.querySelector('.price').textContent = `${this.cost} images cost ${this.cost} credits; what fails is given back. The same looks again are the same person.`)
+    form.elements.image_count.addEventListener('change', price)
     price()
+  }
+
+  /** In credits: one an image. */
+  get cost() {
+    return Number(this.#form.elements.image_count.value)
   }
 
   /** Saves the character and gives the job's row to insert. Throws an Error in plain words. */
@@ -37,12 +43,18 @@ export class PackForm {
       throw new Error('Give two ages from 18 to 100, the youngest first.')
     }
     const looks = LOOKS.map((name) => [name, elements[name].value.trim()]).filter(([, words]) => words)
-    const character = { config: { age_range: ages, subject: elements.subject.value, ...Object.fromEntries(looks) } }
     const [face] = elements.face.files
+    const config = { age_range: ages, subject: elements.subject.value, ...Object.fromEntries(looks) }
+    const made = JSON.stringify([config, face && [face.name, face.size, face.lastModified]])
+    if (this.#saved.made !== made) this.#saved = { made, id: await this.#save({ config }, face) }
+    return { character_id: this.#saved.id, image_count: this.cost }
+  }
+
+  async #save(character, face) {
     if (face) character.face_reference_path = await uploadPicture(this.#supabase, this.#user, face, 'of the face')
     const { data, error } = await this.#supabase.from('characters').insert(character).select('id').single()
     if (error) throw error
-    return { character_id: data.id, image_count: Number(elements.image_count.value) }
+    return data.id
   }
 }
 
@@ -181,7 +193,7 @@ export class PackCard {
     if (error) throw error
     const paths = images.filter(({ storage_path: path }) => !this.#tiles.has(path)).flatMap((image) => [image.storage_path, image.thumbnail_path ?? []].flat())
     const urls = await this.#sign(paths)
-    for (const image of images) if (!this.#tiles.has(image.storage_path)) this.#tiles.set(image.storage_path, tileOf(image, urls))
+    for (const image of images) if (!this.#tiles.has(image.storage_path)) this.#tiles.set(image.storage_path, tileOf(image, urls, this.#open))
     const there = new Set(images.map(({ storage_path: path }) => path))
     for (const path of this.#tiles.keys()) if (!there.has(path)) this.#tiles.delete(path)
     this.#drawTiles(images)
@@ -213,6 +225,14 @@ export class PackCard {
     }
   }
 
+  #open = async (path) => {
+    try {
+      globalThis.open((await this.#sign([path])).get(path), '_blank', 'noopener')
+    } catch (error) {
+      this.complain(error.message)
+    }
+  }
+
   async #cancel(onCancel) {
     this.#parts.cancel.disabled = true
     try {
@@ -223,24 +243,4 @@ export class PackCard {
       this.#parts.cancel.disabled = false
     }
   }
-}
-
-function tileOf(image, urls) {
-  const { position, pose, similarity, similarity_state: state, storage_path: path, thumbnail_path: thumbnail } = image
-  const words = { reference: 'reference', measured: `${Math.round(similarity * 100)} %`, below: `${Math.round(similarity * 100)} %, below`, not_measured: 'no face found' }
-  const tile = document.createElement('li')
-  tile.className = 'tile'
-  tile.dataset.position = position
-  const link = document.createElement('a')
-  Object.assign(link, { href: urls.get(path) ?? '', target: '_blank', rel: 'noopener' })
-  const picture = document.createElement('img')
-  Object.assign(picture, { src: urls.get(thumbnail) ?? urls.get(path) ?? '', alt: `Image ${position + 1}: ${(pose ?? '').replaceAll('_', ' ')}`, decoding: 'async' })
-  const badge = document.createElement('span')
-  badge.className = 'badge'
-  badge.dataset.state = state
-  badge.title = 'How alike the face is to the reference'
-  badge.textContent = words[state] ?? state
-  link.append(picture, badge)
-  tile.append(link)
-  return tile
 }

@@ -50,6 +50,18 @@ new MutationObserver(() => {
   if (pack) window.tiles.push(pack.querySelectorAll('.tile img').length)
 }).observe(document, { subtree: true, childList: true })
 """
+# What a click on an image opens.
+OPENED = """
+image => new Promise((done) => {
+  window.open = (url) => fetch(url).then((answer) => done([answer.status, answer.headers.get('content-type')]))
+  image.click()
+})
+"""
+# Characters that no pack was ever made of.
+UNUSED = """
+select count(*) from public.characters as owned
+where not exists (select from public.generation_jobs as job where job.character_id = owned.id)
+"""
 
 pytestmark = [
     pytest.mark.browser,
@@ -196,10 +208,13 @@ async def test_without_credits_the_page_says_so(browser: Browser, dev: Project) 
             await page.goto(dev.page_url)
             await expect(page.get_by_role("button", name="Generate")).to_be_enabled()
             await ask_for(page, "unpayable")
-            await expect(page.get_by_role("alert")).to_have_text(
-                "Your credits do not pay for this. A picture costs one credit."
-            )
+            await expect(page.get_by_role("alert")).to_have_text("This costs 1 credit, and you have 0.")
+            for _ in range(2):
+                await page.get_by_role("button", name="Make the pack").click()
+                await expect(page.locator("#pack-error")).to_have_text("This costs 5 credits, and you have 0.")
             await expect(page.locator(".card")).to_have_count(0)
+            made = await connection.fetchval(UNUSED)
+            assert made == 1, "the same looks again are the same person"
     finally:
         await connection.execute("update listener.plans set welcome_credits = 10 where plan = 'free'")
         await connection.close()
@@ -296,6 +311,7 @@ async def test_a_pack_fills_image_by_image(page: Page) -> None:
     card = await order_pack(page)
     await expect(page.locator("#credits")).to_have_text("5")
     await expect(card.locator(".tile")).to_have_count(5)
+    await expect(card).to_be_in_viewport()
     if target := os.environ.get("PACK_SCREENSHOT"):
         await expect(card.locator(".tile img")).to_have_count(3, timeout=PICTURE_WITHIN_MS)
         await page.screenshot(path=target, full_page=True)
@@ -305,6 +321,7 @@ async def test_a_pack_fills_image_by_image(page: Page) -> None:
     assert any(0 < images < 5 for images in await page.evaluate("window.tiles")), "each is seen before all are there"
     first = card.locator(".tile img").first
     assert await first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    assert await first.evaluate(OPENED) == [200, "image/jpeg"]
     await page.reload()
     await expect(page.locator(".pack.card .tile img")).to_have_count(5)
 
