@@ -70,6 +70,11 @@ def jpeg_of_many_scans() -> bytes:
     return data[:first] + data[first:-2] + data[last:-2] * 4000 + b"\xff\xd9"
 
 
+def jpeg_of_nothing_but_fill() -> bytes:
+    """Any number of these bytes may stand before a marker; here none follows."""
+    return b"\xff\xd8".ljust(10 * MIB - 1, b"\xff")
+
+
 def apng() -> bytes:
     frames = [Image.new("RGB", (64, 64), (n, 0, 0)) for n in range(200)]
     return encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
@@ -89,6 +94,7 @@ def bombs() -> dict[str, bytes]:
         "jpeg_of_4225_megapixels": jpeg_with_size(65_000, 65_000),
         "jpeg_with_a_second_frame_header": jpeg_with_second_frame(),
         "jpeg_of_four_thousand_scans": jpeg_of_many_scans(),
+        "jpeg_of_nothing_but_fill": jpeg_of_nothing_but_fill(),
         "webp_canvas_of_268_megapixels": webp(b"VP8X", bytes(4) + b"\xff\x3f\0" * 2) + bytes(64),
         "webp_lossless_of_268_megapixels": webp(b"VP8L", b"\x2f\xff\xff\xff\x0f" + bytes(64)),
         "webp_that_says_it_is_small": webp(
