@@ -26,6 +26,7 @@ def surroundings(settings: Settings) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.platform(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "project": settings.supabase_url,
         "settings": {names_of(field)[0]: _shown(getattr(settings, field)) for field in type(settings).model_fields},
     }
 
@@ -59,5 +60,5 @@ def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return "(set)"
     if isinstance(value, tuple):
-        return [_shown(one) for one in value]
+        return [_shown(one) for one in value] or None
     return value if value is None or isinstance(value, bool | int | float) else str(value)

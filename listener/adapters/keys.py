@@ -25,4 +25,6 @@ def kind_of_key(key: str) -> str:
         role = claims.get("role")
     except (ValueError, AttributeError):
         return "a JWT that cannot be read"
-    return f"a {role} JWT" if isinstance(role, str) and role.isidentifier() else "a JWT without a role"
+    if not isinstance(role, str) or not role.isidentifier():
+        return "a JWT without a role"
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {role} JWT"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import click
 
-from listener.cli.check_machine import check_machine, check_moderation
+from listener.cli.check_machine import check_handlers, check_machine, check_moderation
 from listener.cli.check_project import check_project
 from listener.cli.check_store import check_store
 from listener.cli.findings import Finding
@@ -48,10 +48,13 @@ async def _told(settings: Settings, *, quiet: bool) -> list[Finding]:
 
 
 async def _all(settings: Settings) -> AsyncIterator[Finding]:
-    for finding in check_machine(settings):
+    yield Finding("settings", "ok", f"{settings.supabase_url}, worker {settings.worker_name}")
+    kinds, handlers = check_handlers(settings)
+    yield handlers
+    for finding in check_machine(settings, kinds):
         yield finding
     yield await check_moderation(settings)
     async for finding in check_store(settings):
         yield finding
-    async for finding in check_project(settings):
+    async for finding in check_project(settings, kinds):
         yield finding

@@ -1,8 +1,12 @@
-"""What `listener check` asks of this machine: code, device, memory, disks, the door for webhooks. Asks no network."""
+"""What `listener check` asks of this machine: code, device, memory, disks, port, the door for webhooks.
+
+Asks no network.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,21 +29,23 @@ DEVICE_S = 15.0
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def check_machine(settings: Settings) -> Iterator[Finding]:
-    """Every finding, in order."""
-    yield Finding("settings", "ok", f"{settings.supabase_url}, worker {settings.worker_name}")
+def check_handlers(settings: Settings) -> tuple[Sequence[str], Finding]:
+    """The kinds that a worker would serve, or that it was asked for in vain, and what to tell of them."""
     try:
         kinds = tuple(load_handlers(settings.kinds, settings.handler_configs()))
     except ConfigError as error:
         remedy = "correct LISTENER_KINDS, or install the package that serves it"
-        yield Finding("handlers", "failing", str(error), remedy)
-        kinds = settings.kinds
-    else:
-        yield Finding("handlers", "ok", ", ".join(kinds))
+        return settings.kinds, Finding("handlers", "failing", str(error), remedy)
+    return kinds, Finding("handlers", "ok", ", ".join(kinds))
+
+
+def check_machine(settings: Settings, kinds: Sequence[str]) -> Iterator[Finding]:
+    """Every other finding, in order."""
     findings = list(_generators(settings, kinds))
     yield from findings
     yield _device(settings, is_needed=any(one.name == "generator" for one in findings))
     yield from _resources(settings)
+    yield _port(settings)
     yield _webhooks(settings)
 
 
@@ -115,6 +121,21 @@ def _resources(settings: Settings) -> Iterator[Finding]:
     fine = ", ".join(f"{name} {disk.free_bytes // MIB} MiB free" for name, disk in figures.disks.items())
     remedy = f"free disk space (LISTENER_MIN_DISK_MIB={settings.min_disk_mib}), or name other folders"
     yield found("disk", full + closed, fine, remedy)
+
+
+def _port(settings: Settings) -> Finding:
+    """Whether a worker could listen there now; one that runs already has the port."""
+    place = f"{settings.http_host}:{settings.http_port}"
+    try:
+        with socket.create_server((settings.http_host, settings.http_port), family=_family(settings.http_host)):
+            return Finding("port", "ok", place)
+    except OSError as error:
+        words = f"nobody else can listen at {place} now: {error.strerror or error}"
+        return Finding("port", "warning", words, "fine where that is this worker; else LISTENER_HTTP_PORT=another one")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _may_write(place: Path) -> bool:

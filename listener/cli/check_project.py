@@ -5,7 +5,7 @@ Changes nothing there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from listener.adapters.operator import Operator, Survey, open_operator
 from listener.cli.findings import Finding, Status, found
 from listener.engine.clock import SystemClock
 from listener.engine.heartbeat import SCHEMA_VERSION, require_new_enough, require_served
-from listener.errors import ConfigError, StoreError, StoreUnavailable
+from listener.errors import ConfigError, KeyRefused, StoreError, StoreUnavailable
 from listener.settings import Settings
 from listener.sources.epoch import Bounds, Epoch, Project
 from listener.telemetry import log
@@ -27,8 +27,8 @@ MIGRATE = "`listener migrate` brings it"
 KEY_PLACE = "take the secret key (sb_secret_...) or the service_role key from the project's API settings"
 
 
-async def check_project(settings: Settings) -> AsyncIterator[Finding]:
-    """Every finding, in order; what cannot be asked is left out."""
+async def check_project(settings: Settings, kinds: Sequence[str]) -> AsyncIterator[Finding]:
+    """Every finding, in order, for a worker of these kinds; what cannot be asked is left out."""
     key = settings.supabase_service_role_key.get_secret_value()
     yield _key(key)
     async with open_operator(settings.supabase_url, key) as operator:
@@ -41,8 +41,9 @@ async def check_project(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("supabase", "ok", f"{settings.supabase_url} answers as {survey.role}")
         yield _clock(survey.now, asked_at, datetime.now(UTC))
         yield _schema(survey)
-        for judge in (_grants, _publication, _tables):
-            yield judge(survey)
+        yield _grants(survey)
+        yield _publication(survey)
+        yield _tables(survey, kinds)
         yield await _buckets(operator, survey)
     if settings.realtime:
         yield await _realtime(settings, key)
@@ -56,7 +57,7 @@ def _key(key: str) -> Finding:
 
 
 def _unanswered(settings: Settings, error: StoreError) -> Finding:
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable) and not isinstance(error, KeyRefused):
         remedy = "check SUPABASE_URL, the network from here, and that the project is not paused"
         return Finding("supabase", "failing", f"{settings.supabase_url} does not answer: {error}", remedy)
     text = str(error)
@@ -114,13 +115,15 @@ def _publication(survey: Survey) -> Finding:
     return found("publication", problems, "watched tables and the canary are in it, their readers may use them", remedy)
 
 
-def _tables(survey: Survey) -> Finding:
+def _tables(survey: Survey, kinds: Sequence[str]) -> Finding:
     broken = [f"{one.table} ({one.kind}) is broken: {one.broken}" for one in survey.tables if one.broken]
     watched = ", ".join(f"{one.table} ({one.kind})" for one in survey.tables)
-    if not watched:
-        return Finding("tables", "warning", "no table is watched", "`listener watch-table TABLE --kind KIND`")
-    remedy = "mend the table's columns, then: select listener.mend('TABLE')"
-    return found("tables", broken, watched, remedy)
+    if broken:
+        remedy = "mend the table's columns, then: select listener.mend('TABLE')"
+        return Finding("tables", "failing", "; ".join(broken), remedy)
+    held = {one.kind for one in survey.tables}
+    without = [f"no table holds sessions of {kind}" for kind in kinds if kind not in held]
+    return found("tables", without, watched, "`listener watch-table TABLE --kind KIND`", "warning")
 
 
 async def _buckets(operator: Operator, survey: Survey) -> Finding:

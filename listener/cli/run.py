@@ -10,6 +10,7 @@ import click
 
 from listener.app import Daemon
 from listener.errors import ConfigError
+from listener.http.server import CannotListenError
 from listener.settings import Settings, load_settings
 from listener.surroundings import surroundings
 from listener.telemetry import log
@@ -27,6 +28,10 @@ def run() -> None:
     log.configure(settings.log_level)
     try:
         asyncio.run(_serve(settings))
+    except CannotListenError as refused:
+        remedy = "does a worker run here already? LISTENER_HTTP_HOST and LISTENER_HTTP_PORT name another address"
+        log.get("daemon").error("worker_cannot_listen", reason=refused.strerror, remedy=remedy)
+        sys.exit(1)
     except Exception as crash:  # noqa: BLE001 - the last stop before the exit code
         if (problem := config_error_in(crash)) is not None:
             raise problem from None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from listener.errors import StoreRejected, StoreUnavailable
+from listener.errors import KeyRefused, StoreRejected, StoreUnavailable
 from listener.telemetry.redact import clean_text
 
 REFUSED = 1
@@ -20,9 +20,9 @@ def exit_statuses(asked: str) -> Iterator[None]:
     """Say in words what `asked` did not do, and end with the status for it."""
     try:
         yield
+    except (KeyRefused, StoreRejected) as error:
+        click.echo(f"{asked} refused: {clean_text(str(error))}", err=True)
+        raise SystemExit(REFUSED) from None
     except StoreUnavailable as error:
         click.echo(f"{asked} does not answer: {clean_text(str(error))}", err=True)
         raise SystemExit(UNAVAILABLE) from None
-    except StoreRejected as error:
-        click.echo(f"{asked} refused: {clean_text(str(error))}", err=True)
-        raise SystemExit(REFUSED) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
@@ -64,6 +65,10 @@ def _tell(route: str, method: str, status: int, took_s: float, code: str | None)
         log.get("http").info("request_answered", **facts, **({} if code is None else {"code": code}))
 
 
+class CannotListenError(OSError):
+    """The address cannot be had: another process has it, or it is none of this machine's."""
+
+
 OnAnswer = Callable[[str, str, int, float], None]
 """Called with the route's pattern (never the path), the method, the status and the seconds of each answer."""
 
@@ -78,7 +83,7 @@ async def serving(
 ) -> AsyncIterator[int]:
     """Serve until the block ends; gives the port that is really bound. Pages of `origins` may call it.
 
-    Raises: OSError when the address cannot be bound.
+    Raises: CannotListenError.
     """
     cors = Cors(origins)
 
@@ -114,7 +119,15 @@ async def serving(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _listen(runner, host, port)
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: Runner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else f"{error}"
+        raise CannotListenError(error.errno, f"cannot listen at {host}:{port}: {reason}") from error

@@ -23,6 +23,7 @@ ALL = [
     "device",
     "memory",
     "disk",
+    "port",
     "webhooks",
     "moderation",
     "key",
@@ -54,10 +55,30 @@ async def test_a_sound_project_is_a_table_of_ok(stack: Stack) -> None:
 
 async def test_the_public_key_is_named_as_what_it_is(stack: Stack) -> None:
     seen = await findings(stack, 1, SUPABASE_SERVICE_ROLE_KEY=stack.keys.anon_key)
-    assert seen["key"]["words"] == "SUPABASE_SERVICE_ROLE_KEY is a anon JWT, which serves no worker"
+    assert seen["key"]["words"] == "SUPABASE_SERVICE_ROLE_KEY is an anon JWT, which serves no worker"
     assert "service_role" in seen["key"]["remedy"]
     assert "42501" in seen["supabase"]["words"]
     assert stack.keys.anon_key not in str(seen)
+
+
+async def test_a_key_that_the_project_does_not_know_is_refused_and_not_away(stack: Stack) -> None:
+    settings = {"SUPABASE_SERVICE_ROLE_KEY": "sb_secret_" + "a" * 32}
+    seen = await findings(stack, 1, **settings)
+    assert seen["supabase"]["words"].startswith(f"{stack.url} refused")
+    assert "API settings" in seen["supabase"]["remedy"]
+    asked = await listener("status", place=stack, **settings)
+    assert (asked.status, asked.complained.startswith(f"{stack.url} refused")) == (1, True), asked.complained
+
+
+async def test_a_port_that_is_taken_and_a_kind_without_a_table_are_warnings(
+    stack: Stack, connection: asyncpg.Connection[Any]
+) -> None:
+    await connection.execute("delete from listener.session_tables where kind = 'pack'")
+    port = stack.url.rsplit(":", 1)[1]
+    seen = await findings(stack, 0, LISTENER_HTTP_PORT=port, LISTENER_KINDS="headshot,pack", LISTENER_SOURCES="sweep")
+    assert seen["port"]["status"] == seen["tables"]["status"] == "warning"
+    assert "Address already in use" in seen["port"]["words"]
+    assert seen["tables"]["words"] == "no table holds sessions of pack"
 
 
 async def test_a_project_that_is_away_is_one_line_and_not_a_traceback(stack: Stack) -> None:

@@ -104,7 +104,7 @@ async def test_a_worker_whose_project_is_away_is_alive_and_says_why_it_is_not_re
     assert process.returncode == 0
 
 
-async def test_a_port_in_use_ends_the_worker_loudly(stack: Stack) -> None:
+async def test_a_port_in_use_ends_the_worker_in_words(stack: Stack) -> None:
     port = stack.url.rsplit(":", 1)[1]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -118,5 +118,10 @@ async def test_a_port_in_use_ends_the_worker_loudly(stack: Stack) -> None:
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
     assert process.returncode == 1
-    assert b"worker_crashed" in errors
-    assert b"address already in use" in errors
+    (line,) = map(json.loads, errors.decode().splitlines()[-1:])
+    assert (line["event"], line["reason"]) == (
+        "worker_cannot_listen",
+        f"cannot listen at 127.0.0.1:{port}: Address already in use",
+    )
+    assert "LISTENER_HTTP_PORT" in line["remedy"]
+    assert b"Traceback" not in errors

@@ -127,7 +127,7 @@ async def test_a_body_over_the_limit_is_refused() -> None:
 
 async def test_a_port_in_use_is_an_error_and_not_a_silent_probe() -> None:
     async with serving("127.0.0.1", 0, []) as port:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             async with asyncio.timeout(5), serving("127.0.0.1", port, []):
                 pass
 
