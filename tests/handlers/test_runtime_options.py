@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,11 @@ from handlers.runtime.messages import Load
 from handlers.runtime.options import AUTO_ATTENTION, SpeedOptions, options_text, read_options
 from handlers.runtime.options_apply import OptionRefusedError, denoisers, loading_arguments, offload
 from handlers.runtime.options_prompts import PromptCache
+from handlers.runtime.residency import size_bytes
 from listener.contract import GeneratorConfig, PipelineConfig
 from listener.errors import ConfigError
 
+DOCS = Path(__file__).parents[2] / "docs"
 KLEIN, FLUX = "Flux2KleinPipeline", "FluxPipeline"
 ONE_LEVEL = 1 / 255
 """Of 0 to 1: options that only order the arithmetic otherwise move no value further."""
@@ -150,6 +155,27 @@ def test_options_travel_as_one_text_and_say_the_same_there() -> None:
     assert read.shapes() == [("512x512x4", 512, 512, 4), ("64x64", 64, 64, 1)]
     assert options_text("portrait", {}) == "{}"
     assert read_options("") == SpeedOptions()
+
+
+@pytest.mark.parametrize("page", ["performance.md", "speed-options.md"])
+def test_the_options_that_the_pages_advise_can_be_set(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    advised = re.findall(r"(?:_OPTIONS=|--options )'(\{.*?\})'", text)
+    assert len(advised) >= 2
+    for options in advised:
+        assert json.loads(options_text("headshot", json.loads(options)))
+
+
+def test_quantised_weights_draw_or_what_is_missing_is_named(load: Any) -> None:
+    """Draws where torchao is installed, which the lock does without."""
+    for name, way in itertools.product((FLUX, KLEIN), ("int8", "int8_dynamic", "float8")):
+        if importlib.util.find_spec("torchao") is None:
+            with pytest.raises(LoadError, match=f"embedded: quantization {way} needs torchao, which is not installed"):
+                load(name, quantization=way)
+        else:
+            plain, small = load(name)[0], load(name, quantization=way)[0]
+            assert 0 < apart(draw(small), draw(plain)) < 0.5
+            assert size_bytes(small.pipe) < size_bytes(plain.pipe)
 
 
 def test_the_attention_ladder_takes_the_first_that_draws_and_tells_why_not_the_others(load: Any) -> None:
