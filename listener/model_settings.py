@@ -42,7 +42,10 @@ class ModelSettings(PipelineSettings):
         60, validation_alias="LISTENER_STEP_TIMEOUT_S", gt=0, description="Seconds one denoising step may take"
     )
     load_timeout_s: float = Field(
-        1800, validation_alias="LISTENER_LOAD_TIMEOUT_S", gt=0, description="Seconds loading or downloading may take"
+        1800,
+        validation_alias="LISTENER_LOAD_TIMEOUT_S",
+        gt=0,
+        description="Seconds loading may take; a download only so long without a new byte",
     )
     warm_up_timeout_s: float = Field(
         600, validation_alias="LISTENER_WARM_UP_TIMEOUT_S", gt=0, description="Seconds the first images may take"

@@ -10,7 +10,7 @@ import itertools
 
 import structlog
 
-from handlers.runtime.messages import WARMING_UP, Beat, Done, Failed
+from handlers.runtime.messages import DOWNLOADING, WARMING_UP, Beat, Done, Failed
 from handlers.runtime.process import Child, ChildEndedError
 from handlers.runtime.readiness import Readiness
 from handlers.runtime.runs import load_order
@@ -49,8 +49,11 @@ class Loading:
                     match await self._child.receive():
                         case Beat(run=order.run, note=note):
                             self._readiness.loading(kind, note)
-                            if note.startswith(WARMING_UP) and phase == "loaded":
+                            begins_warm_up = note.startswith(WARMING_UP) and phase == "loaded"
+                            if begins_warm_up:
                                 limit_s, phase = self._config.warm_up_timeout_s, "warm"
+                            # A slow download is no fault as long as it goes on: the next one would begin anew.
+                            if begins_warm_up or note.startswith(DOWNLOADING):
                                 limit.reschedule(asyncio.get_running_loop().time() + limit_s)
                         case Done(run=order.run, facts=facts):
                             self._readiness.loaded(kind, facts)

@@ -16,6 +16,7 @@ HEADER_LENGTH = struct.Struct("!I")
 HEADER_BYTES_MAX = 4 << 20
 BLOB_BYTES_MAX = 1 << 30
 WARMING_UP = "warming up"
+DOWNLOADING = "downloading"
 DRAWN = "drawn"
 """The note of a beat: the run holds the device no more, its pixels follow."""
 NO_RUN = 0

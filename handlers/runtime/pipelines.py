@@ -5,6 +5,7 @@ Knows torch and diffusers. Does not know sessions, sockets or the daemon.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import time
 from collections.abc import Callable
@@ -16,7 +17,9 @@ import diffusers
 import torch
 import transformers
 from diffusers import DiffusionPipeline
+from huggingface_hub.constants import HF_HUB_CACHE
 
+from handlers.runtime.arrival import watched
 from handlers.runtime.canary import prove, rehearse
 from handlers.runtime.embedded import discard_embedded, embedded_folder
 from handlers.runtime.loaded import Loaded, LoadError
@@ -34,6 +37,7 @@ DEFAULTS: dict[str, tuple[int, float | None]] = {
     "Flux2KleinPipeline": (4, None),
     "LTX2DFRPipeline": (len(SIGMAS), None),
 }
+FULL = (errno.ENOSPC, errno.EDQUOT)
 DTYPES = ("bfloat16", "float16", "float32")
 
 OnPhase = Callable[[str], None]
@@ -70,7 +74,7 @@ def load(order: Load, on_phase: OnPhase) -> tuple[Loaded, dict[str, Any]]:
     try:
         on_phase(f"loading {order.model}")
         with quantizing(options, LoadError):
-            pipe = _from_pretrained(order, dtype, options)
+            pipe = _from_pretrained(order, dtype, options, on_phase)
         on_phase(f"moving it to {device}")
         loaded = _place(pipe, order, device, dtype, options)
         load_s = time.monotonic() - started
@@ -136,7 +140,7 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else "cpu"
 
 
-def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions) -> Any:
+def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions, on_phase: OnPhase) -> Any:
     pipeline_class = _pipeline_class(order.pipeline_class)
     if lack := lacking(order.pipeline_class, Path(order.model).expanduser()):
         raise LoadError(lack)
@@ -150,7 +154,14 @@ def _from_pretrained(order: Load, dtype: str, speed: SpeedOptions) -> Any:
         return pipeline_class.from_pretrained(folder, local_files_only=True, **options)
     if order.model.startswith(("/", ".", "~")) or order.model.count("/") > 1:
         raise LoadError(f"the folder {folder} does not exist; name a folder with a model_index.json or a hub id")
-    return pipeline_class.from_pretrained(order.model, **options)
+    try:
+        with watched(order.model, on_phase):
+            return pipeline_class.from_pretrained(order.model, **options)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = f"{HF_HUB_CACHE} (MODEL_STORAGE_PATH)"
+        raise LoadError(f"the disk is full while {order.model} is downloaded to {where}: make room there") from error
 
 
 def _from_embedded(order: Load, options: dict[str, Any]) -> Any:

@@ -47,9 +47,10 @@ class Hub:
         name = request.match_info["name"]
         if refused := self._refused(request, name):
             return refused
-        if request.match_info["revision"] not in self.revisions:
+        if request.match_info.get("revision", "main") not in self.revisions:
             return web.json_response({}, status=404, headers={"X-Error-Code": "RevisionNotFound"})
-        return web.json_response({"id": name, "sha": COMMIT, "siblings": [], "tags": []})
+        siblings = [{"rfilename": path} for path in self.repositories[name]]
+        return web.json_response({"id": name, "sha": COMMIT, "siblings": siblings, "tags": []})
 
     async def tree(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
@@ -130,6 +131,7 @@ async def serving_models(repositories: dict[str, dict[str, bytes]]) -> AsyncIter
     api = web.Application()
     api.add_routes(
         [
+            web.get(f"/api/models/{name}", hub.revision),
             web.get(f"/api/models/{name}/revision/{{revision}}", hub.revision),
             web.get(f"/api/models/{name}/tree/{{revision}}", hub.tree),
             web.get(f"/{name}/resolve/{{revision}}/{{path:.+}}", hub.resolve),
