@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import hdrs
+from multidict import CIMultiDict
 
 USER_AGENT = "pg_net/0.20.6"
 CURL_WORDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -27,12 +28,12 @@ CURL_WORDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A row of net.http_request_queue."""
+    """A row of net.http_request_queue; `headers` is None where it holds no object."""
 
     id: int
     method: str
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str] | None
     body: bytes | None
     timeout_ms: int
 
@@ -54,6 +55,8 @@ async def send(session: aiohttp.ClientSession, request: Request) -> Outcome:
     """Send once; whatever goes wrong is the outcome."""
     if request.timeout_ms <= 0:
         return Outcome(request.id, error=f"timeout_milliseconds must be at least 1, got {request.timeout_ms}")
+    if request.headers is None:
+        return Outcome(request.id, error="cannot call jsonb_each_text on a non-object")
     for name, value in request.headers.items():
         if "\r" in value or "\n" in value:
             return Outcome(request.id, error=f'header "{name}" contains a carriage return or line feed')
@@ -73,16 +76,19 @@ async def _answer(session: aiohttp.ClientSession, request: Request) -> Outcome:
     async with session.request(
         request.method.upper(),
         request.url,
-        headers={**request.headers, hdrs.USER_AGENT: USER_AGENT},
+        headers={**(request.headers or {}), hdrs.USER_AGENT: USER_AGENT},
         data=request.body,
         skip_auto_headers=() if request.body else (hdrs.CONTENT_TYPE,),
     ) as response:
         body = (await response.read()).decode(errors="replace").partition("\0")[0]
+        # Bytes that are no UTF-8 came as half surrogate pairs, which no text of PostgreSQL may hold.
+        told = [(name, value.encode(errors="surrogateescape")) for name, value in response.headers.items()]
+        headers = CIMultiDict((name, value.decode(errors="replace")) for name, value in told)
         return Outcome(
             request.id,
             response.status,
-            response.headers.get(hdrs.CONTENT_TYPE),
-            dict(response.headers),
+            headers.get(hdrs.CONTENT_TYPE),
+            dict(headers),
             body or None,
         )
 

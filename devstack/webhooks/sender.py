@@ -97,7 +97,9 @@ class Sender:
 
 def _request(row: asyncpg.Record) -> Request:
     given = json.loads(row["headers"] or "{}")
-    headers = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+    headers = None
+    if isinstance(given, dict):
+        headers = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     return Request(row["id"], row["method"], row["url"], headers, row["body"], row["timeout_milliseconds"])
 
 

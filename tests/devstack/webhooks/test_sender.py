@@ -152,6 +152,38 @@ async def test_a_header_of_two_lines_is_not_sent(sender: None, receiver: Receive
     assert receiver.requests.empty()
 
 
+@pytest.mark.parametrize("headers", ["[]", '"X-Who: me"', "1"])
+async def test_headers_that_are_no_object_end_one_request_and_no_other(
+    sender: None, receiver: Receiver, connection: Connection, headers: str
+) -> None:
+    sql = "select net.http_get($1, headers => $2::text::jsonb)"
+    row = await answered(connection, await connection.fetchval(sql, f"{receiver.url}/wrong", headers))
+    assert (row["status_code"], row["error_msg"]) == (None, "cannot call jsonb_each_text on a non-object")
+    await connection.fetchval(POST, f"{receiver.url}/right", "{}")
+    assert (await receiver.next()).path == "/right"
+
+
+async def test_an_answer_that_is_not_utf_8_is_kept_and_its_request_not_sent_again(
+    sender: None, connection: Connection
+) -> None:
+    heard = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/caf\xe9\r\nX-Caf: \xe9\r\n")
+        writer.write(b"Content-Length: 2\r\nConnection: close\r\n\r\n\xe9\x00")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        row = await answered(connection, await connection.fetchval("select net.http_get($1)", url))
+    assert (row["status_code"], row["content_type"], row["content"]) == (200, "text/caf\ufffd", "\ufffd")
+    assert heard == 1
+
+
 async def test_without_a_sender_the_check_says_so(database_url: str, connection: Connection) -> None:
     with pytest.raises(asyncpg.RaiseError, match="background worker is not up"):
         await connection.execute("select net.check_worker_is_up()")
