@@ -18,7 +18,7 @@ MOST_CREDITS = 1_000_000
 @click.option("--key", required=True, help="What the grant is for, once: an invoice, an incident. Again does nothing.")
 @click.option("--reason", required=True, help="Words for the ledger.")
 def grant(owner: UUID, amount: int, key: str, reason: str) -> None:
-    """Give OWNER (a user's id) AMOUNT credits, once per key.
+    """Give OWNER (the id of a user or a store) AMOUNT credits, once per key.
 
     Exit status: 0 applied or already, 1 refused, 69 the project does not answer, 78 settings.
     """

@@ -16,7 +16,7 @@ HEADS = ("at", "entry", "amount", "balance", "session or key", "reason")
 @click.argument("owner", type=click.UUID)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many, the newest.")
 def ledger(owner: UUID, limit: int) -> None:
-    """Show the entries of OWNER (a user's id), oldest first, each with the balance after it.
+    """Show the entries of OWNER (the id of a user or a store), oldest first, each with the balance after it.
 
     Exit status: 0 (also without an account), 1 refused, 69 the project does not answer, 78 settings.
     """

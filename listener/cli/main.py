@@ -16,28 +16,39 @@ EXIT_CONFIG = 78
 EXIT_SCHEMA = 57
 """The database is newer than this worker: start a newer one instead."""
 
-COMMANDS = {
-    "run": "Run the worker until it is told to stop.",
-    "serverless": "Run the worker behind a RunPod Serverless endpoint.",
-    "check": "Check everything the worker needs, with a remedy for each fault.",
-    "dev": "Start an embedded stack with worker and page.",
-    "submit": "Insert a session and watch it.",
-    "status": "Show the workers and the queue.",
-    "failures": "Show what failed lately, and how often.",
-    "costs": "Show what sessions came to, day by day: device time and dollars.",
-    "migrate": "Bring the tables and functions into your project.",
-    "watch-table": "Make a table of yours a session table.",
-    "grant": "Give an owner credits.",
-    "bench-model": "Measure the configured model on this machine.",
-    "ledger": "Show an owner's credits, entry by entry.",
-    "webhook": "Say where the database sends its wake-ups.",
-    "store": "Make stores, and list them.",
-    "keys": "Make, list and revoke the API keys of stores.",
-    "partner-webhook": "Say where a store hears of finished sessions.",
-    "clean": "Remove files that nobody needs any more.",
-    "alerts": "Tell Alertmanager's alerts to people by WhatsApp.",
-    "deliveries": "Show what was sent to a store, and what came of it.",
+SECTIONS = {
+    "Try it": {
+        "dev": "Start an embedded stack with worker and page.",
+        "submit": "Insert a session and watch it.",
+    },
+    "The worker": {
+        "run": "Run the worker until it is told to stop.",
+        "serverless": "Run the worker behind a RunPod Serverless endpoint.",
+        "check": "Check everything the worker needs, with a remedy for each fault.",
+        "bench-model": "Measure the configured model on this machine.",
+    },
+    "Your project": {
+        "migrate": "Bring the tables and functions into it.",
+        "watch-table": "Make a table of yours a session table.",
+        "webhook": "Say where the database sends its wake-ups.",
+    },
+    "What goes on": {
+        "status": "Show the workers and the queue.",
+        "failures": "Show what failed lately, and how often.",
+        "costs": "Show what sessions came to, day by day: device time and dollars.",
+        "clean": "Remove files that nobody needs any more.",
+        "alerts": "Tell Alertmanager's alerts to people by WhatsApp.",
+    },
+    "Users and stores": {
+        "grant": "Give an owner credits.",
+        "ledger": "Show an owner's credits, entry by entry.",
+        "store": "Make stores, and list them.",
+        "keys": "Make, list and revoke the API keys of stores.",
+        "partner-webhook": "Say where a store hears of finished sessions.",
+        "deliveries": "Show what was sent to a store, and what came of it.",
+    },
 }
+COMMANDS = {name: words for section in SECTIONS.values() for name, words in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -57,14 +68,15 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="listener")
 def cli() -> None:
-    """Session rows in, images out, credits exactly once."""
+    """Claims the session rows of a Supabase app, generates what they ask for, and writes it back to the row."""
 
 
 def main(arguments: list[str] | None = None) -> Any:

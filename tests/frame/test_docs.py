@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TOP = "listener|handlers|devstack|sql|supabase|tests|bench|docs|deploy|examples"
 NAMED = [
     (page, name)
@@ -20,6 +25,19 @@ LINKED = [
     for page in PAGES
     for target in sorted(set(re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8"))))
 ]
+ANCHORED = [
+    (page, target, anchor)
+    for page in PAGES
+    for target, anchor in sorted(set(re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))))
+]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Where a link into a page may lead: its headings as GitHub spells them, and its own marks."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    spelled = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return spelled | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 @pytest.mark.parametrize(("page", "name"), NAMED)
@@ -30,3 +48,9 @@ def test_a_path_in_the_docs_exists(page: Path, name: str) -> None:
 @pytest.mark.parametrize(("page", "target"), LINKED)
 def test_a_link_in_the_docs_leads_somewhere(page: Path, target: str) -> None:
     assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize(("page", "target", "anchor"), ANCHORED)
+def test_a_link_into_a_page_leads_to_a_heading_of_it(page: Path, target: str, anchor: str) -> None:
+    there = page.parent / target if target else page
+    assert anchor in anchors_of(there), f"{page.name} links to {target}#{anchor}"
