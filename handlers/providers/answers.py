@@ -38,8 +38,8 @@ OUT_OF_MONEY = re.compile(
 )
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,59}")
 
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-"""What the clients raise when an answer has another shape than they know."""
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What the clients raise when an answer has another shape than they know, or no end of brackets."""
 
 
 class AnswerError(Exception):

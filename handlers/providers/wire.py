@@ -109,7 +109,7 @@ def code_in(text: str) -> str | None:
     """The code that a JSON error names, in the places where these providers put it."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     for name in ("error", "detail"):
         inner = found.get(name) if isinstance(found, dict) else None

@@ -93,6 +93,11 @@ async def test_a_5xx_that_stays_is_an_outage(provider: Provider) -> None:
     assert len(provider.wire.began) == 3
 
 
+async def test_an_error_that_nobody_can_read_is_judged_by_its_status(provider: Provider) -> None:
+    provider.wire.always = answering("[" * 60_000, 502)
+    assert (await failure_of(provider, ProviderDown)).details["status"] == 502
+
+
 async def test_a_400_of_another_sort_is_our_mistake_and_ends_at_once(provider: Provider) -> None:
     provider.wire.always = failing(400, "invalid_value", "size is not supported")
     failure = await failure_of(provider, ProviderRefused)
@@ -112,7 +117,9 @@ async def test_nobody_there_is_asked_again_and_then_an_outage(provider: Provider
     assert len(nobody.permits) == 3
 
 
-@pytest.mark.parametrize("answer", ["<html>sorry</html>", "{}", "null"])
+@pytest.mark.parametrize(
+    "answer", ["<html>sorry</html>", "{}", "null", "[" * 60_000], ids=["page", "empty", "null", "deep"]
+)
 async def test_an_answer_of_another_shape_is_told_and_not_repeated(provider: Provider, answer: str) -> None:
     provider.wire.always = answering(answer)
     await failure_of(provider, NothingProduced)
