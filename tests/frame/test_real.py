@@ -1,14 +1,31 @@
-"""`pytest --real` says what it needs, what it leaves out, and why; nothing here asks a project anything."""
+"""`pytest --real` says what it needs, what it leaves out, and why."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from devstack.postgres.cluster import Cluster
+from devstack.stack import Stack, open_stack
+from tests.support.real import forbidden, problem_of
+from tests.support.target import target_of
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_ANON_KEY": "a", "SUPABASE_SECRET_KEY": "s"}
+
+WRONG = {
+    "url": "does not answer",
+    "anon_key": "/auth/v1/settings with 401",
+    "service_role_key": "headshot_sessions with 401",
+}
 
 
 def real(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +60,47 @@ def test_a_test_that_needs_more_than_a_project_is_skipped_by_name_and_with_the_r
     assert "passed" not in ended.stdout
 
 
-def test_a_test_of_any_project_runs_on_the_one_that_is_named() -> None:
+def test_a_project_that_does_not_answer_is_told_of_in_one_line() -> None:
     ended = real("tests/adapters/test_objects.py", "-k", "replaces", **NOWHERE)
-    assert ended.returncode == 1
-    assert "127.0.0.1:1" in ended.stdout or "ConnectError" in ended.stdout
+    assert ended.returncode == 4
+    assert "ERROR: the project of SUPABASE_URL does not answer" in ended.stderr
+
+
+async def test_a_test_of_any_project_runs_on_the_one_that_is_named(stack: Stack) -> None:
+    variables = {"SUPABASE_URL": stack.url, "SUPABASE_SECRET_KEY": stack.keys.secret_key}
+    variables["SUPABASE_PUBLISHABLE_KEY"] = stack.keys.publishable_key
+    ended = await asyncio.to_thread(real, "tests/adapters/test_objects.py", "-k", "replaces", **variables)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 passed" in ended.stdout
+    async with asyncpg.create_pool(stack.admin_url) as pool:
+        assert await pool.fetchval("select count(*) from storage.objects") == 1
+
+
+async def test_what_a_project_lacks_is_known_before_the_first_test(stack: Stack, cluster: Cluster) -> None:
+    named = target_of(stack)
+    assert await asyncio.to_thread(problem_of, named) is None
+    for wrong, said in WRONG.items():
+        problem = await asyncio.to_thread(problem_of, replace(named, **{wrong: "wrong"}))
+        assert said in str(problem)
+    admin = await asyncpg.connect(cluster.dsn())
+    await admin.execute("create database empty_real")
+    async with open_stack(cluster.dsn("empty_real"), keys=stack.keys, migrate=False) as empty:
+        problem = await asyncio.to_thread(problem_of, target_of(empty))
+    await admin.execute("drop database empty_real with (force)")
+    await admin.close()
+    assert problem == "lacks our tables: `listener migrate --apply`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"external": {"anonymous_users": False}}, "forbids anonymous sign-ins"),
+        (
+            {"external": {"anonymous_users": True}, "disable_signup": True, "mailer_autoconfirm": True},
+            "forbids sign-up",
+        ),
+        ({"external": {"anonymous_users": True}, "disable_signup": False, "mailer_autoconfirm": False}, "confirmed"),
+    ],
+)
+def test_a_project_whose_users_could_not_sign_in_is_refused(settings: dict[str, Any], said: str) -> None:
+    assert said in str(forbidden(settings))

@@ -18,6 +18,7 @@ from tests.support.target import Place, target_of
 
 ROOT = Path(__file__).parents[2]
 READY_WITHIN_S = 60.0
+READY = b'"worker_ready"'
 
 
 class Worker:
@@ -134,7 +135,8 @@ def worker_in_the_background(place: Place, folder: Path) -> Iterator[None]:
         reading = threading.Thread(target=_keep, args=(process.stderr, log, is_ready))
         reading.start()
         try:
-            assert is_ready.wait(READY_WITHIN_S), f"the worker did not get ready: {log.read_text()[-2000:]}"
+            is_ready.wait(READY_WITHIN_S)
+            assert READY in log.read_bytes(), f"the worker did not get ready: {log.read_text()[-2000:]}"
             yield
         finally:
             process.send_signal(signal.SIGTERM)
@@ -146,5 +148,6 @@ def _keep(lines: IO[bytes], log: Path, is_ready: threading.Event) -> None:
         for line in lines:
             kept.write(line)
             kept.flush()
-            if b'"worker_ready"' in line:
+            if READY in line:
                 is_ready.set()
+    is_ready.set()  # it has ended
