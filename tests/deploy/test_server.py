@@ -90,6 +90,14 @@ def test_compose_writes_no_file_into_a_container_that_is_read_only() -> None:
     assert not [name for name, one in SERVICES.items() if one.keys() & {"configs", "secrets"}]
 
 
+def test_root_without_capabilities_writes_only_where_root_owns_the_folder() -> None:
+    as_root = {name: one for name, one in SERVICES.items() if one.get("user") == "0:0"}
+    assert set(as_root) == {"alloy"}
+    kept = [volume for volume in as_root["alloy"]["volumes"] if not volume.startswith((".", "/"))]
+    assert kept == ["alloy:/data"], "the image's /var/lib/alloy is its user's, with mode 770"
+    assert "--storage.path=/data" in as_root["alloy"]["command"]
+
+
 def test_the_receiver_of_alerts_has_what_it_asks_for_and_no_key_of_the_project() -> None:
     alerts = SERVICES["alerts"]
     given = set(alerts["environment"])
