@@ -23,6 +23,7 @@ from listener.adapters.supabase_clients import open_clients
 from listener.app import Daemon
 from listener.cli.run import config_error_in
 from listener.cli.serverless_jobs import Answer, Jobs, OnProgress, Worker, error_of, stopping
+from listener.elsewhere import artifacts_of, elsewhere_of
 from listener.engine.shift import Shift
 from listener.errors import ConfigError, ListenerError
 from listener.http.refusal import Refused
@@ -148,8 +149,11 @@ class Front:
     async def _live(self) -> None:
         settings = self._settings
         key = settings.supabase_service_role_key.get_secret_value()
-        async with open_clients(settings.supabase_url, key, CONNECTIONS) as clients:
-            self._jobs = Jobs(self._worker, clients, settings)
+        async with (
+            open_clients(settings.supabase_url, key, CONNECTIONS) as clients,
+            elsewhere_of(settings, CONNECTIONS) as elsewhere,
+        ):
+            self._jobs = Jobs(self._worker, clients, artifacts_of(clients, elsewhere), settings)
             self._begun.set()
             await self._worker.daemon.run()
 

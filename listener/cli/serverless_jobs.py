@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from listener.adapters.desk import SupabaseDesk
-from listener.adapters.objects import SupabaseArtifactStore
 from listener.adapters.supabase_clients import Clients
 from listener.api import Caller, OwnedTable
 from listener.app import Daemon
@@ -23,6 +22,7 @@ from listener.http.intake import Intake
 from listener.http.refusal import Refused
 from listener.http.shown import Showing, state_of
 from listener.http.submissions import invalid_params, problem, submission
+from listener.ports import ArtifactStore
 from listener.settings import Settings
 
 LOOK_S = 0.2
@@ -50,13 +50,13 @@ class Worker:
 class Jobs:
     """Serves one job after the other, or several at once."""
 
-    def __init__(self, worker: Worker, clients: Clients, settings: Settings) -> None:
+    def __init__(self, worker: Worker, clients: Clients, artifacts: ArtifactStore, settings: Settings) -> None:
         self._worker = worker
         self._settings = settings
         self._params = worker.daemon.params
         clock = SystemClock()
         self._desk = SupabaseDesk(clients, clock)
-        self._showing = Showing(SupabaseArtifactStore(clients), clock, settings.signed_url_s)
+        self._showing = Showing(artifacts, clock, settings.signed_url_s)
 
     async def serve(self, job_id: str | None, asked: object, on_progress: OnProgress) -> Answer:
         """Do what the job asks. Raises: Refused, in words for its sender; StoreError."""

@@ -21,6 +21,7 @@ from devstack.stack import Stack
 from tests.support.app import insert, row, signed_in, until_row
 from tests.support.generators import Grey, install
 from tests.support.runpod_platform import serving_jobs
+from tests.support.s3 import Door
 from tests.support.worker import ROOT, Worker, worker_environment
 
 BRISK = {"LISTENER_SOURCES": "sweep", "LISTENER_SWEEP_S": "0.3", "LISTENER_SERVERLESS_IDLE_S": "0.5"}
@@ -215,6 +216,17 @@ async def test_a_worker_asks_for_another_when_its_engine_is_sick_and_not_while_i
         worker.send(signal.SIGTERM)
         async with asyncio.timeout(20):
             await worker.process.wait()
+
+
+async def test_a_job_is_answered_with_a_url_of_the_store_that_holds_its_result(
+    stack: Stack, client: AsyncClient, grey: Grey, door: Door
+) -> None:
+    row_id = await insert(client)
+    async with serving(stack, **grey.settings, **door.settings, LISTENER_S3_BUCKETS="headshots") as endpoint:
+        output = (await endpoint.job(session_id=row_id))["output"]
+    assert output["image_url"].startswith(f"{door.url}/{door.bucket}/headshots/")
+    async with aiohttp.ClientSession() as session, session.get(output["image_url"]) as image:
+        assert (image.status, image.content_type) == (200, "image/png")
 
 
 @pytest.mark.slow
