@@ -26,7 +26,7 @@ from listener.elsewhere import artifacts_of
 from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
 from listener.http.characters import Faces
-from listener.http.packs import PacksApi
+from listener.http.packs import BUCKET, PacksApi
 from listener.http.reference import Reference
 from listener.http.scratch import Scratch, open_scratch
 from listener.http.session_forms import submit_operations
@@ -69,6 +69,7 @@ class Partners:
         self._params = {kind: handler.Params for kind, handler in handlers.items()}
         self._desk = SupabaseDesk(clients, clock)
         self._artifacts = artifacts_of(clients, elsewhere)
+        self._elsewhere = elsewhere
         self._deliverer: Deliverer | None = None
 
     def callers(self) -> Callers:
@@ -84,7 +85,8 @@ class Partners:
         callers, clock = self.callers(), self._clock
         sessions = SessionsApi(callers, desk, showing, params)
         faces, valid_s = Faces(fetcher, user_desk), self._settings.signed_url_s
-        packs = PacksApi(users, user_desk, faces, params.get(PACK), clock, signed_url_s=valid_s)
+        away = self._elsewhere if self._elsewhere is not None and BUCKET in self._elsewhere.place.buckets else None
+        packs = PacksApi(users, user_desk, faces, params.get(PACK), clock, signed_url_s=valid_s, elsewhere=away)
         avatars = build_avatars(
             self._settings,
             self._handlers,

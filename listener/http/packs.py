@@ -6,7 +6,7 @@ the documents' bodies, which have no envelope; does not know how an image is mad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,7 +25,7 @@ from listener.http.server import REQUEST_ID
 from listener.http.store_refusals import id_taken
 from listener.http.submissions import Submission, idempotency_key, session_id
 from listener.http.users import Users
-from listener.ports import Clock
+from listener.ports import ArtifactStore, Clock
 
 CHARACTERS, JOBS, IMAGES = "characters", "generation_jobs", "character_images"
 BUCKET = "characters"
@@ -48,7 +48,10 @@ class JobForm(BaseModel):
 
 
 class PacksApi:
-    """The endpoints of characters and packs. `params` are the rules of the kind `pack`, where this worker has them."""
+    """The endpoints of characters and packs. `params` are the rules of the kind `pack`, where this worker has them.
+
+    `elsewhere` holds the images where they do not lie in the project's own storage.
+    """
 
     def __init__(
         self,
@@ -59,9 +62,11 @@ class PacksApi:
         clock: Clock,
         *,
         signed_url_s: int,
+        elsewhere: ArtifactStore | None = None,
     ) -> None:
         self._users = users
         self._desk = desk
+        self._elsewhere = elsewhere
         self._faces = faces
         self._params = params
         self._clock = clock
@@ -150,13 +155,20 @@ class PacksApi:
         images.sort(key=lambda image: image["position"])
         ends = (self._clock.now() + timedelta(seconds=self._signed_url_s)).isoformat()
         paths = [path for image in images for path in (image["storage_path"], image["thumbnail_path"]) if path]
-        urls = await self._desk.sign(user, BUCKET, paths, self._signed_url_s)
+        urls = await self._urls(user, paths)
         return [
             {name: image[name] for name in SHOWN_OF_AN_IMAGE}
             | {"url": urls.get(image["storage_path"]), "thumbnail_url": urls.get(image["thumbnail_path"] or "")}
             | {"expires_at": ends}
             for image in images
         ]
+
+    async def _urls(self, user: User, paths: Sequence[str]) -> Mapping[str, str | None]:
+        """URLs that read them. Storage knows whose they are; elsewhere only what lies in his own folder is signed."""
+        if self._elsewhere is None:
+            return await self._desk.sign(user, BUCKET, paths, self._signed_url_s)
+        own = [path for path in paths if path.startswith(f"{user.id}/") and ".." not in path]
+        return {path: await self._elsewhere.sign(BUCKET, path, self._signed_url_s) for path in own}
 
 
 def _id(request: web.Request, user: User, table: str) -> UUID:

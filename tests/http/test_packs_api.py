@@ -12,13 +12,22 @@ import aiohttp
 import pytest
 
 from devstack.stack import Stack
+from listener.adapters.destinations import Policy
+from listener.adapters.outbound import open_outbound
+from listener.adapters.s3 import open_s3
+from listener.adapters.s3_place import S3Place
+from listener.engine.clock import SystemClock
 from listener.http.packs import BUCKET
+from listener.http.server import serving
+from listener.partners import open_partners
+from listener.settings import load_settings
 from tests.sql import packs
 from tests.sql.project import Project, connect
 from tests.support.figure import Figure
-from tests.support.packs import CHARACTER, CONFIG, Studio, Visitor, studio_on
+from tests.support.packs import CHARACTER, CONFIG, Studio, Visitor, studio_of, studio_on
 from tests.support.picture_server import serving_picture
 from tests.support.relay import open_relay
+from tests.support.s3 import KEY_ID, SECRET, Door
 
 
 @pytest.fixture
@@ -83,6 +92,33 @@ async def test_a_job_shows_its_images_as_they_come_and_nobody_else_sees_anything
     assert (stolen.status, stolen.code, await eve.credits()) == (404, "CHARACTER_NOT_FOUND", 10)
     mine = (await eve.create(key="k")).body["character_id"], (await ada.create(key="k")).body["character_id"]
     assert len(set(mine)) == 2, "one user's keys are not another's"
+
+
+async def test_images_that_lie_on_s3_are_shown_with_urls_of_it_and_nobody_elses_is_signed(
+    stack: Stack, project: Project, door: Door
+) -> None:
+    place = S3Place(door.url, door.bucket, KEY_ID, SECRET, buckets=(BUCKET,))
+    settings = load_settings({"SUPABASE_URL": stack.url, "SUPABASE_SERVICE_ROLE_KEY": stack.keys.service_role_key})
+    async with (
+        open_s3(place, 1, stack.url) as store,
+        open_outbound(Policy()) as outbound,
+        open_partners(settings, {}, SystemClock(), store) as partners,
+        serving("127.0.0.1", 0, partners.routes(outbound)) as port,
+        studio_of(stack, f"http://127.0.0.1:{port}") as studio,
+    ):
+        ada = await studio.visitor()
+        job = await ada.pack()
+        held = await packs.take(project)
+        for position, owner in enumerate((ada.id, uuid4())):
+            image = packs.image(held, position)
+            image |= {"path": f"{owner}/c/{position}.png", "thumbnail_path": f"{owner}/c/{position}.webp"}
+            await store.put(BUCKET, image["path"], b"an image", "image/png")
+            assert await project.outcomes("add_artifacts", held.worker, image) == [("applied", None)]
+        hers, foreign = (await ada.ask("GET", f"/api/generate/{job}")).body["images"]
+        async with aiohttp.ClientSession() as anybody, anybody.get(hers["url"]) as answer:
+            assert (answer.status, await answer.read()) == (200, b"an image")
+        assert hers["thumbnail_url"].startswith(f"{door.url}/{door.bucket}/{BUCKET}/")
+        assert (foreign["url"], foreign["thumbnail_url"]) == (None, None)
 
 
 async def show(project: Project, held: Any, user: Visitor, stack: Stack, position: int, **facts: Any) -> None:
