@@ -23,8 +23,10 @@ NAMES = ("IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_KEY_REUSED", "SESSION_ID_USED")
 Reason = Literal[
     "finished",
     "waiting_to_retry",
+    "interrupted",
     "queue_too_long",
     "out_of_order",
+    "paused",
     "own_limit",
     "no_worker",
     "no_measurements",

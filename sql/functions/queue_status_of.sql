@@ -2,7 +2,8 @@
 -- Where an owner's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
 -- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
 -- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
--- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
+-- unknown: finished, waiting_to_retry, interrupted, queue_too_long, out_of_order, paused, own_limit, no_worker, no_measurements,
+-- longer_than_usual.
 -- A plan with a head start may still step in front.
 -- Security definer: who may call this may not estimate for everybody.
 -- Units: seconds.

@@ -3547,10 +3547,12 @@ begin
     when p_session.finished_at is not null then 'finished'
     when p_session.status = 'delayed' then 'waiting_to_retry'
     when p_ahead > 1000 then 'queue_too_long'
+    when p_session.status = 'processing' and not listener.live_worker(p_session.worker) then 'interrupted'
     when p_session.status <> 'queued' then null
     when (
       select registry.broken_at is not null from listener.session_tables as registry where registry.id = p_session.table_id
     ) then 'out_of_order'
+    when (select policy.running_at_once = 0 from listener.kinds as policy where policy.kind = p_session.kind) then 'paused'
     when p_session.owner = any(listener.full_owners('{}'::uuid[])) then 'own_limit'
   end;
 end
@@ -5562,7 +5564,8 @@ grant execute on function public.queue_status(uuid) to authenticated;
 -- Where an owner's session stands: {"status", "position", "ahead", "is_more_ahead", "retry_in_s", "estimate_s",
 -- "estimate_basis", "reason"}. position is 1 for the next to start and 0 once it runs; null with is_more_ahead when more than
 -- 1000 are ahead, which are not counted further. estimate_s runs to the end of the session; null with a reason when it is
--- unknown: finished, waiting_to_retry, queue_too_long, out_of_order, own_limit, no_worker, no_measurements, longer_than_usual.
+-- unknown: finished, waiting_to_retry, interrupted, queue_too_long, out_of_order, paused, own_limit, no_worker, no_measurements,
+-- longer_than_usual.
 -- A plan with a head start may still step in front.
 -- Security definer: who may call this may not estimate for everybody.
 -- Units: seconds.

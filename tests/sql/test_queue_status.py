@@ -129,6 +129,25 @@ async def test_a_running_session_says_what_is_left(project: Project, owner: UUID
     assert await told(project, owner, held.row, "estimate_s", "reason") == (None, "longer_than_usual")
 
 
+async def test_a_session_whose_worker_is_silent_does_not_say_when_it_ends(project: Project, owner: UUID) -> None:
+    worker = await clocked_worker(project)
+    await measured(project, worker, 3000)
+    held = await project.held(worker, owner)
+    await project.set_clock(START + timedelta(seconds=290))
+    assert await told(project, owner, held.row, "estimate_s", "reason") == (2830, None)
+    await project.set_clock(START + timedelta(seconds=301))
+    await project.worker()
+    assert await status(project, owner, held.row) == {
+        "status": "processing",
+        "position": 0,
+        "ahead": 0,
+        "is_more_ahead": False,
+        "retry_in_s": None,
+        "reason": "interrupted",
+        **UNKNOWN,
+    }
+
+
 async def test_a_waiting_retry_says_when(project: Project, owner: UUID) -> None:
     worker = await clocked_worker(project)
     held = await project.held(worker, owner)
@@ -169,7 +188,7 @@ async def test_what_stands_in_the_way_is_named(project: Project, owner: UUID) ->
     assert await told(project, owner, rows[1], "position", "reason") == (1, "own_limit")
     await project.connection.execute("update listener.plans set running_at_once = null")
     await project.connection.execute("update listener.kinds set running_at_once = 0")
-    assert await told(project, owner, rows[1], "reason") == ("no_worker",)
+    assert await told(project, owner, rows[1], "estimate_s", "reason") == (None, "paused")
     await project.connection.execute("update listener.kinds set running_at_once = null")
     await project.set_clock(START + timedelta(minutes=10))
     assert await told(project, owner, rows[1], "reason") == ("no_worker",)
