@@ -1,6 +1,6 @@
 -- listener.add_triggers(table)
--- Gives a table the triggers of a session table. For each statement wherever money moves: per row, one owner's bulk insert
--- costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
+-- Gives a table the triggers of a session table, anew where it has them. For each statement wherever money moves: per row, one
+-- owner's bulk insert costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
 -- Locks:  the table, which the caller holds.
 create function listener.add_triggers(p_table listener.session_tables)
 returns void
@@ -16,19 +16,19 @@ declare
   );
 begin
   execute format(
-    'create trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
+    'create or replace trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
     p_table.relation, v_starts_as
   );
   execute format(
-    'create trigger listener_register after insert on %s referencing new table as new_rows '
+    'create or replace trigger listener_register after insert on %s referencing new table as new_rows '
     'for each statement execute function listener.register_sessions()', p_table.relation
   );
   execute format(
-    'create trigger listener_withdraw after delete on %s referencing old table as old_rows '
+    'create or replace trigger listener_withdraw after delete on %s referencing old table as old_rows '
     'for each statement execute function listener.withdraw_sessions()', p_table.relation
   );
   execute format(
-    'create trigger listener_refuse_truncate before truncate on %s '
+    'create or replace trigger listener_refuse_truncate before truncate on %s '
     'for each statement execute function listener.refuse_truncate()', p_table.relation
   );
 end

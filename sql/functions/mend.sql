@@ -1,6 +1,7 @@
 -- listener.mend(relation, columns) -> jsonb
 -- Takes a broken table back into service once every state fits again, with another mapping where columns is given, and shows
--- what its sessions came to meanwhile. Answers {"was_broken", "projected"}.
+-- what its sessions came to meanwhile. What shows the state now is not the users' to write from now on.
+-- Answers {"was_broken", "projected"}.
 -- Locks:  the table, then all writes to sessions, until the transaction ends: else a settlement under way would not be shown.
 -- Raises: 55000 when the table is not watched or still refused.
 create function listener.mend(relation regclass, columns jsonb default null)
@@ -25,6 +26,10 @@ begin
   perform listener.refuse_table(mend.relation, array(
     select listener.column_misfits(v_table) union all select listener.index_misfits(v_table)
   ));
+  if mend.columns is not null then
+    perform listener.add_triggers(v_table);
+    perform listener.narrow_updates(v_table);
+  end if;
   lock table listener.sessions in share row exclusive mode;
   update listener.session_tables as known
   set columns = v_table.columns, broken_at = null, broken_reason = null

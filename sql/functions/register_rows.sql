@@ -4,7 +4,7 @@
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
 -- Raises: 23514 when no worker could read a row; 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429;
---         23505 when a row's id was a session of this table before.
+--         23505 when a row's id was a session of this table before; 55000 when the table has lost its status column.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -27,6 +27,12 @@ begin
     order by arriving.ordinal
   );
   if cardinality(v_rows) = 0 then
+    if exists (select from unnest(p_rows) as arriving where not arriving ? (v_table.columns ->> 'status')) then
+      raise exception 'session_table_without_status' using
+        errcode = '55000',
+        detail = format('%s has no column %s, so nobody can say which rows are sessions.', v_table.relation, v_table.columns ->> 'status'),
+        hint = 'Give it back its name, or map the new one: listener.mend.';
+    end if;
     return 0;
   end if;
   perform listener.refuse_unreadable(v_rows);

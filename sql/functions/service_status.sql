@@ -39,13 +39,13 @@ as $$
       select
         coalesce(
           jsonb_agg(
-            jsonb_build_object('table', registry.relation::text, 'reason', registry.broken_reason)
+            jsonb_build_object('table', registry.relation::text, 'reason', listener.fault_of_table(registry))
             order by registry.id
           ),
           '[]'
         )
       from listener.session_tables as registry
-      where registry.broken_at is not null
+      where listener.fault_of_table(registry) is not null
     )
   )
 $$;

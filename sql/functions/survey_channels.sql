@@ -31,7 +31,7 @@ as $$
         coalesce(
           jsonb_agg(
             jsonb_build_object(
-              'table', watched.relation::text, 'kind', watched.kind, 'broken', watched.broken_reason,
+              'table', watched.relation::text, 'kind', watched.kind, 'broken', listener.fault_of_table(watched),
               'is_published', exists (select from published where published.relation = watched.relation)
             )
             order by watched.id

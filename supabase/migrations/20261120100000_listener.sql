@@ -1840,8 +1840,8 @@ $$;
 revoke all on function listener.add_state_columns(listener.session_tables) from public, anon, authenticated, service_role;
 
 -- listener.add_triggers(table)
--- Gives a table the triggers of a session table. For each statement wherever money moves: per row, one owner's bulk insert
--- costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
+-- Gives a table the triggers of a session table, anew where it has them. For each statement wherever money moves: per row, one
+-- owner's bulk insert costs quadratic time. The reset bears zz, since triggers fire by name and it must see the row last.
 -- Locks:  the table, which the caller holds.
 create function listener.add_triggers(p_table listener.session_tables)
 returns void
@@ -1857,19 +1857,19 @@ declare
   );
 begin
   execute format(
-    'create trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
+    'create or replace trigger zz_listener_reset before insert on %s for each row execute function listener.reset_state(%L)',
     p_table.relation, v_starts_as
   );
   execute format(
-    'create trigger listener_register after insert on %s referencing new table as new_rows '
+    'create or replace trigger listener_register after insert on %s referencing new table as new_rows '
     'for each statement execute function listener.register_sessions()', p_table.relation
   );
   execute format(
-    'create trigger listener_withdraw after delete on %s referencing old table as old_rows '
+    'create or replace trigger listener_withdraw after delete on %s referencing old table as old_rows '
     'for each statement execute function listener.withdraw_sessions()', p_table.relation
   );
   execute format(
-    'create trigger listener_refuse_truncate before truncate on %s '
+    'create or replace trigger listener_refuse_truncate before truncate on %s '
     'for each statement execute function listener.refuse_truncate()', p_table.relation
   );
 end
@@ -3719,6 +3719,36 @@ $$;
 revoke all on function public.fail_sessions(uuid, jsonb) from public, anon, authenticated;
 grant execute on function public.fail_sessions(uuid, jsonb) to service_role;
 
+-- listener.fault_of_table(table) -> text
+-- Why a watched table is out of service, or will be as soon as a state is to be shown: marked broken, dropped, or without a column
+-- that the registry names. Null when nothing is known against it.
+create function listener.fault_of_table(p_table listener.session_tables)
+returns text
+language sql stable security invoker
+set search_path = ''
+as $$
+  select case
+    when p_table.broken_reason is not null then p_table.broken_reason
+    when not exists (select from pg_catalog.pg_class as class where class.oid = p_table.relation) then 'the table was dropped'
+    when lost.columns is not null then format('the table has no column %s', lost.columns)
+  end
+  from (
+    select string_agg(named.name, ', ' order by named.name) as columns
+    from (
+      select pair.value as name from jsonb_each_text(p_table.columns) as pair
+      union
+      select unnest(array[p_table.id_column, p_table.owner_column])
+    ) as named
+    where not exists (
+      select from pg_catalog.pg_attribute as present
+      where present.attrelid = p_table.relation and present.attname = named.name and not present.attisdropped
+    )
+  ) as lost
+$$;
+
+revoke all on function listener.fault_of_table(listener.session_tables) from public, anon, authenticated;
+grant execute on function listener.fault_of_table(listener.session_tables) to service_role;
+
 -- listener.fence(worker, items, settled) -> attempt_outcome[]
 -- Locks the sessions of [{"session", "attempt"}] and tells for each item, in order, whether the worker may write:
 -- applied while it holds the attempt; already when the session stands in one of p_settled by the same attempt, or the item
@@ -4756,7 +4786,8 @@ grant execute on function listener.mark_broken(integer, text) to service_role;
 
 -- listener.mend(relation, columns) -> jsonb
 -- Takes a broken table back into service once every state fits again, with another mapping where columns is given, and shows
--- what its sessions came to meanwhile. Answers {"was_broken", "projected"}.
+-- what its sessions came to meanwhile. What shows the state now is not the users' to write from now on.
+-- Answers {"was_broken", "projected"}.
 -- Locks:  the table, then all writes to sessions, until the transaction ends: else a settlement under way would not be shown.
 -- Raises: 55000 when the table is not watched or still refused.
 create function listener.mend(relation regclass, columns jsonb default null)
@@ -4781,6 +4812,10 @@ begin
   perform listener.refuse_table(mend.relation, array(
     select listener.column_misfits(v_table) union all select listener.index_misfits(v_table)
   ));
+  if mend.columns is not null then
+    perform listener.add_triggers(v_table);
+    perform listener.narrow_updates(v_table);
+  end if;
   lock table listener.sessions in share row exclusive mode;
   update listener.session_tables as known
   set columns = v_table.columns, broken_at = null, broken_reason = null
@@ -6103,7 +6138,7 @@ revoke all on function listener.refuse_unreadable(jsonb[]) from public, anon, au
 -- for those that were there when the table was adopted.
 -- Locks:  accounts, ascending owner.
 -- Raises: 23514 when no worker could read a row; 23502 when a row has no owner; PT402 credits_insufficient; PGRST with status 429;
---         23505 when a row's id was a session of this table before.
+--         23505 when a row's id was a session of this table before; 55000 when the table has lost its status column.
 create function listener.register_rows(p_relation oid, p_rows jsonb[], p_is_limited boolean default false)
 returns integer
 language plpgsql volatile security invoker
@@ -6126,6 +6161,12 @@ begin
     order by arriving.ordinal
   );
   if cardinality(v_rows) = 0 then
+    if exists (select from unnest(p_rows) as arriving where not arriving ? (v_table.columns ->> 'status')) then
+      raise exception 'session_table_without_status' using
+        errcode = '55000',
+        detail = format('%s has no column %s, so nobody can say which rows are sessions.', v_table.relation, v_table.columns ->> 'status'),
+        hint = 'Give it back its name, or map the new one: listener.mend.';
+    end if;
     return 0;
   end if;
   perform listener.refuse_unreadable(v_rows);
@@ -6829,13 +6870,13 @@ as $$
       select
         coalesce(
           jsonb_agg(
-            jsonb_build_object('table', registry.relation::text, 'reason', registry.broken_reason)
+            jsonb_build_object('table', registry.relation::text, 'reason', listener.fault_of_table(registry))
             order by registry.id
           ),
           '[]'
         )
       from listener.session_tables as registry
-      where registry.broken_at is not null
+      where listener.fault_of_table(registry) is not null
     )
   )
 $$;
@@ -7352,7 +7393,7 @@ as $$
         coalesce(
           jsonb_agg(
             jsonb_build_object(
-              'table', watched.relation::text, 'kind', watched.kind, 'broken', watched.broken_reason,
+              'table', watched.relation::text, 'kind', watched.kind, 'broken', listener.fault_of_table(watched),
               'is_published', exists (select from published where published.relation = watched.relation)
             )
             order by watched.id

@@ -54,3 +54,14 @@ def test_a_link_in_the_docs_leads_somewhere(page: Path, target: str) -> None:
 def test_a_link_into_a_page_leads_to_a_heading_of_it(page: Path, target: str, anchor: str) -> None:
     there = page.parent / target if target else page
     assert anchor in anchors_of(there), f"{page.name} links to {target}#{anchor}"
+
+
+def test_every_refusal_of_the_database_is_in_the_handbook_with_its_code() -> None:
+    functions = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "sql" / "functions").glob("*.sql"))
+    raised = re.findall(
+        r"(?:errcode = |raise sqlstate |raise exception |message = |'code', )'([A-Z0-9]{5}|[a-z_]+)'", functions
+    )
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    caught_again = {"held_no_longer", "SL000", "ZZ000"}
+    assert len(raised) > 30, "the search saw nothing"
+    assert [word for word in sorted(set(raised) - caught_again) if f"`{word}`" not in page] == []

@@ -685,8 +685,8 @@ WATCH = (
     case(
         "the app's own trigger has the last word about the state",
         "functions/add_triggers",
-        "create trigger zz_listener_reset",
-        "create trigger aa_listener_reset",
+        "trigger zz_listener_reset",
+        "trigger aa_listener_reset",
         "watch",
         "brownfield",
         "strangers",
@@ -716,11 +716,50 @@ WATCH = (
         "mend",
     ),
     case(
+        "a mend lets users write what shows the state now",
+        "functions/mend",
+        "    perform listener.narrow_updates(v_table);\n",
+        "",
+        "mend",
+    ),
+    case(
+        "a mend leaves the reset with the old names",
+        "functions/mend",
+        "    perform listener.add_triggers(v_table);\n",
+        "",
+        "mend",
+    ),
+    case(
+        "a table that lost its status takes rows and says nothing",
+        "functions/register_rows",
+        "not arriving ? (v_table.columns ->> 'status')",
+        "false",
+        "mend",
+    ),
+    case(
         "a mend shows the running sessions what they were",
         "functions/stale_sessions",
         "'session.status = ''processing'' or visible",
         "'visible",
         "mend",
+    ),
+)
+
+TOLD = (
+    case(
+        "who waits for a silent worker is told a time",
+        "functions/estimate_obstacle",
+        "p_session.status = 'processing' and not listener.live_worker(p_session.worker)",
+        "false",
+        "queue_status",
+    ),
+    case(
+        "a column that is gone is found by the first session that cannot be shown",
+        "functions/fault_of_table",
+        "when lost.columns is not null",
+        "when false",
+        "service_status",
+        "survey_project",
     ),
 )
 
@@ -776,4 +815,7 @@ WEBHOOKS = (
     ),
 )
 
-CASES: tuple[Mutant, ...] = FENCE + MONEY + AUDIT + CLAIM + LIMITS + LEASE + ROWS + DOORS + EVENTS + WATCH + WEBHOOKS
+CASES: tuple[Mutant, ...] = (
+    *(FENCE + MONEY + AUDIT + CLAIM + LIMITS + LEASE),
+    *(ROWS + DOORS + EVENTS + WATCH + TOLD + WEBHOOKS),
+)

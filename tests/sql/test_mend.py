@@ -86,6 +86,30 @@ async def test_columns_that_were_renamed_are_mapped_anew(project: Project, owner
     assert (row["status"], row["completed_at"] is not None) == ("completed", True)
 
 
+async def test_what_shows_the_state_after_a_mend_is_not_the_users_to_write(project: Project, owner: UUID) -> None:
+    await project.connection.execute(
+        f"alter table {TABLE} rename column message to note; alter table {TABLE} add column caption text; "
+        f"grant insert (caption), update (caption, prompt) on {TABLE} to authenticated"
+    )
+    await mend(project, columns={"message": "caption"})
+    row = await insert(project, owner, caption="my own words")
+    assert (await shown(project, row))["caption"] is None
+    rights = "select has_column_privilege('authenticated', $1::text, $2, 'update')"
+    assert not await project.value(rights, TABLE, "caption")
+    assert await project.value(rights, TABLE, "prompt")
+
+
+async def test_a_table_that_lost_its_status_refuses_rows_until_it_is_mapped_anew(project: Project, owner: UUID) -> None:
+    await project.connection.execute(f"alter table {TABLE} rename column status to state")
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="session_table_without_status") as refused:
+        await insert(project, owner)
+    assert "listener.mend" in str(refused.value.hint)
+    assert await project.rows("select from listener.sessions") == []
+    await mend(project, columns={"status": "state"})
+    await insert(project, owner)
+    assert (await held(project)).attempt == 1
+
+
 async def test_a_mapping_to_nothing_is_refused_by_name(project: Project) -> None:
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="unknown_state_column"):
         await mend(project, columns={"state": "status"})

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from tests.sql.adopted import PLAIN, TABLE, watch
 from tests.sql.project import Project
 
 
@@ -54,6 +55,27 @@ async def test_a_broken_table_is_shown_with_the_reason(project: Project) -> None
         "where relation = 'public.headshot_sessions'::regclass"
     )
     assert (await status(project))["broken_tables"] == [{"table": "public.headshot_sessions", "reason": "column gone"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("alter table {0} rename column message to note; alter table {0} drop column result", "message, result"),
+        ("alter table {0} drop column user_id cascade", "user_id"),
+        ("drop table {0}", "dropped"),
+    ],
+    ids=["state", "owner", "table"],
+)
+async def test_a_table_that_cannot_serve_is_shown_before_a_session_meets_it(
+    project: Project, change: str, reason: str
+) -> None:
+    await project.connection.execute(PLAIN)
+    await watch(project)
+    assert (await status(project))["broken_tables"] == []
+    await project.connection.execute(change.format(TABLE))
+    (broken,) = (await status(project))["broken_tables"]
+    assert reason in broken["reason"]
+    assert broken["reason"] in str(await project.answer("survey_project"))
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
