@@ -114,7 +114,7 @@ class RoutedGenerator:
         Raises: AttemptFailure: the last one's when none could, at once when another could do no better.
         """
         began, kind = self._clock.monotonic(), request.session_kind or request.kind
-        passed: list[str] = []
+        passed = self._unknown(request.generator)
         last: AttemptFailure | None = None
         for member in self._candidates(kind, request.generator):
             if member.breaker.refusal() is not None:
@@ -177,6 +177,10 @@ class RoutedGenerator:
         able = [member for member in closed if member.refusal() is None]
         free = [member for member in able if not member.waits_for_trial]
         return [*free, *(one for one in able if one not in free), *(one for one in closed if one not in able)]
+
+    def _unknown(self, preferred: str | None) -> list[str]:
+        """What the result tells of a generator that was asked for by name and is not here."""
+        return [] if preferred is None or preferred in self._members else [f"{preferred}: unknown here"]
 
     def _of(self, kind: str) -> list[Member]:
         return [self._members[name] for name in self._routes.get(kind, ())]

@@ -305,7 +305,8 @@ async def test_a_variant_chooses_who_is_asked_first(logged: Lines) -> None:
     assert (await routes.make(generator="r2")).device == "r2"
     routes["r2"].always = ProviderDown()
     assert (await routes.make(generator="r2")).device == "r1"
-    assert (await routes.make(generator="gone")).device == "r1"
+    made = await routes.make(generator="gone")
+    assert (made.device, made.notes) == ("r1", ("made by r1 (gone: unknown here)",))
     assert logged("generator_unknown")[0]["generator"] == "gone"
 
 
