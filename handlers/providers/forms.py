@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -70,7 +70,17 @@ def ignored(request: GenerationRequest, names: Mapping[Asked, str | None], provi
     without = [field for field in _asked(request, 0) if not names.get(field) and field not in QUIET]
     if request.references and not (names.get("references") or names.get("reference")):
         without.append("references")
-    return tuple(f"{field} is not used by {provider}" for field in without)
+    return (*unused(without, provider), *unused_pipeline(request, provider))
+
+
+def unused(fields: Iterable[str], provider: str) -> tuple[str, ...]:
+    """A note for each of them."""
+    return tuple(f"{field} is not used by {provider}" for field in fields)
+
+
+def unused_pipeline(request: GenerationRequest, provider: str) -> tuple[str, ...]:
+    """A note where a variant names a pipeline: those are of this machine."""
+    return unused(["pipeline"] if request.kind != (request.session_kind or request.kind) else [], provider)
 
 
 def _asked(request: GenerationRequest, seed: int) -> dict[Asked, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from handlers.providers.answers import AnswerError, TooLargeError, UnreachedError, first_failure, judged, retry_after_s
-from handlers.providers.forms import read_options, refuse_sound
+from handlers.providers.forms import read_options, refuse_sound, unused, unused_pipeline
 from handlers.providers.results import BYTES_MAX, Results
 from handlers.providers.tries import patiently
 from handlers.providers.wire import CONNECT_S
@@ -235,8 +235,8 @@ def _notes(request: GenerationRequest) -> tuple[str, ...]:
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance_scale,
     }
-    notes = [f"{name} is not used by {PROVIDER}" for name, value in without.items() if value is not None]
-    notes.append(f"seed is not used by {PROVIDER}")
+    notes = [*unused([name for name, value in without.items() if value is not None] + ["seed"], PROVIDER)]
+    notes.extend(unused_pipeline(request, PROVIDER))
     if len(request.references) > REFERENCES_MAX:
         notes.append(f"of {len(request.references)} references {REFERENCES_MAX} were used")
     return tuple(notes)

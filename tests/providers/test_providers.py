@@ -48,6 +48,12 @@ async def test_an_image_is_made_with_every_reference_and_says_by_whom(provider: 
     assert provider.steps == [(1, 1)]
 
 
+async def test_a_pipeline_that_a_variant_names_is_told_to_be_unused(provider: Provider) -> None:
+    note = f"pipeline is not used by {provider.name}"
+    assert note in (await provider.make(kind="edit-b", session_kind="tryon")).notes
+    assert note not in (await provider.make(session_kind="tryon")).notes
+
+
 async def test_a_clip_is_refused_before_anything_is_paid_for(provider: Provider) -> None:
     failure = await failure_of(provider, ProviderMisconfigured, audio=b"RIFF")
     assert "no clips" in str(failure)
