@@ -38,11 +38,14 @@ def clean(dry_run: bool) -> None:
     if told is None:
         click.echo("a worker is cleaning just now: try again in some minutes", err=True)
         raise SystemExit(BUSY)
-    size_bytes = sum(leftover.size_bytes or 0 for leftover in told)
-    click.echo(f"{len(told)} objects, {size_bytes} bytes {'would be' if dry_run else 'were'} removed")
+    found, saw_all = told
+    size_bytes = sum(leftover.size_bytes or 0 for leftover in found)
+    least = "" if saw_all else "at least "
+    click.echo(f"{least}{len(found)} objects, {size_bytes} bytes {'would be' if dry_run else 'were'} removed")
 
 
-async def _cleaned(settings: Settings, *, removes: bool) -> list[Leftover] | None:
+async def _cleaned(settings: Settings, *, removes: bool) -> tuple[list[Leftover], bool] | None:
+    """What went, or would have gone, and whether that is all; None while another one is at it."""
     told: list[Leftover] = []
 
     def tell(leftovers: Sequence[Leftover]) -> None:
@@ -57,4 +60,4 @@ async def _cleaned(settings: Settings, *, removes: bool) -> list[Leftover] | Non
         done = await cleaning.everything()
     if cleaning.refused:
         raise StoreRejected(f"{cleaning.refused} objects could not be removed")
-    return told if done else None
+    return (told, cleaning.saw_all) if done else None

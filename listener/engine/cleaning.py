@@ -34,7 +34,7 @@ class Cleaning:
     """One place that cleans. With `removes` false it changes nothing; `tell` hears what went, or would have gone.
 
     `retention` is said once, before the first look: a bucket's name -> hours. `refused` counts what the storage would
-    not remove.
+    not remove; `saw_all` is false when there may be more expired results than one look without removing shows.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Cleaning:
         self._removes = removes
         self._unsaid = dict(retention or {}) if removes else {}
         self.refused = 0
+        self.saw_all = True
 
     async def run(self, log: Log) -> None:
         """Clean a bounded piece whenever it is our turn; until cancelled."""
@@ -109,6 +110,7 @@ class Cleaning:
         for _ in range(BATCHES_MAX):
             found = await self._leftovers.expired(EXPIRED_MAX if self._removes else PAGE)
             removed = await self._clear(found)
+            self.saw_all &= self._removes or len(found) < PAGE
             if not removed or not self._removes:
                 return False  # what is found and not removed is held by somebody: another time
         return True

@@ -16,7 +16,7 @@ begin
       params = case
         when session.params ? 'variant' then jsonb_build_object('variant', session.params -> 'variant') else '{}'
       end,
-      result = null, note = null
+      result = null, note = null, error_message = null, error_details = null, traceparent = null
     from (
       select held.id from listener.sessions as held
       where held.row_id = any(p_rows) and held.table_id = p_table_id

@@ -17,7 +17,7 @@ declare
 begin
   insert into listener.forgotten_owners as known (owner, forgotten_at)
   values (p_owner, listener.clock())
-  on conflict (owner) do nothing;
+  on conflict (owner) do update set forgotten_at = excluded.forgotten_at;
   if 'public.headshot_sessions' = any(v_ours) then
     perform from public.headshot_sessions as visible where visible.user_id = p_owner order by visible.id for update;
     delete from public.headshot_sessions as visible where visible.user_id = p_owner;

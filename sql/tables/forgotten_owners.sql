@@ -1,5 +1,6 @@
 -- listener.forgotten_owners
--- Users who were deleted: whatever still lies in a folder that bears such an id may go (unnamed_among).
+-- Users who were deleted: what lies in a folder that bears such an id may go, if it was written before or soon after; who was
+-- only forgotten may come back (listed_orphans).
 create table listener.forgotten_owners (
   owner uuid primary key,
   forgotten_at timestamptz not null
@@ -7,4 +8,4 @@ create table listener.forgotten_owners (
 
 alter table listener.forgotten_owners enable row level security;
 revoke all on table listener.forgotten_owners from public, anon, authenticated, service_role;
-grant select, insert on table listener.forgotten_owners to service_role;
+grant select, insert, update on table listener.forgotten_owners to service_role;

@@ -754,7 +754,8 @@ revoke all on table listener.events from public, anon, authenticated, service_ro
 grant select, insert on table listener.events to service_role;
 
 -- listener.forgotten_owners
--- Users who were deleted: whatever still lies in a folder that bears such an id may go (unnamed_among).
+-- Users who were deleted: what lies in a folder that bears such an id may go, if it was written before or soon after; who was
+-- only forgotten may come back (listed_orphans).
 create table listener.forgotten_owners (
   owner uuid primary key,
   forgotten_at timestamptz not null
@@ -762,7 +763,7 @@ create table listener.forgotten_owners (
 
 alter table listener.forgotten_owners enable row level security;
 revoke all on table listener.forgotten_owners from public, anon, authenticated, service_role;
-grant select, insert on table listener.forgotten_owners to service_role;
+grant select, insert, update on table listener.forgotten_owners to service_role;
 
 -- public.generation_sessions
 -- Virtual try-on for users (B2C): one row is one picture, charged to its user when it is inserted. image_urls: the person first,
@@ -2999,7 +3000,7 @@ begin
       params = case
         when session.params ? 'variant' then jsonb_build_object('variant', session.params -> 'variant') else '{}'
       end,
-      result = null, note = null
+      result = null, note = null, error_message = null, error_details = null, traceparent = null
     from (
       select held.id from listener.sessions as held
       where held.row_id = any(p_rows) and held.table_id = p_table_id
@@ -3888,7 +3889,7 @@ declare
 begin
   insert into listener.forgotten_owners as known (owner, forgotten_at)
   values (p_owner, listener.clock())
-  on conflict (owner) do nothing;
+  on conflict (owner) do update set forgotten_at = excluded.forgotten_at;
   if 'public.headshot_sessions' = any(v_ours) then
     perform from public.headshot_sessions as visible where visible.user_id = p_owner order by visible.id for update;
     delete from public.headshot_sessions as visible where visible.user_id = p_owner;
@@ -4350,8 +4351,9 @@ revoke all on function listener.insert_probe(listener.session_tables, uuid, bool
 from public, anon, authenticated, service_role;
 
 -- listener.is_spent_input(path) -> boolean
--- Whether an object of the bucket uploads came with a request over HTTP, as {owner}/avatars/{row}/{request}/{file}, and the row's
--- session needs it no more: it finished, or there never was one. Everything else in there is its owner's own.
+-- Whether an object of the bucket uploads came with a request over HTTP and is needed no more: the file
+-- {owner}/avatars/{row}/{request}/{file} of a session that finished, or never was; the face {owner}/{character}-{digest}.{type} of
+-- a character that is gone, or never was. Everything else in there is its owner's own.
 create function listener.is_spent_input(p_path text)
 returns boolean
 language plpgsql stable security invoker
@@ -4361,7 +4363,16 @@ declare
   v_row text := substring(
     p_path from '^[0-9a-f-]{36}/avatars/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})/[0-9a-f-]{36}/[a-z]+-[0-9a-f]{16}[.][a-z0-9]{3}$'
   );
+  v_character text := substring(
+    p_path from '^[0-9a-f-]{36}/([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})-[0-9a-f]{16}[.](?:png|jpg|webp)$'
+  );
 begin
+  if v_character is not null then
+    if not exists (select from listener.session_tables as registry where registry.kind = 'pack' and registry.is_ours) then
+      return false; -- public.characters may be the app's own
+    end if;
+    return not exists (select from public.characters as owned where owned.id = v_character::uuid);
+  end if;
   return v_row is not null and not exists (
     select from listener.sessions as waiting where waiting.row_id = v_row::uuid and waiting.finished_at is null
   );
@@ -4542,7 +4553,7 @@ grant execute on function public.list_api_keys(uuid) to service_role;
 -- listener.listed_orphans(buckets, paths, sizes, changes) -> (bucket, path, size_bytes, reason)
 -- Those of these objects that no row names, wherever they lie: in our own buckets, of a shape that workers write, untouched for
 -- two days, which is longer than any upload waits for its row, what came over HTTP and is spent among them; and whatever lies in
--- the folder of a user who was deleted.
+-- the folder of a user who was deleted, unless it was written two days later or more: he is back.
 -- Units: p_sizes are bytes; p_changes are when each was written.
 create function listener.listed_orphans(p_buckets text[], p_paths text[], p_sizes bigint[], p_changes timestamptz[])
 returns table (bucket text, path text, size_bytes bigint, reason text)
@@ -4553,7 +4564,8 @@ as $$
     object.bucket, object.path, object.size_bytes,
     case when gone.owner is null then 'named_by_no_row' else 'owner_forgotten' end
   from unnest(p_buckets, p_paths, p_sizes, p_changes) as object (bucket, path, size_bytes, changed_at)
-  left join listener.forgotten_owners as gone on split_part(object.path, '/', 1) = gone.owner::text
+  left join listener.forgotten_owners as gone
+    on split_part(object.path, '/', 1) = gone.owner::text and object.changed_at < gone.forgotten_at + interval '2 days'
   where
     object.bucket in ('headshots', 'generated', 'stores', 'characters', 'videos', 'uploads')
     and (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from listener.engine import cleaning as module
-from listener.engine.cleaning import BATCHES_MAX, EXPIRED_MAX, IDLE_S, REST_S, Cleaning, telling
+from listener.engine.cleaning import BATCHES_MAX, EXPIRED_MAX, IDLE_S, PAGE, REST_S, Cleaning, telling
 from listener.errors import StoreRejected, StoreUnavailable
 from listener.leftovers import Leftover, Page, Place
 from listener.telemetry import log
@@ -174,6 +174,16 @@ async def test_a_dry_run_finds_all_and_changes_nothing() -> None:
     assert len(world.objects) == 7
     assert set(world.calls) == {"expired", "page"}
     assert world.left == []
+
+
+@pytest.mark.parametrize(("expired", "saw_all"), [(PAGE - 1, True), (PAGE + 1, False)])
+async def test_a_dry_run_says_when_there_may_be_more(expired: int, saw_all: bool) -> None:
+    world, told = World(), Told()
+    for number in range(expired):
+        world.add(f"{number:04}", "expired")
+    cleans = cleaning(world, told, removes=False)
+    assert await cleans.everything()
+    assert (len(told.paths), cleans.saw_all) == (min(expired, PAGE), saw_all)
 
 
 async def test_a_worker_told_to_only_look_logs_counts_and_no_path(logged: Any) -> None:

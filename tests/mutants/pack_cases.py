@@ -101,6 +101,27 @@ CLEANING = (
         "cleaning",
     ),
     case(
+        "what went wrong with a deleted user's row stays in his words",
+        "functions/discard",
+        ", error_message = null, error_details = null",
+        "",
+        "cleaning",
+    ),
+    case(
+        "who was forgotten once loses all that he ever uploads",
+        "functions/listed_orphans",
+        " and object.changed_at < gone.forgotten_at + interval '2 days'",
+        "",
+        "cleaning",
+    ),
+    case(
+        "the face of a character goes while the character stays",
+        "functions/is_spent_input",
+        "return not exists (select from public.characters as owned where owned.id = v_character::uuid);",
+        "return true;",
+        "cleaning",
+    ),
+    case(
         "a broken table's files go",
         "views/due_artifacts",
         " and registry.broken_at is null",

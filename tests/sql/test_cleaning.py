@@ -260,6 +260,7 @@ async def test_a_bucket_that_is_not_ours_is_left_alone(project: Project, owner: 
 
 
 async def test_a_deleted_user_leaves_numbers_and_nothing_else(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
     other = uuid4()
     _, theirs = await completed(project, other)
     for user in (owner, other):
@@ -269,6 +270,9 @@ async def test_a_deleted_user_leaves_numbers_and_nothing_else(project: Project, 
     objects = await saved(project, held, 0, 1)
     await project.settle("complete_sessions", held, result={"words": "secret"}, refund=3)
     await project.insert(owner, prompt="a secret")
+    failed = await started(project, owner)
+    wrong = {"fields": [{"field": "character.config.secret", "message": "my secret is no plain word"}]}
+    await project.settle("fail_sessions", failed, code="invalid_params", message="my secret", details=wrong)
     open_job = await order(project, owner, await create(project, owner, config={"eye_color": "secret"}))
     await project.connection.execute("delete from auth.users where id = $1", owner)
     assert await project.balance(owner) == 8, "what was open is given back"
@@ -359,6 +363,40 @@ async def test_twenty_thousand_files_are_not_read_to_find_the_few_that_may_go(pr
         plan = await project.connection.fetch(f"explain select * from listener.due_artifacts where {column}")
         assert f"artifacts_{index}" in "\n".join(line[0] for line in plan)
     await transaction.rollback()
+
+
+async def test_who_was_forgotten_and_comes_back_keeps_what_he_uploads_then(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    left, late = ("uploads", f"{owner}/left.jpg"), ("uploads", f"{owner}/late.jpg")
+    await put(project, left)
+    await project.answer("forget_owner", p_owner=owner)
+    await put(project, late, at="2030-01-01 01:00:00+00")  # with a token that was still good
+    await put(project, back := ("uploads", f"{owner}/back.jpg"), at="2030-01-04 00:00:00+00")
+    await project.set_clock("2030-01-20 00:00:00+00")
+    assert await orphaned(project) == dict.fromkeys((left, late), "owner_forgotten")
+    assert await forget(project, left, late, back) == {left, late}
+    await project.answer("forget_owner", p_owner=owner)
+    assert await orphaned(project) == {back: "owner_forgotten"}
+
+
+async def test_the_face_of_a_character_that_is_gone_goes_and_others_stay(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    character = await create(project, owner)
+    await project.connection.execute(
+        "update public.characters set face_reference_path = $1", f"{owner}/{character}-{'0a' * 8}.png"
+    )
+    given, earlier = (("uploads", f"{owner}/{character}-{digest * 8}.png") for digest in ("0a", "0b"))
+    never = ("uploads", f"{owner}/{uuid4()}-{'0c' * 8}.webp")
+    own = [("uploads", f"{owner}/{uuid4()}.png"), ("uploads", f"{owner}/me/{uuid4()}-{'0c' * 8}.png")]
+    await put(project, given, earlier, never, *own)
+    await project.set_clock("2030-01-02 23:00:00+00")
+    assert await orphaned(project) == {}
+    await project.set_clock("2030-01-03 01:00:00+00")
+    assert await forget(project, given, earlier, never, *own) == {never}
+    async with project.acting("authenticated", owner) as connection:
+        await connection.execute("delete from public.characters")
+    assert await orphaned(project) == dict.fromkeys((given, earlier), "named_by_no_row")
+    assert await forget(project, given, earlier, *own) == {given, earlier}
 
 
 async def test_an_owner_is_forgotten_also_where_none_of_our_tables_is_watched(project: Project, owner: UUID) -> None:
