@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from aiohttp import hdrs, web
 
@@ -44,8 +45,8 @@ class Endpoints:
                 error.details = ({"field": field} if field else {}) | error.details
                 raise
 
-        async def authorize(request: web.Request) -> None:
-            await self._authorize(request, callers)
+        async def authorize(request: web.Request) -> UUID | None:
+            return await self._authorize(request, callers)
 
         who = () if self._is_open else (Who.OPERATOR, Who.STORE)
         return [EndpointDoor(endpoint, fetch, authorize, who).route() for endpoint in self._endpoints]
@@ -60,15 +61,18 @@ class Endpoints:
         for endpoint in self._endpoints:
             await endpoint.close()
 
-    async def _authorize(self, request: web.Request, callers: Callers) -> None:
-        """Ask for the operator's key or a store's, unless the operator opened them to all. Raises: Refused."""
+    async def _authorize(self, request: web.Request, callers: Callers) -> UUID | None:
+        """Ask for the operator's key or a store's, unless the operator opened them to all; the store, if it is one's.
+
+        Raises: Refused.
+        """
         if self._is_open:
-            return
+            return None
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         offered = token.strip()
         if scheme.lower() == "bearer" and offered and not KEY.fullmatch(offered):
             if self._key is not None and hmac.compare_digest(offered.encode("utf-8", "surrogateescape"), self._key):
-                return
+                return None
             raise Refused(401, "API_KEY_INVALID", "This API key is not known.", CHALLENGE)
         with worded():
-            await callers.of(request)
+            return (await callers.of(request)).owner

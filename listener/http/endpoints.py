@@ -9,12 +9,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
-from listener.contract import Endpoint, Fetch
+from listener.contract import Endpoint, EndpointLimits, Fetch
 from listener.engine.validation import problems_of
 from listener.errors import (
     AttemptFailure,
@@ -48,8 +50,24 @@ STATUSES: tuple[tuple[type[AttemptFailure], int], ...] = (
 """The first class that fits gives the status."""
 TRIED_AGAIN = frozenset({502, 503})
 
-Authorize = Callable[[web.Request], Awaitable[None]]
-"""Lets a request pass, or raises Refused."""
+Authorize = Callable[[web.Request], Awaitable[UUID | None]]
+"""Lets a request pass, or raises Refused; the account that it counts for, None for who may take all places."""
+
+
+@dataclass(slots=True)
+class Share:
+    """What one account may take of an endpoint: half of it, so that its slow pictures hold nobody else up."""
+
+    working: asyncio.Semaphore
+    most_inside: int
+    inside: int = 0
+
+    @classmethod
+    def of(cls, owner: UUID | None, limits: EndpointLimits) -> Share:
+        """The share of an account, or all."""
+        parts = 1 if owner is None else 2
+        working = asyncio.Semaphore(max(1, limits.at_once // parts))
+        return cls(working, max(1, (limits.at_once + limits.waiting) // parts))
 
 
 class EndpointDoor:
@@ -62,6 +80,7 @@ class EndpointDoor:
         self._authorize = authorize
         self._working = asyncio.Semaphore(endpoint.limits.at_once)
         self._inside = 0
+        self._shares: dict[UUID | None, Share] = {}
 
     def route(self) -> web.AbstractRouteDef:
         """The route to add to the application."""
@@ -74,11 +93,11 @@ class EndpointDoor:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request, or say what is wrong with it."""
-        await self._authorize(request)
+        owner = await self._authorize(request)
         require_json(request, "The request")
         params = self._params(parsed_json(await read_body(request, BODY_BYTES)))
         try:
-            async with asyncio.timeout(self._endpoint.limits.within_s), self._turn():
+            async with asyncio.timeout(self._endpoint.limits.within_s), self._turn(owner):
                 answer = await self._endpoint.run(params, self._fetch)
         except TimeoutError:
             message = "This took too long. The same request may be sent again."
@@ -111,17 +130,23 @@ class EndpointDoor:
         return params
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, owner: UUID | None) -> AsyncIterator[None]:
         """Wait in a line that has an end: who would wait longer than is of use is told so at once."""
         limits = self._endpoint.limits
-        if self._inside >= limits.at_once + limits.waiting:
+        share = self._shares.get(owner) or Share.of(owner, limits)
+        if self._inside >= limits.at_once + limits.waiting or share.inside >= share.most_inside:
             raise Refused(503, "BUSY", "Too many requests are being answered. Please try again.", _retry_after())
+        self._shares[owner] = share
         self._inside += 1
+        share.inside += 1
         try:
-            async with self._working:
+            async with share.working, self._working:
                 yield
         finally:
             self._inside -= 1
+            share.inside -= 1
+            if not share.inside:
+                del self._shares[owner]
 
 
 def _refusal(failure: type[AttemptFailure]) -> tuple[str, Refusal]:

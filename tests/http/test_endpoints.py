@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -97,8 +98,9 @@ async def fetch(_source: str, _field: str = "") -> Fetched:
     return Fetched(b"four", "image/png")
 
 
-async def let_in(_request: web.Request) -> None:
-    pass
+async def let_in(request: web.Request) -> UUID | None:
+    store = request.headers.get("X-Store")
+    return UUID(store) if store else None
 
 
 @asynccontextmanager
@@ -110,8 +112,11 @@ async def client(endpoint: Held) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def post(session: aiohttp.ClientSession, **given: Any) -> tuple[int, Any, Mapping[str, str]]:
-    async with session.post("/held", json=given) as answer:
+async def post(
+    session: aiohttp.ClientSession, store: UUID | None = None, **given: Any
+) -> tuple[int, Any, Mapping[str, str]]:
+    headers = {"X-Store": str(store)} if store else {}
+    async with session.post("/held", json=given, headers=headers) as answer:
         return answer.status, await answer.json(), answer.headers
 
 
@@ -212,6 +217,23 @@ async def test_so_many_work_so_many_wait_and_the_next_one_is_told_to_come_again(
     ended = sorted(task.result()[0] for task in [*asked, refused])
     assert ended == [200, 200, 200, 503]
     assert endpoint.most_at_work == 2
+
+
+async def test_one_store_takes_half_of_the_places_and_leaves_the_others_to_others() -> None:
+    endpoint, slow, other = Held(), UUID(int=1), UUID(int=2)
+    endpoint.limits = EndpointLimits(at_once=4, waiting=4, within_s=20)  # type: ignore[misc]
+    endpoint.go.clear()
+    async with client(endpoint) as session, asyncio.TaskGroup() as group:
+        asked = [group.create_task(post(session, slow)) for _ in range(5)]
+        (refused,), waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        assert (refused.result()[0], refused.result()[1]["error"]["code"]) == (503, "BUSY")
+        asked.append(group.create_task(post(session, other)))
+        async with endpoint.changed:
+            await endpoint.changed.wait_for(lambda: endpoint.at_work == 3)
+        endpoint.go.set()
+    assert sorted(task.result()[0] for task in asked) == [200] * 5 + [503]
+    assert len(waiting) == 4
+    assert endpoint.most_at_work == 3, "two of the store, however many places were free"
 
 
 async def test_a_request_ends_in_time_and_frees_its_place() -> None:
