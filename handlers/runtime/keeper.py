@@ -122,11 +122,12 @@ class Keeper:
         while self.readiness.can_serve():
             if (classes := self.readiness.standby_classes(self._config.standby)) is not None:
                 self.standby.want(classes)
-            if reload_at is not None and loop.time() >= reload_at:
-                reload_at = await self._load_missing(loading)
-                continue
+            # First: whoever waits for a load to end hears of nothing else.
             if self._arriving and (reload_at is not None or not self._is_next(self.line.first())):
                 await self._execute(child, [])
+                continue
+            if reload_at is not None and loop.time() >= reload_at:
+                reload_at = await self._load_missing(loading)
                 continue
             match self.line.first():
                 case Loan(borrower=borrower):

@@ -16,7 +16,7 @@ import pytest_asyncio
 from PIL import Image
 from structlog.testing import capture_logs
 
-from handlers.runtime import casualties
+from handlers.runtime import backoff, casualties
 from handlers.runtime.casualties import DEVICE_WINDOW_S, QUARANTINE_S, Casualties
 from handlers.runtime.host import LocalGenerator
 from listener.contract import (
@@ -86,6 +86,21 @@ async def test_a_sick_device_rests_serves_nobody_meanwhile_and_is_tried_again(
             pytest.fail("a sick device is not lent")
     await bench.ready()
     assert await bench.draw()
+
+
+async def test_pictures_on_their_way_are_not_lost_to_the_next_try_of_a_kind_that_does_not_load(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "DELAYS_S", (0.02, 0.02))  # the next try is due while something is drawn
+    odd = PipelineConfig("odd", "embedded", "NoSuchPipeline", device="cpu")
+    bench = await start(pipelines=(*KLEIN, odd), step_timeout_s=30)
+    await bench.until(lambda: "no pipeline class" in bench.generator.status().reason)
+    with capture_logs() as logs:
+        async with asyncio.timeout(60):
+            made = await asyncio.gather(*(bench.draw(seed=seed) for seed in range(6)))
+    assert [one.images[0].seed for one in made] == list(range(6))
+    assert "runtime_load_failed" in {line["event"] for line in logs}
+    assert bench.generator.status().details["restarts"] == 0
 
 
 def test_three_sessions_in_ten_minutes_are_too_many_and_after_the_rest_one_is() -> None:
