@@ -7,18 +7,25 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Iterator
 
+from devstack.dev import EXPECTED
 from devstack.gateway import VENDOR
 from devstack.stack import Stack, open_stack
+
+LAST_PORT = 65_535
 
 
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
     parser.add_argument("--json", action="store_true", help="when ready, print one JSON line with URL and keys")
-    parser.add_argument("--port", type=int, default=0, help="0 (the default) is any free port")
+    parser.add_argument("--port", type=_port, default=0, help="0 (the default) is any free port")
     options = parser.parse_args()
-    asyncio.run(_run(port=options.port, as_json=options.json))
+    try:
+        asyncio.run(_run(port=options.port, as_json=options.json))
+    except* EXPECTED as group:
+        raise SystemExit("\n".join(str(error) for error in _leaves(group))) from None
 
 
 async def _run(*, port: int, as_json: bool) -> None:
@@ -32,6 +39,20 @@ async def _run(*, port: int, as_json: bool) -> None:
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= LAST_PORT):
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return int(text)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def _told(stack: Stack, *, has_page: bool) -> dict[str, str | None]:

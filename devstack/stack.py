@@ -86,12 +86,12 @@ async def open_stack(
         for service in (realtime, rest, auth):
             await service.start()
             resources.push_async_callback(service.close)
-        await resources.enter_async_context(Sender(database_url).running())
         routes = [route for service in (rest, auth, storage, realtime) for route in service.routes()]
         admin_key = secrets.token_urlsafe(32)
         routes += fault_routes(faults, admin_key)
         routes += page_routes(keys, page_facts or {}) if page else []
         url = await resources.enter_async_context(serve(routes, port, [key_check(keys), harm(faults, keys)]))
+        await resources.enter_async_context(Sender(database_url).running())
         # The sockets are closed before the server waits for its requests to end.
         resources.push_async_callback(realtime.close)
         yield Stack(url, keys, login_dsn(database_url, "postgres"), database_url, faults, admin_key)

@@ -38,7 +38,11 @@ def main() -> None:
     for order in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(order, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = Path(tempfile.mkdtemp(prefix="listener-devstack-", dir=clusters_folder()))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="listener-devstack-", dir=clusters_folder()))
+    except OSError as error:
+        _tell({"error": f"no folder for PostgreSQL (LISTENER_STACK_DIR, else TMPDIR, says where): {error}"})
+        return
     server: Server | None = None
     undertaker = subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", UNDERTAKER, folder],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,6 +72,30 @@ async def test_it_runs_alone_and_is_gone_when_it_is_told_to_go(order: signal.Sig
         process.send_signal(order)
         assert process.wait(DEADLINE_S) == (-signal.SIGKILL if order == signal.SIGKILL else 0)
     _until(lambda: not folder.exists())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["--port", "TAKEN"], {}, "address already in use"),
+        (["--port", "70000"], {}, "70000 is no port"),
+        ([], {"LISTENER_STACK_DIR": "/nowhere"}, "LISTENER_STACK_DIR"),
+        ([], {"LISTENER_PG_BIN": "/nowhere"}, "LISTENER_PG_BIN=/nowhere"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_said_in_one_line(
+    arguments: list[str], settings: dict[str, str], words: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = [argument.replace("TAKEN", str(taken.getsockname()[1])) for argument in arguments]
+        command = [sys.executable, "-m", "devstack", *given]
+        ended = subprocess.run(
+            command, cwd=REPOSITORY, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert ended.returncode in (1, 2)
+    *usage, line = ended.stderr.splitlines()
+    assert words in line
+    assert [said for said in usage if not said.startswith("usage:")] == []
 
 
 async def test_two_stacks_may_serve_one_database(database_url: str) -> None:
