@@ -95,12 +95,14 @@ async def test_a_store_that_refuses_at_the_start_keeps_the_worker_from_claiming_
     stack: Stack, client: AsyncClient, grey: Grey, door: Door
 ) -> None:
     door.secret = "another secret"
-    settings = {**BRISK, **grey.settings, **door.settings}
+    settings = {**BRISK, **grey.settings, **door.settings, "LOG_LEVEL": "DEBUG"}
     row_id = await insert(client)
     async with running_worker(stack, "circuit_opened", **settings) as worker:
         body = await until(worker, "/readyz", lambda _status, body: "s3" in body.get("reasons", {}))
         assert "R2_SECRET_ACCESS_KEY" in body["reasons"]["s3"]
         checked = await listener("check", place=stack, **HERE, **grey.settings, **door.settings)
+        said = json.dumps(worker.lines) + checked.said + checked.complained + str((await read(worker, "/health"))[1])
+        assert not [word for word in (SECRET, KEY_ID, "X-Amz-Signature", "AWS4-HMAC") if word in said]
         (line,) = [line for line in checked.said.splitlines() if " s3 " in f" {line} "]
         assert (checked.status, "R2_SECRET_ACCESS_KEY" in line) == (1, True)
         door.secret = SECRET
