@@ -196,6 +196,7 @@ class Daemon:
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
         beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run()}
         beside["cleaning"] = clean_along(*outward)
+        beside["cancels"] = heartbeat.watch_cancels()
         beside["recoveries"] = guards.store.tell_of_recoveries(tuple(self._handlers), self._wake)
         beside["backlog"] = watch_queue(clients, metrics.registry, heartbeat.refusal, clock)
         ending += [group.create_task(work, name=name) for name, work in beside.items()]

@@ -124,6 +124,7 @@ class PermittedAnswer(BaseModel):
 
 CLAIMED = TypeAdapter(list[ClaimedAnswer])
 OUTCOMES = TypeAdapter(list[OutcomeAnswer])
+SESSIONS = TypeAdapter(list[UUID])
 
 
 def tables_of(rows: list[dict[str, str]]) -> tuple[WatchedTable, ...]:

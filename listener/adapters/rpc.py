@@ -11,7 +11,15 @@ from uuid import UUID, uuid4
 
 from supabase import AsyncClient
 
-from listener.adapters.answers import CLAIMED, OUTCOMES, PermittedAnswer, PulseAnswer, RegisteredAnswer, SweptAnswer
+from listener.adapters.answers import (
+    CLAIMED,
+    OUTCOMES,
+    SESSIONS,
+    PermittedAnswer,
+    PulseAnswer,
+    RegisteredAnswer,
+    SweptAnswer,
+)
 from listener.adapters.failures import translated
 from listener.contract import SavedArtifact, Session
 from listener.errors import StoreUnavailable
@@ -107,6 +115,11 @@ class RpcSessionStore:
     async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome:
         """Give the session back, uncounted."""
         return await self._fenced("release_sessions", attempt, _spent(cost))
+
+    async def requested_cancels(self) -> list[UUID]:
+        """The sessions of this worker whose owners want them cancelled."""
+        with translated("requested_cancels"):
+            return SESSIONS.validate_python(await self._call("requested_cancels"))
 
     async def sweep(self) -> Swept:
         """Rescue what dead workers held, promote what is due."""

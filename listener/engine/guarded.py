@@ -140,6 +140,11 @@ class GuardedStore:
         """Give the session back."""
         return self._settled("released", await self._call("release", self._store.release(attempt, cost)))
 
+    async def requested_cancels(self) -> Sequence[UUID]:
+        """Ask what to cancel; not while the circuit is open."""
+        self._require_closed()
+        return await self._call("requested_cancels", self._store.requested_cancels())
+
     async def sweep(self) -> Swept:
         """Rescue and promote; not while the circuit is open."""
         self._require_closed()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from listener.engine.wakeup import opened
 from listener.errors import Cancelled, ConfigError, LeaseLost, SchemaTooNew, StoreError
 from listener.ports import Clock, Pulse, Registration, SessionStore, WatchedTable
 
+LOOK_S = 1.0
+"""How soon an owner's cancel is heard; the step under way ends first."""
 SCHEMA_VERSION = 1
 """The schema that this code was built for: an older one lacks what it needs, a newer one says whether it serves it."""
 
@@ -85,6 +88,14 @@ class Heartbeat:
             delay_s = await self.turn()
             await opened(self._stopped, delay_s)
 
+    async def watch_cancels(self) -> None:
+        """Look for sessions to cancel while something runs, until cancelled: the next heartbeat may be far away."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._known and self._slots.attempts():
+                with suppress(StoreError):
+                    self._cancel(await self._store.requested_cancels())
+
     async def turn(self) -> float:
         """Register or renew once; returns the delay before the next turn."""
         self._stop_when_zombie()
@@ -129,13 +140,16 @@ class Heartbeat:
         self._listeners.wake("registered")
 
     def _deliver(self, pulse: Pulse) -> None:
-        for session in pulse.cancel:
-            self._slots.interrupt_session(session, Cancelled())
+        self._cancel(pulse.cancel)
         for attempt in pulse.lost:
             self._slots.interrupt(attempt, LeaseLost())
         self._listeners.on_tables(pulse.tables)
         if pulse.promoted:
             self._listeners.wake("promoted")
+
+    def _cancel(self, sessions: Sequence[UUID]) -> None:
+        for session in sessions:
+            self._slots.interrupt_session(session, Cancelled())
 
     def _patience_s(self) -> float | None:
         """How long an answer is waited for: after the lease ran out it comes too late for running attempts."""

@@ -21,11 +21,7 @@ begin
   end if;
   return jsonb_build_object(
     'known', v_beats is not null,
-    'cancel', (
-      select coalesce(jsonb_agg(session.id order by session.id), '[]')
-      from listener.sessions as session
-      where session.worker = p_worker and session.status = 'processing' and session.cancel_requested_at is not null
-    ),
+    'cancel', public.requested_cancels(p_worker),
     'lost', (
       select coalesce(jsonb_agg(jsonb_build_object('session', item.session, 'attempt', item.attempt)), '[]')
       from jsonb_to_recordset(p_running) as item (session uuid, attempt integer)

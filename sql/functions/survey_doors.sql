@@ -12,6 +12,7 @@ as $$
       array[
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
+        'requested_cancels',
         'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
         'expired_artifacts', 'orphaned_objects', 'orphaned_elsewhere', 'forget_artifacts'
       ]

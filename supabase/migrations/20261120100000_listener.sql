@@ -4105,11 +4105,7 @@ begin
   end if;
   return jsonb_build_object(
     'known', v_beats is not null,
-    'cancel', (
-      select coalesce(jsonb_agg(session.id order by session.id), '[]')
-      from listener.sessions as session
-      where session.worker = p_worker and session.status = 'processing' and session.cancel_requested_at is not null
-    ),
+    'cancel', public.requested_cancels(p_worker),
     'lost', (
       select coalesce(jsonb_agg(jsonb_build_object('session', item.session, 'attempt', item.attempt)), '[]')
       from jsonb_to_recordset(p_running) as item (session uuid, attempt integer)
@@ -6450,6 +6446,21 @@ $$;
 revoke all on function listener.request_header(text) from public, anon, authenticated;
 grant execute on function listener.request_header(text) to service_role;
 
+-- public.requested_cancels(worker) -> jsonb
+-- The ids of the sessions that a worker holds and whose owners want them cancelled. Writes nothing: a worker asks every second.
+create function public.requested_cancels(p_worker uuid)
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select coalesce(jsonb_agg(session.id order by session.id), '[]')
+  from listener.sessions as session
+  where session.worker = p_worker and session.status = 'processing' and session.cancel_requested_at is not null
+$$;
+
+revoke all on function public.requested_cancels(uuid) from public, anon, authenticated;
+grant execute on function public.requested_cancels(uuid) to service_role;
+
 -- listener.requeue(sessions, is_failure)
 -- Gives running sessions back to the queue with their tags: until run_at as delayed, else at once. A failure counts, and the
 -- last one that max_attempts allows fails the session; one whose owner asked to cancel is cancelled instead.
@@ -7434,6 +7445,7 @@ as $$
       array[
         'register_worker', 'heartbeat', 'claim_sessions', 'report_progress', 'add_artifacts', 'complete_sessions',
         'fail_sessions', 'cancel_sessions', 'retry_sessions', 'release_sessions', 'sweep_sessions', 'acquire_permits',
+        'requested_cancels',
         'authenticate_api_key', 'claim_deliveries', 'settle_deliveries', 'owned_tables', 'owner_credits', 'cancel_owner_session',
         'expired_artifacts', 'orphaned_objects', 'orphaned_elsewhere', 'forget_artifacts'
       ]

@@ -159,6 +159,10 @@ class MemoryStore:
     async def release(self, attempt: Attempt, cost: Cost | None = None) -> Outcome:
         return await self._settle("release", attempt, "queued", cost=cost)
 
+    async def requested_cancels(self) -> list[UUID]:
+        await self._enter("requested_cancels")
+        return [row.session.id for row in self.rows.values() if row.cancel_requested and row.status == "processing"]
+
     async def sweep(self) -> Swept:
         await self._enter("sweep")
         return self.swept

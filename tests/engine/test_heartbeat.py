@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from listener.engine import heartbeat
 from listener.engine.heartbeat import SCHEMA_VERSION, Heartbeat, Listeners
 from listener.engine.slots import Running, Slots
 from listener.errors import AttemptInterrupted, Cancelled, ConfigError, LeaseLost, SchemaTooNew, StoreUnavailable
@@ -110,6 +111,28 @@ async def test_cancels_and_lost_attempts_are_delivered_to_those_they_mean() -> N
     beating.store.pulse = Pulse((cancelled.attempt.session, uuid4()), (lost.attempt, stale), tables=TABLES)
     await beating.heartbeat.turn()
     assert [stopped_by(one) for one in (cancelled, lost, newer, untouched)] == [Cancelled, LeaseLost, None, None]
+
+
+async def test_a_cancel_is_heard_between_two_heartbeats_and_nobody_asks_while_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heartbeat, "LOOK_S", 0.005)
+    beating = Beating()
+    await beating.heartbeat.turn()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        watching = group.create_task(beating.heartbeat.watch_cancels())
+        await asyncio.sleep(0.05)
+        assert "requested_cancels" not in beating.store.calls
+        beating.store.faults["requested_cancels"] = [StoreUnavailable("503")]
+        meant, other = beating.run_one(), beating.run_one()
+        for running in (meant, other):
+            beating.store.rows[running.attempt.session].status = "processing"
+        beating.store.rows[meant.attempt.session].cancel_requested = True
+        while stopped_by(meant) is None:
+            await asyncio.sleep(0.001)
+        watching.cancel()
+    assert (stopped_by(meant), stopped_by(other)) == (Cancelled, None)
+    assert "heartbeat" not in beating.store.calls
 
 
 async def test_a_forgotten_worker_registers_again_at_once() -> None:

@@ -34,6 +34,14 @@ async def test_a_waiting_retry_is_cancelled_and_refunded_at_once(project: Projec
     assert await project.balance(owner) == 10
 
 
+async def test_a_worker_is_told_of_its_own_sessions_that_are_to_be_cancelled(project: Project, owner: UUID) -> None:
+    held, other = await project.held(owner=owner), await project.held(owner=owner)
+    assert await project.answer("requested_cancels", p_worker=held.worker) == []
+    await cancel(project, owner, held.row)
+    assert await project.answer("requested_cancels", p_worker=held.worker) == [str(held.session)]
+    assert await project.answer("requested_cancels", p_worker=other.worker) == []
+
+
 async def test_a_running_session_is_cancelled_by_its_worker(project: Project, owner: UUID) -> None:
     held = await project.held(owner=owner)
     assert await cancel(project, owner, held.row) == "requested"

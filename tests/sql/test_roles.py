@@ -53,6 +53,7 @@ WORKER_RPCS = {
     "service_status",
     "survey_project",
     "sweep_sessions",
+    "requested_cancels",
     "take_cleaning",
     "worker_demand",
 }
