@@ -107,7 +107,8 @@ class Hooks:
         try:
             self._require_watched(_parsed(await self._authentic(request)))
         except Refused as refused:
-            return self._refusal(refused)
+            self._count(refused)
+            raise
         self.outcomes["accepted"] += 1
         self._hear()
         return web.json_response({"status": "accepted"}, status=202)
@@ -157,14 +158,13 @@ class Hooks:
             watched = sorted(f"{schema}.{name}" for schema, name in self._tables)
             raise Refused(422, "TABLE_NOT_SERVED", "This worker serves no such table.", table=table, served=watched)
 
-    def _refusal(self, refused: Refused) -> web.Response:
+    def _count(self, refused: Refused) -> None:
         self.outcomes[refused.code] += 1
         now = asyncio.get_running_loop().time()
         if now - self._logged_at.get(refused.code, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged_at[refused.code] = now
             count = self.outcomes[refused.code]
             self._log.warning("webhook_refused", code=refused.code, reason=refused.message, so_far=count)
-        return web.json_response(refused.body(), status=refused.status)
 
 
 def _parsed(body: bytes) -> Arrived:
