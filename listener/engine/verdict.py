@@ -125,7 +125,8 @@ RULES: Mapping[type[ListenerError], Row] = {
 class Delays:
     """How long a session waits for its next attempt.
 
-    Units: seconds. busy_s is the least after a provider was busy; asked_max_s bounds what another side may ask for.
+    Units: seconds. busy_s is the least after a provider was busy; asked_max_s bounds what another side may ask for, and
+    asked_once_max_s where there is one more try only: its owner waits for an answer, or for his credit.
     """
 
     first_s: float = 2.0
@@ -133,13 +134,14 @@ class Delays:
     limit_s: float = 120.0
     busy_s: float = 10.0
     asked_max_s: float = 3600.0
+    asked_once_max_s: float = 60.0
 
-    def of(self, error: ListenerError, failures: int) -> float:
+    def of(self, error: ListenerError, failures: int, *, is_once: bool = False) -> float:
         """Delay before the next attempt, after `failures` failed ones."""
         least_s = self.busy_s if isinstance(error, errors.ProviderBusy) else 0.0
         asked_s = error.retry_after_s
         if asked_s is not None and not math.isnan(asked_s):
-            return min(self.asked_max_s, max(least_s, asked_s))
+            return min(self.asked_once_max_s if is_once else self.asked_max_s, max(least_s, asked_s))
         if least_s and failures == 0:
             return least_s
         if isinstance(error, errors.RuntimeDied):
@@ -164,7 +166,7 @@ def verdict_of(
         return WriteNothing()
     failure = failure_of(error, at)
     if rule is Rule.RETRY or (rule is Rule.RETRY_ONCE and session.failures == 0):
-        return Retry(failure, (delays or Delays()).of(error, session.failures))
+        return Retry(failure, (delays or Delays()).of(error, session.failures, is_once=rule is Rule.RETRY_ONCE))
     return Fail(failure)
 
 

@@ -103,6 +103,12 @@ def test_the_patient_policy_waits_longer_after_each_failure_up_to_the_limit(erro
     assert [verdict.delay_s for verdict in delays if isinstance(verdict, Retry)] == [2, 6, 10, 10]
 
 
+def test_one_more_try_is_not_put_off_for_longer_than_an_owner_waits() -> None:
+    busy = errors.ProviderBusy(retry_after_s=900.0)
+    delays = [judged(busy, policy) for policy in (RetryPolicy.STRICT, RetryPolicy.PATIENT)]
+    assert [verdict.delay_s for verdict in delays if isinstance(verdict, Retry)] == [60, 900]
+
+
 @pytest.mark.parametrize(
     ("asked_s", "delay_s"), [(0.0, 0), (-5.0, 0), (7.5, 7.5), (1e9, 3600), (float("inf"), 3600), (float("nan"), 2)]
 )
