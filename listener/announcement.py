@@ -48,7 +48,7 @@ class Announcement:
             kinds=list(self.kinds),
             slots=settings.worker_concurrency,
             device=settings.device,
-            models={pipeline.kind: pipeline.model for pipeline in settings.pipelines()},
+            models=settings.models_of(self.kinds),
             generator=self.generator.status().reason,
             port=self.port,
             version=__version__,

@@ -132,6 +132,17 @@ class ProviderSettings(EngineSettings, ModerationSettings):
         """Who makes each of the kinds, in order."""
         return {kind: self.routes.get(kind, (self.generator,)) for kind in kinds}
 
+    def models_of(self, kinds: Iterable[str]) -> dict[str, str]:
+        """The model of whoever is asked first for each kind; an engine is named by its own name."""
+        config = self.generator_config()
+        models = {pipeline.kind: pipeline.model for pipeline in config.pipelines}
+        for kind, (first, *_) in self.routes_of(kinds).items():
+            if first in config.providers:
+                models[kind] = config.providers[first].model
+            elif first in ENGINE_NEEDS:
+                models[kind] = first
+        return models
+
     def generator_config(self) -> GeneratorConfig:
         """What the generators are built from."""
         return replace(super().generator_config(), providers=dict(self._providers()))

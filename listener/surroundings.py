@@ -43,7 +43,7 @@ def introduction(settings: Settings, worker: UUID, kinds: tuple[str, ...]) -> Re
         devices={
             "device": settings.device,
             "generators": {kind: list(names) for kind, names in settings.routes_of(kinds).items()},
-            "models": {pipeline.kind: pipeline.model for pipeline in settings.generator_config().pipelines},
+            "models": settings.models_of(kinds),
         },
     )
 

@@ -731,7 +731,7 @@ grant select, insert, update on table listener.deliveries to service_role;
 -- `session` is no foreign key: events outlive pruned sessions.
 -- properties, character_id being null outside packs:
 --   generation_queued     character_id, image_count
---   generation_started    character_id, model              as the worker registered it: devices.models.<kind>, else null
+--   generation_started    character_id, model              of whom the worker asks first: its devices.models.<kind>, else null
 --   generation_completed  character_id, duration_ms        of the attempt that completed
 --   generation_failed     character_id, error_type         once per session, when it fails for good; content_rejected too
 --   image_stored          character_id, size_bytes         every artifact of every attempt

@@ -18,6 +18,7 @@ from listener.engine.routing import RoutedGenerator
 from listener.errors import ConfigError, ModelUnavailable
 from listener.routes import build_generator, build_generators
 from listener.settings import load_settings
+from listener.surroundings import introduction
 from listener.telemetry.metrics import Metrics
 from tests.cli.test_settings import problems
 from tests.handlers.talking import STAND_IN, Studio, picture, sound
@@ -43,6 +44,16 @@ def test_a_route_is_read_for_any_kind_from_the_environment_and_from_the_file(
     settings = load_settings()
     assert settings.routes == {"tryon": ("openai", "local"), "my_own_kind": ("local",)}
     assert settings.routes_of(["headshot", "tryon"]) == {"headshot": ("local",), "tryon": ("openai", "local")}
+
+
+def test_a_worker_tells_the_model_of_whom_it_asks_first(complete: pytest.MonkeyPatch) -> None:
+    for name, value in ALL.items():
+        complete.setenv(name, value)
+    complete.setenv("LISTENER_PACK_GENERATORS", "fal,local")
+    complete.setenv("LISTENER_TRYON_GENERATORS", "local,openai")
+    complete.setenv("LISTENER_TRYON_MODEL", "org/tryon")
+    models = introduction(load_settings(), uuid4(), ("headshot", "pack", "tryon")).devices["models"]
+    assert (models["pack"], models["tryon"]) == ("fal-ai/flux-2/edit", "org/tryon")
 
 
 def test_a_provider_that_is_named_without_what_it_needs_is_a_named_mistake(complete: pytest.MonkeyPatch) -> None:
