@@ -133,7 +133,7 @@ def test_an_engine_is_run_as_its_variables_say_and_named_without_them(complete: 
 
 
 def model_files() -> Finding:
-    return next(finding for finding in check_machine(load_settings()) if finding.name == "model files")
+    return next(finding for finding in check_machine(load_settings(), ["headshot"]) if finding.name == "model files")
 
 
 async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
@@ -149,7 +149,7 @@ async def test_an_engine_borrows_the_device_of_the_generator_that_has_one(
     Studio(tmp_path).put_models()
     built = build_generators(load_settings(), ["headshot"])
     await built["infinitetalk"].start()
-    seen = [finding.words for finding in check_machine(load_settings()) if finding.name == "generator"]
+    seen = [finding.words for finding in check_machine(load_settings(), ["headshot"]) if finding.name == "generator"]
     assert seen[0] == "headshot: infinitetalk, a program of its own (not run by this check)"
     files = model_files()
     assert (files.status, files.words) == ("ok", "all of infinitetalk are there")
@@ -167,7 +167,7 @@ def test_check_shows_each_provider_and_needs_no_gpu_where_none_draws(complete: p
     complete.setenv("LISTENER_HEADSHOT_GENERATORS", "openai")
     complete.setenv("OPENAI_API_KEY", KEY)
     complete.setenv("LISTENER_DEVICE", "cuda")
-    seen = {finding.name: finding for finding in check_machine(load_settings())}
+    seen = {finding.name: finding for finding in check_machine(load_settings(), ["headshot"])}
     assert (seen["openai"].status, seen["device"].status) == ("ok", "ok")
     assert seen["openai"].words == "headshot: openai: gpt-image-1.5, with its key (not asked by this check)"
     assert "generator" not in seen
