@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.mutants.api_cases import CASES as API_CASES
 from tests.mutants.cases import CASES as SQL_CASES
 from tests.mutants.cost_cases import CASES as COST_CASES
+from tests.mutants.money_cases import CASES as MONEY_CASES
 from tests.mutants.mutant import Mutant
 from tests.mutants.pack_cases import CASES as PACK_CASES
 from tests.mutants.store_cases import CASES as STORE_CASES
@@ -31,7 +32,7 @@ SQL = ROOT / "sql"
 AT_ONCE = 2
 MIGRATION = "20000101000000_mutant.sql"
 FAILED = re.compile(r"^(?:FAILED|ERROR) tests/(?:sql/)?(\S+)", re.MULTILINE)
-CASES = (*SQL_CASES, *COST_CASES, *STORE_CASES, *PACK_CASES, *WORKER_CASES, *API_CASES, *USER_CASES)
+CASES = (*SQL_CASES, *MONEY_CASES, *COST_CASES, *STORE_CASES, *PACK_CASES, *WORKER_CASES, *API_CASES, *USER_CASES)
 COPIED = ("devstack", "docs", "examples", "handlers", "listener", "sql", "supabase", "tests", "pyproject.toml")
 
 
