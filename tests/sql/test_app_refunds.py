@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -118,6 +119,22 @@ async def test_a_function_that_never_ends_loses_no_settlement(project: Project, 
     assert await project.settle("fail_sessions", attempt, code="generation_failed") == ("applied", None)
     await project.connection.execute("set statement_timeout = 0")
     assert (await owed(project))[0]["error"].startswith("57014")
+
+
+async def test_a_function_that_never_ends_is_waited_for_once_in_a_statement(project: Project, owner: UUID) -> None:
+    for _ in range(2):
+        await insert(project, owner)
+    first = await held(project)
+    second = await held(project, worker=first.worker)
+    await project.connection.execute(
+        "create or replace function public.give_back(p_row uuid, p_amount integer) returns void language sql "
+        "as 'select pg_sleep(60)'; set statement_timeout = '500ms'"
+    )
+    items = [attempt.item(code="generation_failed") for attempt in (first, second)]
+    async with asyncio.timeout(20):
+        assert await project.outcomes("fail_sessions", first.worker, *items) == [("applied", None)] * 2
+    await project.connection.execute("set statement_timeout = 0")
+    assert sorted((row["calls"], row["is_paid"]) for row in await owed(project)) == [(0, False), (1, False)]
 
 
 async def test_a_function_that_is_gone_is_named_and_stays_owed(project: Project, owner: UUID) -> None:
