@@ -97,6 +97,17 @@ async def test_a_function_that_raises_loses_no_settlement_and_is_called_again(pr
     assert await owed(project) == [{"calls": 3, "amount": 3, "error": None, "is_paid": True}]
 
 
+async def test_an_app_is_asked_for_what_it_took_and_for_nothing_of_ours(project: Project, owner: UUID) -> None:
+    worker = await project.worker(kinds=["portrait", "headshot"])
+    await insert(project, owner)
+    theirs = await held(project, worker=worker)
+    ours = await project.held(worker, owner)
+    items = [attempt.item(code="generation_failed") for attempt in (theirs, ours)]
+    assert await project.outcomes("fail_sessions", worker, *items) == [("applied", None)] * 2
+    assert await wallet(project) == [(theirs.row, 3)]
+    assert await project.entries(owner) == ["grant", "charge", "refund"]
+
+
 async def test_one_refund_that_raises_does_not_stop_its_neighbour(project: Project, owner: UUID) -> None:
     rows = [await insert(project, owner) for _ in range(2)]
     await project.connection.execute(
