@@ -8,6 +8,8 @@ EXIT_ORPHANED = 0
 EXIT_BAD_MESSAGE = 65
 EXIT_FATAL_DEVICE = 70
 EXIT_TOUCHED_DEVICE = 71
+FATAL_LINE = "fatal device error: "
+"""Begins the last line of a child that ends for one."""
 
 _WORDS = {
     EXIT_ORPHANED: "ended when its socket was closed",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from handlers.runtime import messages
-from handlers.runtime.exits import describe_exit, reason_of
+from handlers.runtime.exits import EXIT_FATAL_DEVICE, FATAL_LINE, describe_exit, reason_of
 from handlers.runtime.messages import NO_RUN, Beat, Message
 from handlers.runtime.output import Output
 
@@ -48,6 +48,7 @@ class Child:
         self._writer = writer
         self._output = output
         self._inbox: asyncio.Queue[Message | ChildEndedError | None] = asyncio.Queue()
+        self._relays: list[asyncio.Task[None]] = []
         self.imported = False
 
     @classmethod
@@ -88,8 +89,9 @@ class Child:
         child = cls(process, reader, writer, Output(process.pid, prompts))
         group.create_task(child._pump())
         if process.stdout is not None and process.stderr is not None:
-            group.create_task(child._output.relay(process.stdout, "stdout"))
-            group.create_task(child._output.relay(process.stderr, "stderr"))
+            relay = child._output.relay
+            child._relays += [group.create_task(relay(process.stdout, "stdout"))]
+            child._relays += [group.create_task(relay(process.stderr, "stderr"))]
         return child
 
     @property
@@ -168,7 +170,14 @@ class Child:
         self.kill()
         returncode = await self._process.wait()
         reason = "protocol" if cause else reason_of(returncode)
+        if returncode == EXIT_FATAL_DEVICE:
+            cause = await self._last_words()
         self._inbox.put_nowait(ChildEndedError(describe_exit(returncode), cause, reason))
+
+    async def _last_words(self) -> str:
+        """What it said of the device before it ended itself, when all that it printed has come."""
+        await asyncio.wait(self._relays, timeout=CLOSE_GRACE_S)
+        return next((line for line in reversed(self.last_lines) if line.startswith(FATAL_LINE)), "")
 
     async def _read(self) -> Message:
         prefix = await self._reader.readexactly(messages.HEADER_LENGTH.size)

@@ -15,7 +15,7 @@ from typing import Protocol
 from handlers.runtime import generation, pipelines
 from handlers.runtime.batching import BatchSizes
 from handlers.runtime.canary import rehearsal
-from handlers.runtime.exits import EXIT_FATAL_DEVICE
+from handlers.runtime.exits import EXIT_FATAL_DEVICE, FATAL_LINE
 from handlers.runtime.failures import MESSAGE_CHARS_MAX, TRACE_CHARS_MAX, FatalDeviceError, classify
 from handlers.runtime.loaded import Loaded, LoadError
 from handlers.runtime.memory import free_memory, memory_facts, settle_memory
@@ -54,7 +54,7 @@ class Worker:
                 together = [order, *(self._orders.next_order() for _ in range(order.joined))]
                 self._generate([one for one in together if isinstance(one, Generate)])
         except FatalDeviceError as error:
-            sys.stderr.write(f"fatal device error: {error}\n")
+            sys.stderr.write(f"{FATAL_LINE}{error}\n")
             sys.stderr.flush()
             os._exit(EXIT_FATAL_DEVICE)
         finally:

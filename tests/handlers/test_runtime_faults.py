@@ -110,6 +110,42 @@ async def test_without_cuda_the_reason_is_clear_and_nothing_spins(start: Any, mo
         await bench.draw("headshot")
 
 
+BROKEN = """
+import os, pathlib
+flag = pathlib.Path(os.environ["TMPDIR"]) / "broken"
+from handlers.runtime import generation
+
+def to_pictures(drawn, whole=generation.to_pictures):
+    if flag.exists():
+        flag.unlink()
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\\nSearch for it")
+    return whole(drawn)
+
+generation.to_pictures = to_pictures
+"""
+
+
+@pytest.mark.slow
+async def test_a_child_whose_device_breaks_ends_itself_and_says_why_and_the_next_one_works(
+    start: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    bench = await start(pipelines=KLEIN)
+    await bench.ready()
+    before = await bench.draw()
+    (tmp_path / "broken").touch()
+    with pytest.raises(RuntimeDied) as died:
+        await bench.draw()
+    assert died.value.details == {
+        "exit": "ended itself after a fatal device error (exit code 70)",
+        "cause": "fatal device error: RuntimeError: CUDA error: an illegal memory access was encountered",
+    }
+    assert (await bench.draw()).images == before.images
+    assert bench.generator.status().details["restarts_by"] == {"fatal_device": 1}
+
+
 def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
