@@ -88,6 +88,7 @@ async def test_a_sick_device_rests_serves_nobody_meanwhile_and_is_tried_again(
     assert await bench.draw()
 
 
+@pytest.mark.slow
 async def test_pictures_on_their_way_are_not_lost_to_the_next_try_of_a_kind_that_does_not_load(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
