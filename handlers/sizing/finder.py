@@ -15,6 +15,8 @@ COMPLEXITY = 1
 LEAST_CONFIDENCE = 0.5
 INSIDE = 0.5
 """From which share on a pixel of the outline belongs to the person."""
+STRAY = 0.5
+"""So many percent of the outline's pixels on either side are strays."""
 
 
 class Finder:
@@ -53,7 +55,17 @@ class Finder:
         rows: dict[int, list[list[int]]] = {}
         for y, first, beyond in zip(ys[::2].tolist(), xs[::2].tolist(), xs[1::2].tolist(), strict=True):
             rows.setdefault(y, []).append([first, beyond - 1])
-        return {"width": width, "height": height, "landmarks": landmarks, "rows": rows}
+        is_alone = not rows or not self._finds_another(rgb.copy(), inside[:, 1:-1])
+        return {"width": width, "height": height, "landmarks": landmarks, "rows": rows, "is_alone": is_alone}
+
+    def _finds_another(self, rgb: Any, inside: Any) -> bool:
+        """Whether somebody is left in the picture when the place of the first one is painted over."""
+        import numpy as np  # noqa: PLC0415
+
+        ys, xs = np.nonzero(inside)
+        left, right = np.percentile(xs, [STRAY, 100 - STRAY]).astype(int)
+        rgb[ys.min() : ys.max() + 1, left : right + 1] = rgb.reshape(-1, 3).mean(axis=0)
+        return self._pose.process(rgb).pose_landmarks is not None
 
 
 def _blank() -> bytes:

@@ -34,6 +34,7 @@ ADVICE = {
     "facing": "the body is turned: face the camera",
     "straight": "the legs are bent or look short: stand straight, and hold the camera level",
     "arms": "an arm is before the body: let both hang beside it",
+    "alone": "somebody else is in the picture: be alone in it, for nobody can tell which of you is meant",
     "outline": "the outline does not fit the joints: stand alone before a plain wall, without a hat or long coat",
     "sharp": "the body is small in the picture: come closer",
 }
@@ -85,6 +86,7 @@ def confidence_of(person: Person, scale: Scale) -> Confidence:
         "facing": _facing(person),
         "straight": _straight(person, scale),
         "arms": _arms(person),
+        "alone": 1.0 if person.is_alone else 0.6,
         "outline": 1.0 if scale.is_outlined else 0.6,
         "sharp": min(1.0, scale.body_px / SHARP_PX),
     }

@@ -37,6 +37,7 @@ class Person:
     height: int
     landmarks: tuple[Landmark, ...]
     rows: Mapping[int, tuple[Run, ...]]
+    is_alone: bool = True
 
     def middle(self, pair: tuple[int, int]) -> tuple[float, float]:
         """The point between a left and a right landmark."""
@@ -50,4 +51,4 @@ def person_of(told: Mapping[str, Any]) -> Person:
     if len(landmarks) != LANDMARKS:
         raise ValueError(f"{len(landmarks)} landmarks")
     rows = {int(y): tuple((int(first), int(last)) for first, last in runs) for y, runs in told["rows"].items()}
-    return Person(int(told["width"]), int(told["height"]), landmarks, rows)
+    return Person(int(told["width"]), int(told["height"]), landmarks, rows, bool(told["is_alone"]))

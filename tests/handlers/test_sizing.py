@@ -23,7 +23,7 @@ from handlers.sizing.pose import PoseProcess
 from handlers.sizing.sizes import NAMES, OURS, load_table
 from listener.contract import EndpointConfig, Fetched
 from listener.errors import ConfigError, ModelUnavailable
-from tests.support.figure import TALL_CM, Figure
+from tests.support.figure import TALL_CM, Figure, side_by_side
 from tests.support.photographs import photograph
 
 PICTURES = {
@@ -82,6 +82,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
         endpoint = EstimateBody(EndpointConfig(str(tmp_path_factory.mktemp("cache"))))
         try:
             told = {name: await ask(endpoint, figure.png()) for name, figure in PICTURES.items()}
+            told["two"] = await ask(endpoint, side_by_side(Figure(), PICTURES["broad"]))
             told["tall"] = await ask(endpoint, PICTURES["standing"].png(), 200.0)
             told |= {name: await ask(endpoint, photograph(file).read_bytes()) for name, file in REAL.items()}
             assert endpoint.status().details == {"starts": 1, "pictures": len(told)}
@@ -142,7 +143,8 @@ def test_a_broader_person_gets_a_larger_size(answers: Answers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("leaning", "leans"), ("far", "small in the picture"), ("sitting", "legs are bent")]
+    ("name", "words"),
+    [("leaning", "leans"), ("far", "small in the picture"), ("sitting", "legs are bent"), ("two", "somebody else")],
 )
 def test_a_worse_picture_is_answered_with_less_confidence_and_what_would_help(
     answers: Answers, name: str, words: str

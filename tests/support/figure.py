@@ -46,6 +46,17 @@ class Figure:
         return data.getvalue()
 
 
+def side_by_side(*figures: Figure) -> bytes:
+    """All of them in one picture."""
+    images = [Image.open(io.BytesIO(figure.png())) for figure in figures]
+    both = Image.new("RGB", (sum(one.width for one in images), max(one.height for one in images)))
+    for number, image in enumerate(images):
+        both.paste(image, (sum(one.width for one in images[:number]), 0))
+    data = io.BytesIO()
+    both.save(data, "PNG", compress_level=1)
+    return data.getvalue()
+
+
 class _Drawing:
     def __init__(self, figure: Figure) -> None:
         self._figure = figure
