@@ -18,6 +18,7 @@ import structlog
 from PIL import Image, ImageOps
 from pydantic import ValidationError
 
+from handlers.detectors.process import FIND_S
 from handlers.faces.finder import FaceFinder
 from handlers.inputs import pictures
 from handlers.pack.handler import PackHandler
@@ -430,7 +431,7 @@ async def test_a_face_process_that_hangs_costs_a_pack_neither_its_time_nor_an_im
     os.kill(hanging.pid or 0, signal.SIGSTOP)
     attempt = Attempt(her)
     attempt.left_s = SPARE_S + 0.1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(FIND_S - 1):
         await run(attempt, hanging)
     assert (states(attempt), attempt.refund) == (["reference", *["not_measured"] * 4], 0)
     await hanging.find(*_pixels("nobody"))
