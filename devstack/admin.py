@@ -17,7 +17,11 @@ from devstack.faults import EventFault, EventKind, FaultImpossibleError, Faults,
 from devstack.received import read_json
 
 PREFIX = "/devstack/v1/faults"
-KINDS: dict[type, tuple[str, ...]] = {HttpFault: get_args(HttpKind), EventFault: get_args(EventKind)}
+IN_PROCESS = ("act_before", "act_after")  # what they call cannot be said in JSON
+KINDS: dict[type, tuple[str, ...]] = {
+    HttpFault: tuple(kind for kind in get_args(HttpKind) if kind not in IN_PROCESS),
+    EventFault: get_args(EventKind),
+}
 NUMBER = (int, float)
 TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str,
@@ -38,6 +42,19 @@ SWITCHES: dict[str, type | tuple[type, ...]] = {
     "seed": int,
 }
 SOCKETS: dict[str, type | tuple[type, ...]] = {"do": str, "code": (int, NoneType)}
+LONGEST_S = 86_400 * 365
+RANGES: dict[str, tuple[int, int]] = {
+    "status": (200, 599),
+    "code": (1000, 4999),
+    "nth": (1, 2**31),
+    "times": (0, 2**31),
+    "chance": (0, 1),
+    "delay_s": (0, LONGEST_S),
+    "retry_after_s": (0, LONGEST_S),
+    "subscribe_delay_s": (0, LONGEST_S),
+    "token_life_s": (-LONGEST_S, LONGEST_S),
+}
+"""Outside of them the fault would break the stack, or do nothing."""
 
 Fault = TypeVar("Fault", HttpFault, EventFault)
 Answer = Callable[[web.Request], Awaitable[web.Response]]
@@ -132,7 +149,14 @@ async def _order(http: web.Request, types: dict[str, type | tuple[type, ...]]) -
         # bool is an int in Python, and never meant as one here.
         if name not in types or not isinstance(value, types[name]) or isinstance(value, bool) != (types[name] is bool):
             raise WrongOrderError(f"{name} is not known here, or of another type; known are {', '.join(types)}")
+        if name in RANGES and isinstance(value, int | float) and not _fits(name, value):
+            raise WrongOrderError(f"{name} is from {RANGES[name][0]} to {RANGES[name][1]}")
     return body
+
+
+def _fits(name: str, value: float) -> bool:
+    least, most = RANGES[name]
+    return least <= value <= most
 
 
 def _made(kind: type[Fault], order: dict[str, Any]) -> Fault:

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
+from devstack.faults import TOKEN_LIFE_S
 from devstack.stack import Stack, open_stack
 
 DOOR = "/devstack/v1/faults"
@@ -72,6 +73,7 @@ async def test_events_are_hurt_too(stack: Stack, door: httpx.AsyncClient) -> Non
         ("/http", ["status"]),
         ("/events", {"kind": "status"}),
         ("/sockets", {"do": "explode"}),
+        ("/sockets", {"do": "drop", "code": 70_000}),
         ("/postgres/restart", {}),
     ],
 )
@@ -82,6 +84,17 @@ async def test_what_the_door_does_not_understand_is_refused_whole(
     assert answer.status_code == 400
     assert answer.json()["message"]
     assert (stack.faults.http, stack.faults.events) == ([], [])
+
+
+async def test_a_fault_that_would_break_the_stack_or_do_nothing_is_refused(
+    stack: Stack, door: httpx.AsyncClient
+) -> None:
+    for wrong in ({"status": 100}, {"status": 700}, {"nth": 0}, {"times": -1}, {"chance": 5}, {"delay_s": -1}):
+        answer = await door.post(f"{DOOR}/http", json={"kind": "status", **wrong})
+        assert (answer.status_code, "is from" in answer.json()["message"]) == (400, True), wrong
+    assert (await door.post(f"{DOOR}/http", json={"kind": "act_before"})).status_code == 400
+    assert (await door.patch(DOOR, json={"token_life_s": 10**30})).status_code == 400
+    assert (stack.faults.http, stack.faults.token_life_s) == ([], TOKEN_LIFE_S)
 
 
 async def test_sockets_are_dropped_and_frozen_from_outside(stack: Stack, door: httpx.AsyncClient) -> None:
