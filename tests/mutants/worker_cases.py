@@ -40,6 +40,13 @@ CASES = (
         "engine/test_heartbeat",
     ),
     case(
+        "worker: a cancel waits for the next heartbeat",
+        "engine/heartbeat",
+        "self._cancel(await self._store.requested_cancels())",
+        "await self._store.requested_cancels()",
+        "engine/test_heartbeat",
+    ),
+    case(
         "worker: forgotten, it does not register again",
         "engine/heartbeat",
         "self._known = pulse.known",
