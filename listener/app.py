@@ -45,7 +45,7 @@ from listener.http.metrics import States, metrics_route
 from listener.http.probes import Probes
 from listener.http.server import serving
 from listener.moderation import build_moderator
-from listener.overview import Overview, conditions
+from listener.overview import Overview, conditions, state_of
 from listener.partners import Partners, open_partners
 from listener.registry import close_handlers, load_handlers, tell_of_handlers
 from listener.routes import build_generator
@@ -171,6 +171,7 @@ class Daemon:
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
         needs = conditions(self._drain, heartbeat, self._generator, guards.circuits, pressure)
         admission = Admission(needs, clock, log.get("admission"), guards.circuits.most)
+        heartbeat.says(lambda: state_of(self._drain, admission, guards.store))
         pool = self._pool(guards, outbound, admission, group)
         self._claim = ClaimLoop(
             store=guards.store,
@@ -195,8 +196,7 @@ class Daemon:
         said = Announcement(self._settings, tuple(self._handlers), self._generator, self._health, self.ready, self.port)
         ending = [group.create_task(source.run(self._wake), name=source.name) for source in sources]
         beside = {"sweep": sweep.run(), "announce": said.run(), "circuits": guards.circuits.run()}
-        beside["cleaning"] = clean_along(*outward)
-        beside["cancels"] = heartbeat.watch_cancels()
+        beside |= {"cleaning": clean_along(*outward), "cancels": heartbeat.watch_cancels()}
         beside["recoveries"] = guards.store.tell_of_recoveries(tuple(self._handlers), self._wake)
         beside["backlog"] = watch_queue(clients, metrics.registry, heartbeat.refusal, clock)
         ending += [group.create_task(work, name=name) for name, work in beside.items()]

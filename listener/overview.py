@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from listener.contract import Generator
+from listener.engine.admission import Admission
 from listener.engine.breaker import Breaker, Circuits
 from listener.engine.drain import Drain
 from listener.engine.guarded import GuardedStore
@@ -86,6 +87,15 @@ def conditions(
         "circuit": circuits.refusal,
         "pressure": pressure.refusal,
     }
+
+
+def state_of(drain: Drain, admission: Admission, store: GuardedStore) -> str:
+    """What every heartbeat tells of this worker: one of the words that `listener status` shows."""
+    if drain.refusal() is not None:
+        return "draining"
+    if (cause := admission.cause()) is not None:
+        return f"paused: {cause}"
+    return "claiming" if store.claims_rejected is None else "rejected"
 
 
 def _circuit(breaker: Breaker, *, needed: bool) -> Callable[[], PartStatus]:

@@ -42,7 +42,7 @@ class LedgerEntry(BaseModel):
 
 
 class WorkerStatus(BaseModel):
-    """A worker that is alive. Units: lease_left_s is seconds."""
+    """A worker that is alive; its state is what it said last, None: nothing yet. Units: lease_left_s is seconds."""
 
     name: str
     kinds: list[str]
@@ -51,6 +51,7 @@ class WorkerStatus(BaseModel):
     version: str
     started_at: datetime
     lease_left_s: int
+    state: str | None = None
 
 
 class KindStatus(BaseModel):

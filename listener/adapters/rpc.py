@@ -49,20 +49,23 @@ class RpcSessionStore:
             )
             return RegisteredAnswer.model_validate(answer).registered()
 
-    async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse:
-        """Renew the lease of everything that runs."""
+    async def heartbeat(
+        self, running: Sequence[Attempt], open_claims: Sequence[UUID], state: str | None = None
+    ) -> Pulse:
+        """Renew the lease of everything that runs, and say what this worker does now."""
         with translated("heartbeat"):
             answer = await self._call(
                 "heartbeat",
                 p_running=[_fence(attempt) for attempt in running],
                 p_open_claims=[str(claim) for claim in open_claims],
+                **({} if state is None else {"p_state": state}),
             )
             return PulseAnswer.model_validate(answer).pulse()
 
     async def ping(self) -> None:
         """Beat as a worker that does not exist: it needs all that a heartbeat needs and writes nothing."""
         with translated("ping"):
-            arguments = {"p_worker": str(uuid4()), "p_running": [], "p_open_claims": []}
+            arguments: Item = {"p_worker": str(uuid4()), "p_running": [], "p_open_claims": [], "p_state": None}
             answer = (await self._client.rpc("heartbeat", arguments).execute()).data
             PulseAnswer.model_validate(answer)
 

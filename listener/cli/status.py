@@ -7,7 +7,7 @@ import click
 from listener.adapters.operator import KindLevels, Operator, ServiceStatus
 from listener.cli.operating import operate, table_of
 
-WORKERS = ("worker", "kinds", "slots", "running", "version", "up since", "lease left s")
+WORKERS = ("worker", "state", "kinds", "slots", "running", "version", "up since", "lease left s")
 KINDS = ("kind", "queued", "delayed", "processing", "oldest wait s")
 LEVELS = ("last 24 h", "completed", "failed", "success %", "wait p95 s", "done p50 s", "done p95 s", "first p95 s")
 HOURS = 24
@@ -41,6 +41,7 @@ def _described(seen: Seen) -> str:
     workers: list[tuple[object, ...]] = [
         (
             worker.name,
+            worker.state or "-",
             ",".join(worker.kinds),
             worker.slots,
             worker.running,

@@ -70,9 +70,11 @@ class GuardedStore:
         """Introduce this worker."""
         return await self._call("register", self._store.register(registration))
 
-    async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse:
+    async def heartbeat(
+        self, running: Sequence[Attempt], open_claims: Sequence[UUID], state: str | None = None
+    ) -> Pulse:
         """Renew the lease: never held back, and the first to see that the database is there again."""
-        return await self._call("heartbeat", self._store.heartbeat(running, open_claims))
+        return await self._call("heartbeat", self._store.heartbeat(running, open_claims, state))
 
     async def claim(self, claim_id: UUID, kinds: Sequence[str], limit: int) -> list[Session]:
         """Take the next due sessions of the kinds that can be served now, and count how long they waited."""

@@ -58,9 +58,14 @@ class Heartbeat:
         self._stopped = asyncio.Event()
         self._backoff = Backoff(limit_s=min(interval_s, 5.0))
         self._known = False
+        self._state: Callable[[], str | None] = lambda: None
         self._renewed_at: float | None = None
         self.lease_s = registration.lease_s
         self.last_error: str | None = "not registered yet"
+
+    def says(self, state: Callable[[], str | None]) -> None:
+        """Tell the store this with every heartbeat."""
+        self._state = state
 
     def refusal(self) -> str | None:
         """Why the lease does not allow a claim, if it does not."""
@@ -114,7 +119,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """Send one heartbeat and deliver what it brings back."""
         sent_at = self._clock.monotonic()
-        pulse = await self._store.heartbeat(self._slots.attempts(), self._listeners.open_claims())
+        pulse = await self._store.heartbeat(self._slots.attempts(), self._listeners.open_claims(), self._state())
         require_served(pulse.oldest_worker)
         self._known = pulse.known
         if not pulse.known:
@@ -127,7 +132,7 @@ class Heartbeat:
     async def beat_empty(self) -> None:
         """Say that nothing runs here any more, so that the database gives back what it still counts as ours."""
         if self._known:
-            await self._store.heartbeat([], [])
+            await self._store.heartbeat([], [], self._state())
 
     async def _register(self) -> None:
         sent_at = self._clock.monotonic()

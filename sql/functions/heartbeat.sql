@@ -1,10 +1,11 @@
--- public.heartbeat(worker, running, open_claims) -> jsonb
+-- public.heartbeat(worker, running, open_claims, state) -> jsonb
 -- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
 -- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer
 -- the worker's. known = false: register again.
+-- The state is for `listener status`: claiming, draining, rejected, or paused and by what. Older workers send none.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
-create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
+create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[], p_state text default null)
 returns jsonb
 language plpgsql volatile security invoker
 set search_path = ''
@@ -14,7 +15,7 @@ declare
   v_kinds text[];
   v_promoted integer := 0;
 begin
-  select renewed.beats, renewed.kinds into v_beats, v_kinds from listener.renew_worker(p_worker) as renewed;
+  select renewed.beats, renewed.kinds into v_beats, v_kinds from listener.renew_worker(p_worker, p_state) as renewed;
   if v_beats is not null then
     perform listener.release_strays(p_worker, p_running, p_open_claims, v_beats - 1);
     v_promoted := listener.promote_delayed(100);
@@ -40,5 +41,5 @@ begin
 end
 $$;
 
-revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
-grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+revoke all on function public.heartbeat(uuid, jsonb, uuid[], text) from public, anon, authenticated;
+grant execute on function public.heartbeat(uuid, jsonb, uuid[], text) to service_role;

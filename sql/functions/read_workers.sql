@@ -1,10 +1,11 @@
--- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s)
+-- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s, state)
 -- The workers whose lease runs, oldest first.
 -- Security definer: see tables/workers.sql.
 -- Units: lease_left_s is seconds.
 create function listener.read_workers()
 returns table (
-  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer
+  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer,
+  state text
 )
 language sql stable security definer
 set search_path = ''
@@ -20,7 +21,8 @@ as $$
     ),
     worker.version,
     worker.started_at,
-    extract(epoch from worker.lease_expires_at - listener.clock())::integer
+    extract(epoch from worker.lease_expires_at - listener.clock())::integer,
+    worker.state
   from listener.workers as worker
   where worker.expired_at is null and worker.lease_expires_at > listener.clock()
   order by worker.started_at, worker.id

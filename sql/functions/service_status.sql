@@ -1,6 +1,7 @@
 -- public.service_status() -> jsonb
 -- What an operator asks first. Answers {"schema_version", "workers", "kinds", "broken_tables"}: the workers that are alive,
--- open sessions of each kind, and tables whose rows can no longer be written, with the reason.
+-- each with the state that it sent with its newest heartbeat, open sessions of each kind, and tables whose rows can no longer
+-- be written, with the reason.
 -- One branch for each partial index of listener.sessions: finished sessions cost nothing.
 -- Units: oldest_wait_s and lease_left_s are seconds.
 create function public.service_status()

@@ -331,6 +331,7 @@ grant select on table listener.turns to service_role;
 -- One row per worker process (a new uuid per start; the name is a label). One heartbeat write renews all its sessions.
 -- RLS is off and only (id, beats) may be read, by service_role alone: the row is published, and its beat coming back over
 -- Realtime proves the way from the WAL to the worker's socket. Everything else is written by definer functions.
+-- state is the word that the worker itself sent with its newest heartbeat; null: it has not said any.
 -- Units: lease_s is seconds.
 create table listener.workers (
   id uuid primary key,
@@ -341,11 +342,13 @@ create table listener.workers (
   version text not null,
   lease_s integer not null,
   beats bigint not null default 0,
+  state text,
   started_at timestamptz not null default now(),
   lease_expires_at timestamptz not null,
   expired_at timestamptz,
   constraint workers_lease_is_bounded check (lease_s between 2 and 300),
-  constraint workers_slots_are_positive check (slots >= 1)
+  constraint workers_slots_are_positive check (slots >= 1),
+  constraint workers_state_is_a_word check (length(state) between 1 and 40)
 ) with (fillfactor = 50);
 
 create index workers_by_lease on listener.workers (lease_expires_at) where expired_at is null;
@@ -4082,13 +4085,14 @@ $$;
 
 revoke all on function listener.guard_session() from public, anon, authenticated;
 
--- public.heartbeat(worker, running, open_claims) -> jsonb
+-- public.heartbeat(worker, running, open_claims, state) -> jsonb
 -- Renews the worker's lease, and with it all its sessions. Answers {"known", "cancel", "lost", "tables", "promoted",
 -- "schema_version", "oldest_worker"}: sessions whose owner wants them cancelled, and listed attempts that are no longer
 -- the worker's. known = false: register again.
+-- The state is for `listener status`: claiming, draining, rejected, or paused and by what. Older workers send none.
 -- What the database holds for the worker but the worker does not know, because a claim's answer was lost, is released.
 -- Locks:  the worker's row, then visible rows and sessions, skip locked.
-create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[])
+create function public.heartbeat(p_worker uuid, p_running jsonb, p_open_claims uuid[], p_state text default null)
 returns jsonb
 language plpgsql volatile security invoker
 set search_path = ''
@@ -4098,7 +4102,7 @@ declare
   v_kinds text[];
   v_promoted integer := 0;
 begin
-  select renewed.beats, renewed.kinds into v_beats, v_kinds from listener.renew_worker(p_worker) as renewed;
+  select renewed.beats, renewed.kinds into v_beats, v_kinds from listener.renew_worker(p_worker, p_state) as renewed;
   if v_beats is not null then
     perform listener.release_strays(p_worker, p_running, p_open_claims, v_beats - 1);
     v_promoted := listener.promote_delayed(100);
@@ -4124,8 +4128,8 @@ begin
 end
 $$;
 
-revoke all on function public.heartbeat(uuid, jsonb, uuid[]) from public, anon, authenticated;
-grant execute on function public.heartbeat(uuid, jsonb, uuid[]) to service_role;
+revoke all on function public.heartbeat(uuid, jsonb, uuid[], text) from public, anon, authenticated;
+grant execute on function public.heartbeat(uuid, jsonb, uuid[], text) to service_role;
 
 -- listener.hmac_key(secret, padding) -> bytea
 -- The key of one of HMAC-SHA256's two hashes: the secret, filled with zeros to a block of 64 bytes, each byte xor the padding
@@ -5704,13 +5708,14 @@ $$;
 revoke all on function listener.read_failures(jsonb) from public, anon, authenticated;
 grant execute on function listener.read_failures(jsonb) to service_role;
 
--- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s)
+-- listener.read_workers() -> setof (name, kinds, slots, running, version, started_at, lease_left_s, state)
 -- The workers whose lease runs, oldest first.
 -- Security definer: see tables/workers.sql.
 -- Units: lease_left_s is seconds.
 create function listener.read_workers()
 returns table (
-  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer
+  name text, kinds text[], slots integer, running bigint, version text, started_at timestamptz, lease_left_s integer,
+  state text
 )
 language sql stable security definer
 set search_path = ''
@@ -5726,7 +5731,8 @@ as $$
     ),
     worker.version,
     worker.started_at,
-    extract(epoch from worker.lease_expires_at - listener.clock())::integer
+    extract(epoch from worker.lease_expires_at - listener.clock())::integer,
+    worker.state
   from listener.workers as worker
   where worker.expired_at is null and worker.lease_expires_at > listener.clock()
   order by worker.started_at, worker.id
@@ -6354,11 +6360,12 @@ $$;
 revoke all on function listener.release_strays(uuid, jsonb, uuid[], bigint) from public, anon, authenticated;
 grant execute on function listener.release_strays(uuid, jsonb, uuid[], bigint) to service_role;
 
--- listener.renew_worker(worker) -> (beats, kinds)
+-- listener.renew_worker(worker, state) -> (beats, kinds)
 -- One write renews the lease of all sessions of a worker and makes the canary beat. No row when the sweep has expired it.
+-- A state that does not fit is cut: what an operator reads may not cost a lease.
 -- Security definer: see tables/workers.sql.
 -- Locks:  the worker's row.
-create function listener.renew_worker(p_worker uuid)
+create function listener.renew_worker(p_worker uuid, p_state text)
 returns table (beats bigint, kinds text[])
 language plpgsql volatile security definer
 set search_path = ''
@@ -6366,14 +6373,15 @@ as $$
 begin
   return query
   update listener.workers as worker
-  set beats = worker.beats + 1, lease_expires_at = listener.clock() + make_interval(secs => worker.lease_s)
+  set beats = worker.beats + 1, lease_expires_at = listener.clock() + make_interval(secs => worker.lease_s),
+    state = nullif(left(p_state, 40), '')
   where worker.id = p_worker and worker.expired_at is null
   returning worker.beats, worker.kinds;
 end
 $$;
 
-revoke all on function listener.renew_worker(uuid) from public, anon, authenticated;
-grant execute on function listener.renew_worker(uuid) to service_role;
+revoke all on function listener.renew_worker(uuid, text) from public, anon, authenticated;
+grant execute on function listener.renew_worker(uuid, text) to service_role;
 
 -- listener.repeat_claim(worker, claim_id) -> (session, attempt, kind, owner, row_id, params, ...)
 -- What a claim answered, as far as it still runs: for claim_sessions, whose answer was lost.
@@ -6856,7 +6864,8 @@ grant execute on function public.service_levels(integer) to service_role;
 
 -- public.service_status() -> jsonb
 -- What an operator asks first. Answers {"schema_version", "workers", "kinds", "broken_tables"}: the workers that are alive,
--- open sessions of each kind, and tables whose rows can no longer be written, with the reason.
+-- each with the state that it sent with its newest heartbeat, open sessions of each kind, and tables whose rows can no longer
+-- be written, with the reason.
 -- One branch for each partial index of listener.sessions: finished sessions cost nothing.
 -- Units: oldest_wait_s and lease_left_s are seconds.
 create function public.service_status()

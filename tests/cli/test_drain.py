@@ -13,8 +13,9 @@ from supabase import AsyncClient
 
 from devstack.stack import Stack
 from tests.support.app import insert, row, signed_in, until_row
+from tests.support.commands import listener
 from tests.support.generators import Grey, install
-from tests.support.probing import until
+from tests.support.probing import until, until_said
 from tests.support.worker import running_worker
 
 BRISK = {"LISTENER_SOURCES": "sweep", "LISTENER_SWEEP_S": "0.3", "LISTENER_LEASE_S": "2"}
@@ -45,12 +46,15 @@ async def test_what_runs_may_finish_longer_than_a_lease_and_nothing_new_begins(
         grey.on("hold")
         running = await insert(client)
         await until_row(client, running, lambda seen: seen["status"] == "processing")
+        await until_said(connection, "claiming")
         worker.send(signal.SIGTERM)
         body = await until(worker, "/readyz", lambda status, _body: status == 503)
         assert body["reasons"]["worker"] == "draining"
         late = await insert(client)
         await until_beats(connection, 5)  # more than three seconds of a lease of two
         assert (await row(client, running))["status"] == "processing"
+        heads, shown = (await listener("status", place=stack)).said.split("\n\n")[1].splitlines()
+        assert (heads.split()[1], shown.split()[1]) == ("state", "draining")
         grey.off("hold")
         async with asyncio.timeout(30):
             assert await worker.process.wait() == 0

@@ -89,6 +89,7 @@ class MemoryStore:
         self.claim_ids: list[UUID] = []
         self.limits: list[int] = []
         self.heartbeats: list[tuple[list[Attempt], list[UUID]]] = []
+        self.states: list[str | None] = []
         self.pulse = Pulse(tables=TABLES)
         self.swept = Swept()
 
@@ -101,8 +102,11 @@ class MemoryStore:
         await self._enter("register")
         return Registered(1, registration.lease_s, TABLES)
 
-    async def heartbeat(self, running: Sequence[Attempt], open_claims: Sequence[UUID]) -> Pulse:
+    async def heartbeat(
+        self, running: Sequence[Attempt], open_claims: Sequence[UUID], state: str | None = None
+    ) -> Pulse:
         self.heartbeats.append((list(running), list(open_claims)))
+        self.states.append(state)
         await self._enter("heartbeat")
         return self.pulse
 

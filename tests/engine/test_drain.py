@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
+import pytest
+
+from listener.engine.admission import Admission
+from listener.engine.breaker import Breaker
 from listener.engine.drain import Drain, Phase
+from listener.engine.gauge import Gauge
+from listener.engine.guarded import GuardedStore
 from listener.engine.slots import Running, Slots
-from listener.errors import Draining
+from listener.errors import Draining, StoreRejected
+from listener.overview import state_of
 from listener.telemetry import log
-from tests.engine.engine_support import a_session, running_of
+from listener.telemetry.metrics import Metrics
+from tests.engine.engine_support import HandClock, MemoryStore, a_session, running_of
 
 
 class OneRunning:
@@ -28,6 +37,26 @@ class OneRunning:
         except Draining:
             return True
         return False
+
+
+async def test_a_worker_says_whether_it_claims_and_if_not_why() -> None:
+    drain, memory, clock = OneRunning(grace_s=5).drain, MemoryStore(), HandClock()
+    gauge = Gauge(Breaker("database", clock, log.get("test")), Metrics(), clock)
+    store = GuardedStore(memory, gauge, Slots(1, lambda _reason: None))
+    short: list[str] = []
+    needs = {"drain": drain.refusal, "pressure": lambda: next(iter(short), None)}
+    admission = Admission(needs, clock, log.get("test"))
+    assert state_of(drain, admission, store) == "claiming"
+    memory.faults["claim"] = [StoreRejected("42501")]
+    with pytest.raises(StoreRejected):
+        await store.claim(uuid4(), ["headshot"], 1)
+    assert state_of(drain, admission, store) == "rejected"
+    short.append("the disk is full")
+    assert state_of(drain, admission, store) == "paused: pressure"
+    admission.hold("a verdict could not be written", 30)
+    assert state_of(drain, admission, store) == "paused: hold"
+    drain.request()
+    assert state_of(drain, admission, store) == "draining", "whatever else holds: it will not claim again"
 
 
 async def test_running_work_may_finish_within_the_grace() -> None:

@@ -216,6 +216,19 @@ async def test_a_schema_that_stops_serving_a_running_worker_ends_it_at_its_next_
         await beating.heartbeat.turn()
 
 
+async def test_every_heartbeat_says_what_the_worker_does_as_it_is_sent() -> None:
+    beating = Beating()
+    await beating.heartbeat.turn()
+    await beating.heartbeat.turn()
+    states = iter(["paused: generator", "claiming", "draining"])
+    beating.heartbeat.says(lambda: next(states))
+    await beating.heartbeat.turn()
+    await beating.heartbeat.turn()
+    await beating.heartbeat.beat_empty()
+    assert beating.store.states == [None, "paused: generator", "claiming", "draining"]
+    assert beating.store.calls == ["register"] + ["heartbeat"] * 4, "it costs no call of its own"
+
+
 async def test_a_daemon_that_ends_says_that_nothing_runs() -> None:
     beating = Beating()
     await beating.heartbeat.turn()

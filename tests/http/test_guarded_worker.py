@@ -15,7 +15,7 @@ from devstack.stack import Stack
 from tests.support.app import TABLE, insert, row, signed_in, until_row, until_terminal
 from tests.support.gateway import open_gateway
 from tests.support.generators import Grey, install
-from tests.support.probing import read, sample, until
+from tests.support.probing import read, sample, until, until_said
 from tests.support.relay import open_relay
 from tests.support.worker import running_worker
 
@@ -105,7 +105,7 @@ async def _paused(worker: Any) -> str:
 
 
 async def test_a_device_that_is_short_of_memory_gets_no_session_until_it_has_room(
-    stack: Stack, client: AsyncClient, grey: Grey
+    stack: Stack, client: AsyncClient, grey: Grey, connection: asyncpg.Connection[Any]
 ) -> None:
     grey.on("free_mib", "10")
     async with running_worker(stack, waits_until="claims_paused", **BRISK, **grey.settings) as worker:
@@ -116,6 +116,7 @@ async def test_a_device_that_is_short_of_memory_gets_no_session_until_it_has_roo
         row_id = await insert(client)
         await worker.until(lambda: [line for line in worker.logged("claims_paused") if line["cause"] == "pressure"])
         assert (await row(client, row_id))["status"] == "queued"
+        await until_said(connection, "paused: pressure")
         grey.on("free_mib", "5000")
         assert (await until_terminal(client, row_id))["status"] == "completed"
         (paused,) = [line for line in worker.logged("claims_paused") if line["cause"] == "pressure"]
@@ -155,6 +156,7 @@ async def test_a_worker_whose_claims_are_rejected_is_not_ready_and_says_why_unti
         row_id = await insert(client)
         body = await until(worker, "/readyz", lambda status, _body: status == 503)
         assert "42501" in body["reasons"]["database"]
+        await until_said(connection, "rejected")
         await connection.execute(f"grant execute on {claim} to service_role")
         assert (await until_terminal(client, row_id))["status"] == "completed"
         assert (await read(worker, "/readyz"))[0] == 200

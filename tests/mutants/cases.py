@@ -417,6 +417,13 @@ LEASE = (
         "state_machine",
     ),
     case(
+        "a long word of a worker costs it its lease",
+        "functions/renew_worker",
+        "left(p_state, 40)",
+        "p_state",
+        "heartbeat",
+    ),
+    case(
         "a worker that was given up beats on",
         "functions/renew_worker",
         " and worker.expired_at is null",

@@ -54,6 +54,13 @@ CASES = (
         "engine/test_heartbeat",
     ),
     case(
+        "worker: the last heartbeats of a drained worker do not say so",
+        "engine/heartbeat",
+        "heartbeat([], [], self._state())",
+        "heartbeat([], [])",
+        "engine/test_heartbeat",
+    ),
+    case(
         "worker: claims without a lease",
         "engine/heartbeat",
         '        if self._left_s() <= 0:\n            return f"the lease ran out',

@@ -30,6 +30,36 @@ async def test_a_heartbeat_renews_the_lease_and_beats(project: Project) -> None:
     assert row == {"beats": 1, "lease_expires_at": "2030-01-01 00:00:19+00"}
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [("paused: generator", "paused: generator"), ("x" * 41, "x" * 40), ("", None), (None, None)],
+)
+async def test_what_a_worker_says_of_itself_is_shown_as_far_as_it_fits_and_never_costs_the_lease(
+    project: Project, said: str | None, shown: str | None
+) -> None:
+    worker = await project.worker()
+    assert (await project.answer("service_status"))["workers"][0]["state"] is None
+    await project.answer("heartbeat", p_worker=worker, p_running=[], p_open_claims=[], p_state="claiming")
+    pulse = await project.answer("heartbeat", p_worker=worker, p_running=[], p_open_claims=[], p_state=said)
+    assert pulse["known"] is True
+    assert (await project.answer("service_status"))["workers"][0]["state"] == shown
+
+
+async def test_a_worker_that_says_nothing_of_itself_is_shown_without_a_state(project: Project) -> None:
+    worker = await project.worker()
+    await project.answer("heartbeat", p_worker=worker, p_running=[], p_open_claims=[], p_state="claiming")
+    assert (await beat(project, worker))["known"] is True
+    assert (await project.answer("service_status"))["workers"][0]["state"] is None
+
+
+async def test_no_state_longer_than_a_word_lies_in_the_table(project: Project) -> None:
+    await project.worker()
+    for state in ("", "x" * 41):
+        with pytest.raises(asyncpg.CheckViolationError, match="workers_state_is_a_word"):
+            async with project.connection.transaction():
+                await project.connection.execute("update listener.workers set state = $1", state)
+
+
 async def test_an_unknown_worker_is_told_to_register(project: Project) -> None:
     pulse = await beat(project, uuid4())
     assert (pulse["known"], pulse["cancel"], pulse["lost"], pulse["tables"]) == (False, [], [], [])

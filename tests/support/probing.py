@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohttp
+import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.worker import Worker
@@ -32,6 +33,13 @@ async def until(worker: Worker, path: str, seen: Callable[[int, Any], bool], wit
             status, body = await read(worker, path)
             if seen(status, body):
                 return body
+            await asyncio.sleep(POLL_S)
+
+
+async def until_said(connection: asyncpg.Connection[Any], state: str, within_s: float = 30.0) -> None:
+    """Wait until the newest worker tells the project so."""
+    async with asyncio.timeout(within_s):
+        while await connection.fetchval("select state from listener.workers order by started_at desc limit 1") != state:
             await asyncio.sleep(POLL_S)
 
 

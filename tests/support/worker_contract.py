@@ -106,7 +106,7 @@ async def _every_call(store: RpcSessionStore, worker: UUID, claim: UUID) -> None
     await store.cancel(attempts[2])
     await store.retry(attempts[3], failure, 5.0)
     await store.release(attempts[4])
-    await store.heartbeat([attempts[5], Attempt(uuid4(), 1)], [])
+    await store.heartbeat([attempts[5], Attempt(uuid4(), 1)], [], "claiming")
     await store.requested_cancels()
     await store.sweep()
 
