@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -52,6 +53,24 @@ class OwnedTable:
     columns: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a session stands among its owner's: a later one is greater, and no two are equal."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which rows of a table an owner asks for, newest first: at most so many, below a position, in a state."""
+
+    columns: Sequence[str]
+    most: int
+    status: str | None = None
+    below: Position | None = None
+
+
 class KeyRing(Protocol):
     """Tells whose an API key is. Raises: StoreUnavailable, StoreRejected."""
 
@@ -72,6 +91,9 @@ class SessionDesk(Protocol):
 
     async def read(self, table: OwnedTable, owner: UUID, column: str, values: Sequence[str]) -> list[dict[str, Any]]:
         """Those rows whose column has one of the values and that belong to the owner."""
+
+    async def newest(self, table: OwnedTable, owner: UUID, wanted: Slice) -> list[dict[str, Any]]:
+        """The owner's newest rows of a table that has `created_at`."""
 
     async def cancel(self, owner: UUID, row: UUID) -> Mapping[str, Any]:
         """Cancel an owner's session, or ask its worker to."""
@@ -104,6 +126,9 @@ class UserDesk(Protocol):
 
     async def read(self, user: User, table: str, column: str, value: str) -> list[dict[str, Any]]:
         """Those of his rows whose column has the value."""
+
+    async def newest(self, user: User, table: OwnedTable, wanted: Slice) -> list[dict[str, Any]]:
+        """His newest rows of a table that has `created_at`; none of one that he may not read."""
 
     async def queue(self, user: User, row: UUID) -> dict[str, Any]:
         """Where his session stands."""

@@ -1,21 +1,18 @@
-"""Builds the avatars' HTTP API of a worker. Sees the adapters and settings behind it; does not know what generates."""
+"""Builds the avatars' HTTP API of a worker. Sees the settings behind it; does not know what generates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from listener.adapters.desk import SupabaseDesk
-from listener.adapters.user_desk import SupabaseUserDesk
+from listener.api import SessionDesk
 from listener.contract import Handler, Inspector
 from listener.http.avatar_clips import Clips
 from listener.http.avatar_orders import AvatarOrders
 from listener.http.avatars import KIND, AvatarsApi, Reception
-from listener.http.callers import Callers
 from listener.http.customers import Customers
 from listener.http.scratch import Scratch
 from listener.http.upload_places import UploadPlaces
-from listener.http.users import Users
 from listener.ports import ArtifactStore, Clock
 from listener.settings import Settings
 
@@ -26,10 +23,8 @@ def build_avatars(
     settings: Settings,
     handlers: Mapping[str, Handler[Any]],
     *,
-    callers: Callers,
-    users: Users,
-    desk: SupabaseDesk,
-    user_desk: SupabaseUserDesk,
+    customers: Customers,
+    desk: SessionDesk,
     artifacts: ArtifactStore,
     scratch: Scratch,
     clock: Clock,
@@ -40,7 +35,7 @@ def build_avatars(
     orders = AvatarOrders(inspector, handler.Params if handler is not None else None)
     keep_s = settings.video_retention_hours * HOUR_S
     return AvatarsApi(
-        Customers(callers, users, desk, user_desk),
+        customers,
         desk,
         Reception(UploadPlaces(settings.uploads_at_once), scratch, orders),
         Clips(artifacts, clock, valid_s=settings.signed_url_s, keep_s=keep_s),

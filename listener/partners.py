@@ -26,10 +26,12 @@ from listener.elsewhere import artifacts_of
 from listener.engine.deliveries import TIMEOUT_S, Deliverer
 from listener.http.callers import Callers
 from listener.http.characters import Faces
+from listener.http.customers import Customers
 from listener.http.packs import BUCKET, PacksApi
 from listener.http.reference import Reference
 from listener.http.scratch import Scratch, open_scratch
 from listener.http.session_forms import submit_operations
+from listener.http.session_list import SessionList
 from listener.http.sessions import SessionsApi
 from listener.http.shown import Showing
 from listener.http.users import Users
@@ -84,21 +86,20 @@ class Partners:
         user_desk, users = self._user_desk(), self._users()
         callers, clock = self.callers(), self._clock
         sessions = SessionsApi(callers, desk, showing, params)
+        customers = Customers(callers, users, desk, user_desk)
         faces, valid_s = Faces(fetcher, user_desk), self._settings.signed_url_s
         away = self._elsewhere if self._elsewhere is not None and BUCKET in self._elsewhere.place.buckets else None
         packs = PacksApi(users, user_desk, faces, params.get(PACK), clock, signed_url_s=valid_s, elsewhere=away)
         avatars = build_avatars(
             self._settings,
             self._handlers,
-            callers=callers,
-            users=users,
+            customers=customers,
             desk=desk,
-            user_desk=user_desk,
             artifacts=artifacts,
             scratch=self._scratch,
             clock=clock,
         )
-        return [*sessions.routes(), *packs.routes(), *avatars.routes()]
+        return [*sessions.routes(), *SessionList(customers, desk).routes(), *packs.routes(), *avatars.routes()]
 
     def documented(self, routes: list[web.AbstractRouteDef]) -> list[web.AbstractRouteDef]:
         """All routes of the worker, and those that describe them. Raises: ValueError when one was not described."""

@@ -13,10 +13,11 @@ from uuid import UUID
 from pydantic import BaseModel, Field, TypeAdapter
 
 from listener.adapters.failures import translated
+from listener.adapters.slices import sliced
 from listener.adapters.supabase_clients import Clients
 from listener.adapters.tries import tries
 from listener.adapters.uploads import put_new, remove
-from listener.api import OwnedTable
+from listener.api import OwnedTable, Slice
 from listener.ports import Clock
 
 KNOWN_FOR_S = 30.0
@@ -91,6 +92,13 @@ class SupabaseDesk:
                 # One value goes as it is; only what needs no quotes goes into a list.
                 builder = found.eq(column, values[0]) if len(values) == 1 else found.in_(column, list(values))
                 return ROWS.validate_python((await builder.execute()).data)
+        raise AssertionError  # the last try raises
+
+    async def newest(self, table: OwnedTable, owner: UUID, wanted: Slice) -> list[Row]:
+        """The owner's newest rows of a table that has `created_at`."""
+        async for attempt in tries():
+            with attempt, translated(f"list {table.table}"):
+                return ROWS.validate_python((await sliced(self._of(table), table, owner, wanted).execute()).data)
         raise AssertionError  # the last try raises
 
     async def find(self, row: UUID) -> tuple[OwnedTable, Row] | None:

@@ -103,7 +103,7 @@ class Deliverer:
         await self._settle(end)
 
     async def _send(self, delivery: Delivery) -> Delivered:
-        body = json.dumps(_public(delivery.payload), ensure_ascii=False, separators=(",", ":"))
+        body = json.dumps(unopened(delivery.payload), ensure_ascii=False, separators=(",", ":"))
         headers = self._headers(delivery, body)
         return _judged(delivery, await self._poster.post(delivery.url, body.encode(), headers, TIMEOUT_S))
 
@@ -153,8 +153,8 @@ def _judged(delivery: Delivery, answer: Posted) -> Delivered:
     return Delivered(delivery.id, delivery.attempt, outcome, answer.status, problem, answer.retry_after_s)
 
 
-def _public(value: Any) -> Any:
-    """The payload without what opens or locates an object, at every depth."""
+def unopened(value: Any) -> Any:
+    """A payload, or a result, without what opens or locates an object, at every depth."""
     if isinstance(value, Mapping):
-        return {name: _public(one) for name, one in value.items() if not OPENS.search(name)}
-    return [_public(one) for one in value] if isinstance(value, list) else value
+        return {name: unopened(one) for name, one in value.items() if not OPENS.search(name)}
+    return [unopened(one) for one in value] if isinstance(value, list) else value

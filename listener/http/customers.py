@@ -1,4 +1,4 @@
-"""Who orders an avatar: a store by its API key, or a signed-in user by his token; each acts on rows and files his way.
+"""Who calls: a store by its API key, or a signed-in user by his token; each acts on rows and files his way.
 
 A store's are written by a server it trusts, a user's in his own name. Knows nothing of what is ordered.
 """
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from aiohttp import hdrs, web
 
-from listener.api import Caller, OwnedTable, SessionDesk, User, UserDesk
+from listener.api import Caller, OwnedTable, SessionDesk, Slice, User, UserDesk
 from listener.errors import KeyRefused
 from listener.http.callers import CHALLENGE, Callers
 from listener.http.refusal import Refused
@@ -35,6 +35,9 @@ class Customer(Protocol):
 
     async def read(self, table: OwnedTable, row_id: UUID) -> Row | None:
         """His row of this id."""
+
+    async def newest(self, table: OwnedTable, wanted: Slice) -> list[Row]:
+        """His newest rows."""
 
     async def queue(self, row_id: UUID) -> dict[str, Any]:
         """Where his session stands."""
@@ -79,6 +82,9 @@ class _StoreCustomer:
         rows = await self.desk.read(table, self.caller.owner, table.id_column, [str(row_id)])
         return rows[0] if rows else None
 
+    async def newest(self, table: OwnedTable, wanted: Slice) -> list[Row]:
+        return await self.desk.newest(table, self.caller.owner, wanted)
+
     async def queue(self, row_id: UUID) -> dict[str, Any]:
         return await self.desk.queue(self.caller.owner, row_id)
 
@@ -106,6 +112,10 @@ class _UserCustomer:
         with _still_signed_in():
             rows = await self.desk.read(self.user, table.table, table.id_column, str(row_id))
         return rows[0] if rows else None
+
+    async def newest(self, table: OwnedTable, wanted: Slice) -> list[Row]:
+        with _still_signed_in():
+            return await self.desk.newest(self.user, table, wanted)
 
     async def queue(self, row_id: UUID) -> dict[str, Any]:
         with _still_signed_in():

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from listener.api import OwnedTable, SessionDesk
 from listener.http.openapi.document import Served
 from listener.http.openapi.operation import IDEMPOTENCY_KEY, Described, Gives, Parameter, Takes, Who
-from listener.http.openapi.shapes import BatchItem, CancelledSession, Credits, ShownSession, enveloped
+from listener.http.openapi.shapes import (
+    BatchItem,
+    CancelledSession,
+    Credits,
+    SessionPage,
+    ShownSession,
+    Status,
+    enveloped,
+)
+from listener.http.pages import CURSOR, FEW, MANY
 from listener.http.submissions import ACCEPTED_UNUSED, FOREIGN_NAMES
 
 BODY_BYTES = 2**20
@@ -60,6 +69,8 @@ FINISHED = WAITING | {
     "result": {"model": "embedded", "processing_time_s": 2.664, "artifacts": [PICTURE | SIGNED]},
 }
 
+LISTED = FINISHED | {"result": {"model": "embedded", "processing_time_s": 2.664, "artifacts": [PICTURE]}}
+
 
 def _shown(data: object) -> dict[str, Any]:
     return {"data": data, "meta": {"request_id": "6673296b-e00e-4479-ab8a-d38069636d2c"}}
@@ -98,6 +109,28 @@ READ = Described(
     gives={200: Gives("The session as it stands, with fresh URLs.", enveloped(ShownSession), example=_shown(FINISHED))},
     refuses=("SESSION_NOT_FOUND",),
     parameters=(ID,),
+)
+LIST = Described(
+    id="listSessions",
+    summary="List sessions",
+    group="Sessions",
+    who=(Who.STORE, Who.USER),
+    gives={200: Gives("A page of them.", enveloped(SessionPage), example=_shown({"sessions": [LISTED], "next": None}))},
+    refuses=("INVALID_QUERY",),
+    parameters=(
+        Parameter("kind", "Only of this kind.", "query", example="tryon"),
+        Parameter("status", "Only what is so now.", "query", {"type": "string", "enum": list(get_args(Status))}),
+        Parameter(
+            "limit",
+            f"How many at most; {FEW} unless it is said.",
+            "query",
+            {"type": "integer", "minimum": 1, "maximum": MANY, "default": FEW},
+            FEW,
+        ),
+        Parameter("after", "`next` of the page before.", "query", {"type": "string", "pattern": CURSOR}),
+    ),
+    words="The caller's own sessions of all kinds, the newest first: the facts of each without a URL, for which a "
+    "store reads the session, and a user its avatar's `/result/{id}` or its pack's `/api/generate/{id}`.",
 )
 CANCEL = Described(
     id="cancelSession",

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from listener.api import OwnedTable
+from listener.engine.deliveries import unopened
 from listener.errors import StoreRejected
 from listener.ports import ArtifactStore, Clock
 
@@ -30,17 +31,12 @@ class Showing:
 
     async def session(self, table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any]:
         """Everything, each artifact with a URL that is valid from now on."""
-        shown: dict[str, Any] = {"id": row[table.id_column], "kind": table.kind}
-        shown |= {name: state_of(table, row, name) for name in STATES}
-        shown |= {name: row[name] for name in OWN if name in row}
-        shown["result"] = await self._result(state_of(table, row, "result"))
-        shown["error"] = error_of(table, row)
-        return shown
+        return _facts(table, row) | {"result": await self._result(state_of(table, row, "result"))}
 
     async def _result(self, result: object) -> dict[str, Any] | None:
         if not isinstance(result, dict):
             return None
-        saved = [one for one in result.get("artifacts") or [] if isinstance(one, Mapping)]
+        saved = _saved(result)
         artifacts = [await self._artifact(one) for one in saved]
         shown = {name: value for name, value in result.items() if name not in PATHS}
         fresh = {one.get("path"): artifact for one, artifact in zip(saved, artifacts, strict=True)}
@@ -51,7 +47,7 @@ class Showing:
         return {**shown, "artifacts": artifacts}
 
     async def _artifact(self, saved: Mapping[str, Any]) -> dict[str, Any]:
-        shown = {name: saved.get(name) for name in KEPT}
+        shown = _kept(saved)
         at = self._clock.now()
         if not (saved.get("bucket") and saved.get("path")):  # somebody else wrote this row
             return {**shown, "url": None, "expires_at": None}
@@ -60,6 +56,37 @@ class Showing:
         except StoreRejected:  # its object is gone: results are kept for a time
             return {**shown, "url": None, "expires_at": None}
         return {**shown, "url": url, "expires_at": (at + timedelta(seconds=self._valid_s)).isoformat()}
+
+
+def listed(table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts without a URL, which nobody is asked for."""
+    result = state_of(table, row, "result")
+    if not isinstance(result, dict):
+        return _facts(table, row)
+    artifacts = [_kept(one) for one in _saved(result)]
+    return _facts(table, row) | {"result": {**unopened(result), "artifacts": artifacts}}
+
+
+def columns_of(table: OwnedTable) -> list[str]:
+    """What of a row is shown."""
+    shown = {table.id_column, *table.columns.values(), *(name for name in OWN if name in table.inputs)}
+    return sorted(shown)
+
+
+def _facts(table: OwnedTable, row: Mapping[str, Any]) -> dict[str, Any]:
+    """All but the result."""
+    facts: dict[str, Any] = {"id": row[table.id_column], "kind": table.kind}
+    facts |= {name: state_of(table, row, name) for name in STATES}
+    facts |= {name: row[name] for name in OWN if name in row}
+    return {**facts, "result": None, "error": error_of(table, row)}
+
+
+def _saved(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in result.get("artifacts") or [] if isinstance(one, Mapping)]
+
+
+def _kept(saved: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: saved.get(name) for name in KEPT}
 
 
 def state_of(table: OwnedTable, row: Mapping[str, Any], name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.worker_cases import case
 
 API = "http/test_sessions_api"
+LISTED = "http/test_session_list"
 TOLD = "acceptance/test_partner_webhooks"
 
 CASES = (
@@ -70,6 +71,48 @@ CASES = (
         "            if len(submissions) == 1:",
         "            if True:",
         API,
+    ),
+    case(
+        "api: a store is listed the sessions of others",
+        "adapters/slices",
+        ".eq(table.owner_column, str(owner))",
+        "",
+        LISTED,
+    ),
+    case(
+        "api: sessions of one moment are lost between pages",
+        "adapters/slices",
+        ",{table.id_column}.lt.{below.id}'",
+        "'",
+        LISTED,
+    ),
+    case(
+        "api: a list has one table after the other",
+        "http/session_list",
+        "sorted(found, key=lambda one: one[0], reverse=True)",
+        "found",
+        LISTED,
+    ),
+    case(
+        "api: a list says where its files lie",
+        "http/shown",
+        "**unopened(result)",
+        "**result",
+        LISTED,
+    ),
+    case(
+        "api: a table that is closed to a user closes his list",
+        "adapters/user_desk",
+        "if error.code in CLOSED:",
+        "if False:",
+        LISTED,
+    ),
+    case(
+        "api: a cursor that is none begins anew",
+        "http/pages",
+        '    raise Unusable("is no cursor',
+        '    return None\n    raise Unusable("is no cursor',
+        LISTED,
     ),
     case(
         "told: each attempt has an id of its own",

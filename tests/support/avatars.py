@@ -24,8 +24,10 @@ from listener.avatars import build_avatars
 from listener.contract import Handler
 from listener.engine.clock import SystemClock
 from listener.http.callers import Callers
+from listener.http.customers import Customers
 from listener.http.scratch import open_scratch
 from listener.http.server import serving
+from listener.http.session_list import SessionList
 from listener.http.sessions import SessionsApi
 from listener.http.shown import Showing
 from listener.http.users import Users
@@ -162,22 +164,21 @@ async def stage_on(
         clients = await stack.enter_async_context(open_clients(url, target.service_role_key, 16))
         tokens = UserTokens(SigningKeys(url, clients.calls.postgrest.session, clock), None)
         callers, desk = Callers(SupabaseKeyRing(clients.calls)), SupabaseDesk(clients, clock)
+        user_desk = SupabaseUserDesk(url, target.service_role_key, clients)
+        customers = Customers(callers, Users(tokens), desk, user_desk)
         artifacts = SupabaseArtifactStore(clients)
         sessions = SessionsApi(callers, desk, Showing(artifacts, clock, 3600), {})
         api = build_avatars(
             load_settings(given),
             handlers or {},
-            callers=callers,
-            users=Users(tokens),
+            customers=customers,
             desk=desk,
-            user_desk=SupabaseUserDesk(url, target.service_role_key, clients),
             artifacts=artifacts,
             scratch=stack.enter_context(open_scratch(folder)),
             clock=clock,
         )
-        port = await stack.enter_async_context(
-            serving("127.0.0.1", 0, [*api.routes(), *sessions.routes()], origins=origins)
-        )
+        routes = [*api.routes(), *sessions.routes(), *SessionList(customers, desk).routes()]
+        port = await stack.enter_async_context(serving("127.0.0.1", 0, routes, origins=origins))
         address = f"http://127.0.0.1:{port}"
         http = await stack.enter_async_context(aiohttp.ClientSession(address))
         street = Street(address, Operator(plain.calls), plain.calls, http)

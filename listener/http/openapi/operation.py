@@ -50,13 +50,13 @@ class Gives:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the path, or a header of the request."""
+    """A parameter of the path or the query, or a header of the request."""
 
     name: str
     words: str
     place: str = "path"
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
-    example: str | None = None
+    example: str | int | None = None
 
 
 IDEMPOTENCY_KEY = Parameter(

@@ -28,6 +28,7 @@ class Refusal:
 REFUSALS: dict[str, Refusal] = {
     "MALFORMED_JSON": Refusal(400, "The body is not JSON, or has text that no database can hold."),
     "BAD_REQUEST": Refusal(400, "The request is not HTTP."),
+    "INVALID_QUERY": Refusal(400, "`details.fields` names each parameter that cannot be used, with rule and remedy."),
     "IDEMPOTENCY_KEY_INVALID": Refusal(400, "The header is not 1 to 255 printable ASCII characters."),
     "MALFORMED_FORM": Refusal(400, "The body is not the form that its header says, or it broke off."),
     "INVALID_IMAGE_FORMAT": Refusal(400, "The image is none of `details.supported_formats`."),

@@ -57,14 +57,19 @@ class CancelOutcome(Shape):
     refund: Literal["all", "undelivered", "none"] | None = Field(None, description="What comes back")
 
 
-class Artifact(Shape):
-    """One stored file, with a URL that is signed anew with every read."""
+class File(Shape):
+    """What is known of one stored file."""
 
     name: str | None
     width: int | None
     height: int | None
     size_bytes: int | None
     content_type: str | None
+
+
+class Artifact(File):
+    """One stored file, with a URL that is signed anew with every read."""
+
     url: str | None = Field(description="null when the file is gone")
     expires_at: datetime | None
 
@@ -77,8 +82,16 @@ class ShownResult(BaseModel):
     artifacts: list[Artifact]
 
 
-class ShownSession(Shape):
-    """A session as its owner sees it."""
+class ListedResult(BaseModel):
+    """What came out, without anything that opens it. Each kind adds fields of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    artifacts: list[File]
+
+
+class SessionFacts(Shape):
+    """What is said of every session."""
 
     id: UUID
     kind: str
@@ -91,8 +104,26 @@ class ShownSession(Shape):
     finished_at: datetime | None
     task_id: str | None = None
     request_id: str | None = None
-    result: ShownResult | None
     error: Problem | None
+
+
+class ShownSession(SessionFacts):
+    """A session as its owner sees it."""
+
+    result: ShownResult | None
+
+
+class ListedSession(SessionFacts):
+    """A session of a list."""
+
+    result: ListedResult | None
+
+
+class SessionPage(Shape):
+    """Some sessions, the newest first."""
+
+    sessions: list[ListedSession]
+    next: str | None = Field(description="The cursor to go on with; null when there are no more")
 
 
 class BatchItem(Shape):

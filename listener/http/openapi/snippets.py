@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from listener.http.openapi.operation import JSON, Described, Who
 
@@ -40,7 +41,8 @@ def curl_of(method: str, path: str, operation: Described) -> str:
     """One command over a few lines."""
     for parameter in operation.parameters:
         if parameter.place == "path":
-            path = path.replace(f"{{{parameter.name}}}", parameter.example or parameter.name)
+            path = path.replace(f"{{{parameter.name}}}", str(parameter.example or parameter.name))
+    path += _query(operation)
     parts = [f'curl "$URL{path}"' if method == "get" else f'curl -X {method.upper()} "$URL{path}"']
     if operation.who:
         parts.append(f'-H "Authorization: Bearer ${CREDENTIALS[operation.who[0]]}"')
@@ -49,6 +51,11 @@ def curl_of(method: str, path: str, operation: Described) -> str:
             parts.append(f'-H "{parameter.name}: {parameter.example}"')
     parts += _body(operation)
     return " \\\n  ".join(parts)
+
+
+def _query(operation: Described) -> str:
+    given = {one.name: one.example for one in operation.parameters if one.place == "query" and one.example is not None}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _body(operation: Described) -> list[str]:
