@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from listener.artifacts import Artifact, SavedArtifact
 from listener.files import Fetch, Fetched, InputKind, Inspector
+from listener.generator_status import GeneratorStatus
 from listener.generators import (
     IN_LINE,
     DeviceBorrower,
@@ -29,7 +30,6 @@ from listener.generators import (
     Generator,
     GeneratorConfig,
     GeneratorFactory,
-    GeneratorStatus,
     OnStep,
     Permit,
     PipelineConfig,

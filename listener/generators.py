@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
+from listener.generator_status import GeneratorStatus
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
@@ -168,16 +170,6 @@ class Generation:
     notes: tuple[str, ...] = ()
     cost_usd: float | None = None
     clip: GeneratedClip | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorStatus:
-    """Whether a generator can work now, and if not, why in words; `sick`: waiting is not what it takes."""
-
-    ready: bool
-    reason: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-    sick: bool = False
 
 
 OnStep = Callable[[int, int], None]

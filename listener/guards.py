@@ -91,11 +91,11 @@ def guarded(
         gauges.append(gauge("moderation"))
         judge = GuardedModerator(moderator, gauges[-1])
     if isinstance(generator, RoutedGenerator):
-        store.serves_only(generator.servable)
         generator.attach(Permits(store, clock, log.get("permits")), lambda kind: sum(one.kind == kind for one in slots))
     else:
         gauges.append(gauge("generator", bears=patience()))
         generator = GuardedGenerator(generator, gauges[-1])
+    store.serves_only(generator.servable)
     return Guarded(store, artifacts, generator, judge, _circuits(gauges, generator, slots))
 
 

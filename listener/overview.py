@@ -54,6 +54,8 @@ class Overview:
         status = self.states.generator.status()
         refusal = None if status.ready else status.reason
         refusal = refusal or self._circuit_refusal("generator")
+        if refusal is None and status.missing:  # the claims of the kinds that need it wait, the others go on
+            return PartStatus(False, status.reason, required=False, details=status.details, held=status.missing)
         return PartStatus(refusal is None, refusal or status.reason, details=status.details)
 
     def _resources(self) -> PartStatus:

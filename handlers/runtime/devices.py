@@ -5,7 +5,7 @@ Knows the contract and that a generator may fail; does not know what a child is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -20,10 +20,14 @@ class _Device:
     generator: LocalGenerator
     load: int = 0
 
-    @property
-    def rank(self) -> tuple[bool, int]:
+    def rank(self, pipeline: str = "") -> tuple[bool, int]:
         """Those that can work now go first, and among them the one with the least to do."""
-        return (not self.generator.status().ready, self.load)
+        return (not self.can_use(pipeline), self.load)
+
+    def can_use(self, pipeline: str) -> bool:
+        """Tell whether the device can work now, and with this pipeline."""
+        status = self.generator.status()
+        return status.ready and pipeline not in status.missing
 
 
 class SeveralDevices:
@@ -55,6 +59,7 @@ class SeveralDevices:
             reason="; ".join(f"{name}: {status.reason}" for name, status in seen.items()),
             details={"devices": details, "load": loads},
             sick=all(status.sick for status in seen.values()),
+            pipelines=_at_best([status for status in seen.values() if status.ready]),
         )
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> Generation:
@@ -64,13 +69,13 @@ class SeveralDevices:
         """
         left = list(self._devices)
         while True:
-            device = min(left, key=lambda one: one.rank)
+            device = min(left, key=lambda one: one.rank(request.kind))
             left.remove(device)
             device.load += 1
             try:
                 return await device.generator.generate(request, on_step)
             except ModelUnavailable:
-                if not any(one.generator.status().ready for one in left):
+                if not any(one.can_use(request.kind) for one in left):
                     raise
             finally:
                 device.load -= 1
@@ -78,7 +83,7 @@ class SeveralDevices:
     @asynccontextmanager
     async def exclusive(self, borrower: str) -> AsyncIterator[str]:
         """Have the device with the least to do for an engine of its own; yields what the engine is to use."""
-        device = min(self._devices, key=lambda one: one.rank)
+        device = min(self._devices, key=lambda one: one.rank())
         device.load += 1
         try:
             async with device.generator.exclusive(borrower) as name:
@@ -92,6 +97,12 @@ def local_generator(config: GeneratorConfig) -> Generator:
     if not config.devices:
         return LocalGenerator(config)
     return _on(config, config.devices[0]) if len(config.devices) == 1 else SeveralDevices(config)
+
+
+def _at_best(ready: Sequence[GeneratorStatus]) -> dict[str, str]:
+    """What keeps each pipeline from being used on any of these devices: one that can use it is enough."""
+    names = {name for status in ready for name in status.pipelines}
+    return {name: min((status.pipelines[name] for status in ready), key=len) for name in sorted(names)}
 
 
 def _on(config: GeneratorConfig, device: str) -> LocalGenerator:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import structlog
 
-from handlers.runtime.backoff import Backoff
+from handlers.runtime.backoff import Backoff, Reload
 from handlers.runtime.casualties import Casualties
 from handlers.runtime.environment import child_environment
 from handlers.runtime.execution import Execution
@@ -43,7 +43,7 @@ class Keeper:
         self._recent: deque[Run] = deque(maxlen=32)
         self._child: Child | None = None
         self._respawn = Backoff()
-        self._reload = Backoff()
+        self._reload = Reload()
         self._casualties = Casualties()
         self._had_worked = False
         self.standby = Standby(self._spawn)
@@ -118,16 +118,16 @@ class Keeper:
         """Feed a child while it can serve anything; tell why it is retired, in one word and in a sentence."""
         loop = asyncio.get_running_loop()
         loading = Loading(child, self.readiness, self._config, self._numbers)
-        reload_at = await self._load_missing(loading)
+        await self._load_missing(loading)
         while self.readiness.can_serve():
             if (classes := self.readiness.standby_classes(self._config.standby)) is not None:
                 self.standby.want(classes)
             # First: whoever waits for a load to end hears of nothing else.
-            if self._arriving and (reload_at is not None or not self._is_next(self.line.first())):
+            if self._arriving and (self._reload.at_s is not None or not self._is_next(self.line.first())):
                 await self._execute(child, [])
                 continue
-            if reload_at is not None and loop.time() >= reload_at:
-                reload_at = await self._load_missing(loading)
+            if self._reload.at_s is not None and self._reload.is_due(loop.time()):
+                await self._load_missing(loading)
                 continue
             match self.line.first():
                 case Loan(borrower=borrower):
@@ -137,11 +137,9 @@ class Keeper:
                     if worn := self._wear.reason(self.readiness.memory):
                         await self._execute(child, [])
                         return "recycled", worn
-                    if reload_at is None and self.readiness.missing():
-                        reload_at = loop.time() + self._reload.next_s(had_worked=False)
                 case None:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout_at(reload_at):
+                        async with asyncio.timeout_at(self._reload.at_s):
                             await child.receive()
         return None
 
@@ -155,6 +153,7 @@ class Keeper:
         kind = run.request.kind
         if not self.readiness.is_resident(kind):
             await self._load(loading, kind)
+            self._reload.tried(asyncio.get_running_loop().time(), is_whole=not self.readiness.missing())
         elif self._casualties.is_poison(run.request.session):
             self.line.leave(run)
             run.events.put_nowait(GenerationFailed("this session ended two generation processes"))
@@ -197,22 +196,28 @@ class Keeper:
         self._casualties.survived()
         self._respawn.reset()
 
-    async def _load_missing(self, loading: Loading) -> float | None:
-        """Load what is to be there from the start; tell when to try again, on the loop's clock."""
-        for kind in self.readiness.missing():
+    async def _load_missing(self, loading: Loading) -> None:
+        """Load what is to be there from the start; what failed before last, and while others can work at its time."""
+        now_s, failed = asyncio.get_running_loop().time, self.readiness.failing()
+        for kind in [kind for kind in self.readiness.missing() if kind not in failed]:
             await self._load(loading, kind)
-        if not self.readiness.missing():
-            self._reload.reset()
-            return None
-        return asyncio.get_running_loop().time() + self._reload.next_s(had_worked=False)
+        if not self.readiness.can_serve() or self._reload.is_due(now_s()):
+            for kind in failed:
+                await self._load(loading, kind)
+        self._reload.tried(now_s(), is_whole=not self.readiness.missing())
 
     async def _load(self, loading: Loading, kind: str) -> None:
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
         try:
             await loading.load(kind)
         except LoadRefusedError as error:
             self._blame(kind, str(error))
+            self._reload.failed(now_s() - began_s)
         except ChildEndedError as error:
             self._blame(kind, error.cause or f"the runtime was lost while it loaded {kind}: {error}")
+            self._reload.failed(now_s() - began_s)
+            self._reload.tried(now_s(), is_whole=False, ended_the_child=True)
             raise
 
     def _blame(self, kind: str, reason: str) -> None:

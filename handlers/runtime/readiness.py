@@ -89,6 +89,10 @@ class Readiness:
         """Name the kinds that are to be loaded from the start, and are not; a failed one counts whatever it is."""
         return [kind for kind, state in self.kinds.items() if state.facts is None and (state.wanted or state.failure)]
 
+    def failing(self) -> list[str]:
+        """Name the kinds that could not be loaded when it was tried last."""
+        return [kind for kind, state in self.kinds.items() if state.failure]
+
     def standby_classes(self, standby: bool | None) -> list[str] | None:
         """Name what a spare child is to know; None where there is to be none (None: one on a GPU)."""
         loaded = [state.facts for state in self.kinds.values() if state.facts is not None]
@@ -116,15 +120,17 @@ class Readiness:
         return self.quarantine or self.kinds[kind].failure
 
     def status(self) -> GeneratorStatus:
-        """Say it in words."""
+        """Say it in words. Ready when all that is to be loaded was tried, and something can be made."""
         free = not (self.closed or self.quarantine or self.lent_to)
-        ready = free and self.pid is not None and not self.missing()
-        return GeneratorStatus(ready, self._reason(), self._details(), sick=self._is_sick())
+        settled = self.pid is not None and all(self.kinds[kind].failure for kind in self.missing())
+        ready = free and settled and self.can_serve()
+        pipelines = {kind: state.failure for kind, state in self.kinds.items()}
+        return GeneratorStatus(ready, self._reason(), self._details(), sick=self._is_sick(), pipelines=pipelines)
 
     def _is_sick(self) -> bool:
-        """Tell whether the device rests, or all that was tried to be loaded failed; not while a load may still work."""
+        """Tell whether the device rests, or nothing can be loaded; not while a load may still work."""
         missing = [self.kinds[kind] for kind in self.missing()]
-        all_failed = bool(missing) and all(state.failure for state in missing) and not self.any_loaded()
+        all_failed = bool(missing) and all(state.failure for state in missing) and not self.can_serve()
         return not self.closed and (bool(self.quarantine) or all_failed)
 
     def _reason(self) -> str:
@@ -134,13 +140,13 @@ class Readiness:
             return self.quarantine
         if self.lent_to:
             return f"the device is lent to {self.lent_to}"
-        failures = [f"{kind}: {state.failure}" for kind, state in self.kinds.items() if state.failure]
-        if failures:
-            retry = "" if self.retry_in_s is None else f" (next try in {self.retry_in_s:g} s)"
-            return "; ".join(failures) + retry
-        return "; ".join(self._words(kind, state) for kind, state in self.kinds.items())
+        is_failing = any(state.failure for state in self.kinds.values())
+        retry = f" (next try in {self.retry_in_s:g} s)" if is_failing and self.retry_in_s is not None else ""
+        return "; ".join(self._words(kind, state) for kind, state in self.kinds.items()) + retry
 
     def _words(self, kind: str, state: KindState) -> str:
+        if state.facts is None and state.failure:
+            return f"{kind}: {state.failure}"
         if state.facts is None:
             return f"{kind}: {state.note if state.wanted or self.pid is None else 'loaded at its first use'}"
         where = f"on {state.facts['device']}" if state.resident else state.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from listener.contract import DeviceLender, Generation, GenerationRequest, Generator, GeneratorStatus, OnStep
@@ -30,6 +31,11 @@ class GuardedGenerator:
         if not isinstance(self._generator, DeviceLender):
             raise ModelUnavailable("this generator has no device of its own to lend")
         return self._generator.exclusive(borrower)
+
+    def servable(self, kinds: Sequence[str]) -> tuple[str, ...]:
+        """Those of the kinds that it can make now."""
+        status = self._generator.status()
+        return tuple(kind for kind in kinds if status.refusal(kind, kinds) is None)
 
     def status(self) -> GeneratorStatus:
         """Tell whether it can work now."""

@@ -9,12 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """One part: `required` ones keep the worker from serving when they fail, the others only degrade it."""
+    """One part: `required` ones keep the worker from serving when they fail, the others only degrade it.
+
+    `held` says by kind why one that fails keeps the worker from serving this kind alone.
+    """
 
     ok: bool
     reason: str = ""
     required: bool = True
     details: Mapping[str, Any] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 Probe = Callable[[], PartStatus]
@@ -42,3 +46,7 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """Why this worker cannot serve now: the required parts that fail."""
         return {name: part.reason for name, part in self.parts().items() if part.required and not part.ok}
+
+    def held(self) -> dict[str, str]:
+        """What this worker does not serve now, by its name, and why; the rest goes on."""
+        return {what: reason for part in self.parts().values() for what, reason in part.held.items()}

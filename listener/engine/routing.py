@@ -5,7 +5,7 @@ Knows which endings let another one try; does not know what a generator is, or w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,10 +44,9 @@ class Member:
     lender: DeviceLender | None = None
     trials: int = field(default=0)
 
-    def refusal(self) -> str | None:
-        """Why it cannot work now, if so."""
-        status = self.generator.status()
-        return self.breaker.refusal() or (None if status.ready else status.reason)
+    def refusal(self, kind: str, kinds: Collection[str]) -> str | None:
+        """Why it can make nothing of this kind now, if so; `kinds` are all that are served."""
+        return self.breaker.refusal() or self.generator.status().refusal(kind, kinds)
 
     @property
     def waits_for_trial(self) -> bool:
@@ -162,7 +161,8 @@ class RoutedGenerator:
         details["generators"] = {name: self._shown(member) for name, member in self._members.items()}
         ready = any(one is None for one in refusals.values())
         here = [member.generator.status().sick for member in self._members.values() if member.limit is None]
-        return GeneratorStatus(ready, "; ".join(words), details, sick=not ready and bool(here) and all(here))
+        pipelines = {kind: refusal if refusal and self._lacks(kind) else "" for kind, refusal in refusals.items()}
+        return GeneratorStatus(ready, "; ".join(words), details, not ready and bool(here) and all(here), pipelines)
 
     def _candidates(self, kind: str, preferred: str | None) -> list[Member]:
         """Whom to ask, in order."""
@@ -174,7 +174,7 @@ class RoutedGenerator:
             else:
                 members = [wanted, *(member for member in members if member is not wanted)]
         closed = [member for member in members if member.breaker.refusal() is None]
-        able = [member for member in closed if member.refusal() is None]
+        able = [member for member in closed if member.refusal(kind, self._routes) is None]
         free = [member for member in able if not member.waits_for_trial]
         return [*free, *(one for one in able if one not in free), *(one for one in closed if one not in able)]
 
@@ -187,18 +187,23 @@ class RoutedGenerator:
 
     def _refusal(self, kind: str) -> str | None:
         """Why nobody can make this kind now, if so; a kind without a route is none of our business."""
-        refusals = [(member.name, member.refusal()) for member in self._of(kind)]
+        refusals = [(member.name, member.refusal(kind, self._routes)) for member in self._of(kind)]
         if not refusals or any(words is None for _, words in refusals):
             return None
         return ", ".join(f"{name}: {words}" for name, words in refusals)
 
+    def _lacks(self, kind: str) -> bool:
+        """Whether somebody works and cannot make it; what loads or is away tells of itself."""
+        seen = (member.generator.status() for member in self._of(kind))
+        return any(status.ready and status.refusal(kind, self._routes) for status in seen)
+
     def _is_on_trial(self, kind: str) -> bool:
         """Whether nobody can make it but generators whose circuit the next request decides about."""
-        able = [member for member in self._of(kind) if member.refusal() is None]
+        able = [member for member in self._of(kind) if member.refusal(kind, self._routes) is None]
         return bool(able) and all(member.breaker.on_trial for member in able)
 
     def _first(self, kind: str) -> str:
-        return next(member.name for member in self._of(kind) if member.refusal() is None)
+        return next(member.name for member in self._of(kind) if member.refusal(kind, self._routes) is None)
 
     def _left(self, request: GenerationRequest, began: float) -> GenerationRequest:
         if request.time_left_s is None:

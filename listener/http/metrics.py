@@ -91,7 +91,8 @@ class States(Collector):
 
     def _generator(self) -> Iterator[Metric]:
         status = self.generator.status()
-        yield gauge("listener_generator_ready", "1 while it can generate.", {(): float(status.ready)})
+        is_whole = status.ready and not status.missing
+        yield gauge("listener_generator_ready", "1 while it can generate all that it is to.", {(): float(is_whole)})
         yield from device_metrics(status)
 
 

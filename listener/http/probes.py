@@ -36,9 +36,10 @@ class Starting(Shape):
 
 
 class Ready(Shape):
-    """It can claim sessions."""
+    """It can claim sessions, though maybe not of every kind."""
 
     status: Literal["ready"]
+    held: Reasons | None = None
 
 
 class NotReady(Shape):
@@ -112,10 +113,11 @@ class Probes:
 
     @described(READYZ)
     async def readyz(self, _request: web.Request) -> web.Response:
-        """Ready to claim, or 503 with the reasons."""
+        """Ready to claim, with the kinds that are not claimed meanwhile, or 503 with the reasons."""
         if reasons := self._reasons():
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
-        return web.json_response({"status": "ready"})
+        held = {kind: clean_text(reason) for kind, reason in self._health.held().items()}
+        return web.json_response({"status": "ready", **({"held": held} if held else {})})
 
     @described(HEALTH)
     async def health(self, _request: web.Request) -> web.Response:

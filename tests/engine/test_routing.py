@@ -152,6 +152,37 @@ async def test_it_is_sick_when_nobody_can_make_anything_and_all_that_is_here_is_
     assert not routes.routed.status().sick, "one is being loaded"
 
 
+@pytest.mark.parametrize(
+    ("missing", "held"),
+    [
+        ({}, set()),
+        ({"avatar": "no such model"}, {"avatar", "poster"}),  # a poster may be made by any of the pipelines
+        ({"edit-b": "no such model"}, {"headshot", "avatar", "poster"}),  # any of their sessions may name it
+    ],
+)
+def test_a_pipeline_that_is_missing_holds_the_kinds_that_may_need_it(missing: dict[str, str], held: set[str]) -> None:
+    kinds = ("headshot", "avatar", "poster")
+    pipelines = {"headshot": "", "avatar": "", "edit-b": "", **missing}
+    status = GeneratorStatus(True, "loaded", pipelines=pipelines)
+    assert {kind for kind in kinds if status.refusal(kind, kinds)} == held
+    assert {kind for kind in kinds if GeneratorStatus(True, "elsewhere").refusal(kind, kinds)} == set()
+    assert {GeneratorStatus(False, "loading").refusal(kind, kinds) for kind in kinds} == {"loading"}
+
+
+async def test_a_pipeline_that_is_missing_here_is_made_elsewhere_or_waits_alone() -> None:
+    routes = Routes("local", "r1", headshot=("local",), avatar=("local",), tryon=("local", "r1"))
+    missing = {"avatar": "no such model", "tryon": "no such model"}
+    routes["local"].state = GeneratorStatus(True, "here", pipelines={"headshot": "", **missing})
+    assert routes.routed.servable(("headshot", "avatar", "tryon")) == ("headshot", "tryon")
+    assert routes.routed.status().missing == {"avatar": "local: avatar: no such model"}
+    assert routes.routed.status().ready
+    assert (await routes.make()).device == "r1"
+    assert routes["local"].asked == []
+    routes["local"].state = GeneratorStatus(False, "loading", pipelines={"headshot": "", **missing})
+    assert routes.routed.servable(("headshot", "avatar", "tryon")) == ("tryon",)
+    assert routes.routed.status().missing == {}, "nothing is missing yet"
+
+
 @pytest.mark.parametrize("error", [ModelUnavailable(), ProviderDown(), ProviderMisconfigured()])
 async def test_the_next_one_makes_it_when_one_cannot_work(error: ListenerError, logged: Lines) -> None:
     routes = Routes("r1", "r2", "local")

@@ -6,14 +6,23 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, ClassVar
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from handlers.runtime import devices
 from handlers.runtime.devices import SeveralDevices, local_generator
 from handlers.runtime.host import LocalGenerator
-from listener.contract import GeneratorConfig, PipelineConfig
+from listener.contract import (
+    Generation,
+    GenerationRequest,
+    GeneratorConfig,
+    GeneratorStatus,
+    OnStep,
+    PipelineConfig,
+)
 from listener.errors import ModelUnavailable, RuntimeDied
 from tests.handlers.conftest import Bench
 
@@ -117,3 +126,32 @@ async def test_a_device_that_cannot_work_is_told_and_harms_no_other(configure: C
 async def test_one_device_or_none_named_is_the_plain_generator(configure: Callable[..., GeneratorConfig]) -> None:
     assert isinstance(local_generator(configure()), LocalGenerator)
     assert isinstance(local_generator(configure(devices=("cpu",))), LocalGenerator)
+
+
+class Told:
+    """A device whose status is set by hand, and who was asked."""
+
+    states: ClassVar[list[GeneratorStatus]] = []
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        self.device = config.pipelines[0].device
+
+    def status(self) -> GeneratorStatus:
+        return self.states[int(self.device[-1])]
+
+    async def generate(self, request: GenerationRequest, _on_step: OnStep) -> Generation:
+        return Generation((), request.kind, "p", self.device, 1, None, 0.0)
+
+
+async def test_a_pipeline_that_is_missing_on_one_device_is_used_on_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "LocalGenerator", Told)
+    several = SeveralDevices(GeneratorConfig(KLEIN, "/cache", devices=("cuda:0", "cuda:1")))
+    Told.states = [
+        GeneratorStatus(True, "partly", pipelines={"klein": "too large", "flux": ""}),
+        GeneratorStatus(True, "loaded", pipelines={"klein": "", "flux": ""}),
+    ]
+    request = GenerationRequest("klein", uuid4(), "a portrait", (1,))
+    assert (await several.generate(request, lambda *_: None)).device == "cuda:1"
+    assert several.status().missing == {}
+    Told.states[1] = GeneratorStatus(False, "in quarantine")
+    assert (several.status().ready, several.status().missing) == (True, {"klein": "too large"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from handlers.runtime.backoff import Backoff
+from handlers.runtime.backoff import Backoff, Reload
 from handlers.runtime.environment import child_environment, usable_processors
 from handlers.runtime.exits import describe_exit
 from handlers.runtime.output import LINES_PER_WINDOW, Output
@@ -53,10 +53,16 @@ def test_a_device_is_sick_in_quarantine_or_when_all_loads_failed_and_not_while_i
     assert (loading.status().ready, loading.status().sick) == (False, False)
     loading.failed("headshot", "no such model")
     assert not loading.status().sick, "the other may load"
+    assert not loading.status().ready, "the other is being loaded"
     loading.failed("tryon", "no such model")
-    assert loading.status().sick
-    loading.loaded("tryon", {"device": "cpu"})
-    assert not loading.status().sick, "it can make the other"
+    assert (loading.status().ready, loading.status().sick) == (False, True)
+    loading.loaded("tryon", {"device": "cpu", "pipeline_class": "Flux", "model": "m"})
+    assert (loading.status().ready, loading.status().sick) == (True, False), "it can make the other"
+    assert loading.status().missing == {"headshot": "no such model"}
+    assert loading.status().reason == "headshot: no such model; tryon: Flux (m) on cpu"
+    loading.ended("killed", "ended")
+    loading.started(8)
+    assert not loading.status().ready, "what was loaded is loaded again first"
     resting = readiness()
     resting.quarantine = "the device is in quarantine"
     assert resting.status().sick
@@ -85,6 +91,23 @@ def test_the_first_restart_of_what_worked_is_immediate_and_later_ones_wait_longe
     assert [backoff.next_s(had_worked=True) for _ in range(10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
     backoff.reset()
     assert [backoff.next_s(had_worked=False) for _ in range(3)] == [1, 2, 4]
+
+
+def test_what_does_not_load_is_tried_later_the_more_a_try_costs_those_who_can_work() -> None:
+    reload = Reload()
+    assert (reload.at_s, reload.is_due(0)) == (None, True)
+    for now_s, lost_s, next_s in ((100, 0.01, 1), (200, 0.01, 2), (300, 20, 80), (500, 1000, 600)):
+        reload.failed(lost_s)
+        reload.tried(now_s, is_whole=False)
+        assert reload.at_s == now_s + next_s
+    assert (reload.is_due(1099), reload.is_due(1100)) == (False, True)
+    reload.tried(1100, is_whole=False)
+    assert reload.at_s == 1100, "nothing was tried"
+    reload.failed(0.01)
+    reload.tried(2000, is_whole=False, ended_the_child=True)
+    assert reload.at_s == 2060, "the others had to be loaded again"
+    reload.tried(3000, is_whole=True)
+    assert reload.at_s is None
 
 
 @pytest.mark.parametrize(

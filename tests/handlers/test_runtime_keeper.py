@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from handlers.runtime import backoff, casualties
 from handlers.runtime.casualties import DEVICE_WINDOW_S, QUARANTINE_S, Casualties
 from handlers.runtime.host import LocalGenerator
+from handlers.runtime.loading import Loading
 from listener.contract import (
     Artifact,
     Context,
@@ -102,6 +103,26 @@ async def test_pictures_on_their_way_are_not_lost_to_the_next_try_of_a_kind_that
     assert [one.images[0].seed for one in made] == list(range(6))
     assert "runtime_load_failed" in {line["event"] for line in logs}
     assert bench.generator.status().details["restarts"] == 0
+
+
+@pytest.mark.slow
+async def test_a_kind_whose_load_ends_the_child_does_not_take_the_others_down_again_and_again(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Loading.load
+
+    async def deadly(loading: Loading, kind: str) -> None:
+        if kind == "odd":
+            os.kill(loading._child.pid, signal.SIGKILL)
+        await whole(loading, kind)
+
+    monkeypatch.setattr(Loading, "load", deadly)
+    bench = await start(pipelines=(PipelineConfig("odd", "embedded", device="cpu"), *KLEIN))
+    await bench.ready()
+    assert set(bench.generator.status().missing) == {"odd"}
+    for seed in range(3):
+        assert await bench.draw(seed=seed)
+    assert bench.generator.status().details["restarts"] == 1
 
 
 def test_three_sessions_in_ten_minutes_are_too_many_and_after_the_rest_one_is() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from pathlib import Path
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from supabase import AsyncClient
 
 from devstack.stack import Stack
 from tests.support.app import insert, signed_in, until_row, until_terminal
@@ -18,6 +21,7 @@ from tests.support.worker import running_worker
 
 LONG = {"num_inference_steps": 100, "width": 256, "height": 256}
 HEALTH_S = 0.2
+TRYONS = "generation_sessions"
 PROBES = 25
 UNBOUNDED = {"session", "row_id", "request_id", "owner", "user_id", "path", "url", "error", "worker"}
 
@@ -138,3 +142,61 @@ async def test_a_generator_that_stops_being_ready_is_waited_for_and_started_stay
         grey.off("loading")
         assert (await until_terminal(client, row_id))["status"] == "completed"
         await until(worker, "/readyz", lambda status, _body: status == 200)
+
+
+async def insert_tryon(client: AsyncClient) -> str:
+    """Insert a try-on of pictures that nobody uploaded: whoever claims it fails it."""
+    answer = await client.auth.get_user()
+    assert answer is not None
+    pictures = [f"{answer.user.id}/{name}.jpg" for name in "ab"]
+    found = await client.table(TRYONS).insert({"image_urls": pictures}).execute()
+    return str(found.data[0]["id"])
+
+
+async def status_of(client: AsyncClient, tryon: str) -> str:
+    found = await client.table(TRYONS).select("status").eq("id", tryon).single().execute()
+    return str(found.data["status"])
+
+
+async def until_claimed(client: AsyncClient, tryon: str) -> None:
+    async with asyncio.timeout(60):
+        while await status_of(client, tryon) != "failed":
+            await asyncio.sleep(0.05)
+
+
+async def test_a_kind_that_cannot_be_made_waits_alone_and_every_door_says_so(stack: Stack, tmp_path: Path) -> None:
+    grey = install(tmp_path / "site")
+    grey.on("missing", "tryon")
+    async with running_worker(stack, **grey.settings) as worker:
+        client = await signed_in(stack)
+        waiting = await insert_tryon(client)
+        assert (await until_terminal(client, await insert(client)))["status"] == "completed"
+        assert await status_of(client, waiting) == "queued", "it came first"
+        assert await read(worker, "/readyz") == (200, {"status": "ready", "held": {"tryon": "no such model"}})
+        status, body = await read(worker, "/health")
+        assert (status, body["status"], body["parts"]["generator"]["status"]) == (200, "degraded", "failing")
+        assert await sample(worker, "listener_generator_ready") == 0, "somebody is to look"
+        line = await worker.until_logged("kinds_held")
+        assert (line["held"], line["level"]) == ({"tryon": "no such model"}, "error")
+        grey.off("missing")
+        await until_claimed(client, waiting)
+        assert await read(worker, "/readyz") == (200, {"status": "ready"})
+        assert (await worker.until_logged("kinds_taken_up"))["kinds"] == ["tryon"]
+
+
+@pytest.mark.slow
+async def test_a_kind_whose_model_is_not_there_waits_alone_until_it_is(stack: Stack, tmp_path: Path) -> None:
+    folder, cache = tmp_path / "model", tmp_path / "cache"
+    settings = {"LISTENER_KINDS": "headshot,tryon", "LISTENER_TRYON_MODEL": f"{folder}"}
+    async with running_worker(stack, **settings, LISTENER_CACHE_DIR=f"{cache}") as worker:
+        client = await signed_in(stack)
+        waiting = await insert_tryon(client)
+        assert (await until_terminal(client, await insert(client)))["status"] == "completed"
+        assert await status_of(client, waiting) == "queued", "it came first"
+        words = f"the folder {folder} does not exist"
+        assert words in worker.logged("generator_not_loaded")[0]["failures"]["tryon"]
+        status, body = await read(worker, "/readyz")
+        assert (status, list(body["held"]), words in body["held"]["tryon"]) == (200, ["tryon"], True)
+        (drawn,) = (cache / "embedded").iterdir()
+        shutil.copytree(drawn, folder)
+        await until_claimed(client, waiting)

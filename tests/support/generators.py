@@ -34,7 +34,9 @@ class Grey:
     def status(self):
         memory = {"device_free_mib": float((FOLDER / "free_mib").read_text())} if switched("free_mib") else {}
         ready = not switched("loading") and not switched("sick")
-        return GeneratorStatus(ready, "grey", {"memory": memory}, sick=switched("sick"))
+        missing = {(FOLDER / "missing").read_text(): "no such model"} if switched("missing") else {}
+        pipelines = {"headshot": "", "tryon": "", **missing}
+        return GeneratorStatus(ready, "grey", {"memory": memory}, sick=switched("sick"), pipelines=pipelines)
 
     async def generate(self, request, on_step):
         while switched("hold") or switched("deaf"):
@@ -53,7 +55,10 @@ class Grey:
 
 @dataclass(frozen=True)
 class Grey:
-    """The installed generator; its switches: hold, deaf (ignores its cancellation), dying, loading, sick, free_mib."""
+    """The installed generator.
+
+    Its switches: hold, deaf (ignores its cancellation), dying, loading, sick, free_mib, missing (a kind).
+    """
 
     folder: Path
 
