@@ -171,7 +171,7 @@ class Daemon:
         pressure = Pressure(self._host.latest, self._generator.status, floors_of(self._settings), self._clock)
         needs = conditions(self._drain, heartbeat, self._generator, guards.circuits, pressure)
         admission = Admission(needs, clock, log.get("admission"), guards.circuits.most)
-        heartbeat.says(lambda: state_of(self._drain, admission, guards.store))
+        heartbeat.says(lambda: state_of(self._drain, admission, guards.store, self._health.held()))
         pool = self._pool(guards, outbound, admission, group)
         self._claim = ClaimLoop(
             store=guards.store,

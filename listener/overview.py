@@ -5,7 +5,7 @@ Sees the objects that `app` made; changes none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from listener.engine.health import Health, PartStatus
 from listener.engine.heartbeat import Heartbeat
 from listener.engine.pressure import Pressure
 from listener.http.metrics import States
+
+STATE_MAX = 40
+"""Letters of a state: workers.sql."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,15 @@ def conditions(
     }
 
 
-def state_of(drain: Drain, admission: Admission, store: GuardedStore) -> str:
-    """What every heartbeat tells of this worker: one of the words that `listener status` shows."""
+def state_of(drain: Drain, admission: Admission, store: GuardedStore, held: Collection[str] = ()) -> str:
+    """What every heartbeat tells of this worker, as `listener status` shows it; `held` kinds wait, the others go on."""
     if drain.refusal() is not None:
         return "draining"
     if (cause := admission.cause()) is not None:
         return f"paused: {cause}"
-    return "claiming" if store.claims_rejected is None else "rejected"
+    if store.claims_rejected is not None:
+        return "rejected"
+    return f"claiming without {','.join(sorted(held))}"[:STATE_MAX] if held else "claiming"
 
 
 def _circuit(breaker: Breaker, *, needed: bool) -> Callable[[], PartStatus]:

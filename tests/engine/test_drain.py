@@ -47,6 +47,8 @@ async def test_a_worker_says_whether_it_claims_and_if_not_why() -> None:
     needs = {"drain": drain.refusal, "pressure": lambda: next(iter(short), None)}
     admission = Admission(needs, clock, log.get("test"))
     assert state_of(drain, admission, store) == "claiming"
+    assert state_of(drain, admission, store, {"tryon": "no model", "avatar": ""}) == "claiming without avatar,tryon"
+    assert len(state_of(drain, admission, store, ["a" * 50])) == 40, "as the database bears"
     memory.faults["claim"] = [StoreRejected("42501")]
     with pytest.raises(StoreRejected):
         await store.claim(uuid4(), ["headshot"], 1)
