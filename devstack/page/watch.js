@@ -28,6 +28,7 @@ const DEFAULTS = {
   joinTimeoutMs: 15_000, // a cold tenant was seen to need 2.9 s
   retryMs: 500,
   retryMaxMs: 30_000,
+  topic: null, // ownerTopic() of topic.js: hear by its broadcasts instead of postgres_changes
   onChange: (_row) => {},
   onConnection: (_state) => {}, // 'live' | 'polling' | 'stopped'
   onError: (_error) => {}, // for a log; the watch goes on by itself
@@ -158,7 +159,7 @@ class SessionWatch {
   }
 
   async #join() {
-    const { schema, table, id, joinTimeoutMs } = this.#options
+    const { schema, table, id, joinTimeoutMs, topic } = this.#options
     try {
       await this.#supabase.realtime.setAuth() // else the first join goes out as anon and sees nothing under RLS
     } catch (error) {
@@ -166,7 +167,7 @@ class SessionWatch {
     }
     if (this.#stopped) return
     const tag = Math.random().toString(36).slice(2) // the same topic again would return the old channel
-    const channel = this.#supabase.channel(`session-${id}-${tag}`)
+    const channel = topic?.channel(schema, table, id) ?? this.#supabase.channel(`session-${id}-${tag}`)
     this.#channel = channel
     const ifCurrent = (act) => (this.#channel === channel && !this.#stopped ? act() : undefined)
     this.#joinTimer = setTimeout(() => ifCurrent(() => this.#rejoin(new Error('Realtime did not confirm in time'))), joinTimeoutMs)
@@ -206,7 +207,7 @@ class SessionWatch {
     this.#channel = null
     if (!channel) return
     try {
-      await this.#supabase.removeChannel(channel)
+      await (this.#options.topic ? channel.leave() : this.#supabase.removeChannel(channel))
     } catch (error) {
       this.#report(error)
     }

@@ -1,5 +1,5 @@
 -- listener.strip_table(table)
--- Takes the triggers from a table that watch gave it, and the place in the publication if watch gave it that.
+-- Takes the triggers from a table that watch or set_broadcasts gave it, and the place in the publication if watch gave it that.
 -- Locks:  the table, which the caller holds.
 create function listener.strip_table(p_table listener.session_tables)
 returns void
@@ -9,8 +9,10 @@ as $$
 declare
   v_trigger text;
 begin
-  foreach v_trigger in array
-    array['zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate']
+  foreach v_trigger in array array[
+    'zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate', 'listener_broadcast_insert',
+    'listener_broadcast_update'
+  ]
   loop
     execute format('drop trigger if exists %I on %s', v_trigger, p_table.relation);
   end loop;

@@ -2157,6 +2157,47 @@ $$;
 
 revoke all on function listener.bound_characters() from public, anon, authenticated;
 
+-- listener.broadcast_states() trigger, after insert or update, for each statement, transition tables new_rows and, of an update, old_rows
+-- Tells the private topic owner:<id> of each row whose state is new: it arrived as queued, or its version changed.
+-- Never fails: what was not told is a warning, and the watcher reads the row by and by. realtime.send itself may be gone.
+-- Security definer: users and workers write rows, but nobody else than this may send on these topics.
+create function listener.broadcast_states()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  v_table listener.session_tables;
+  v_rows jsonb[];
+begin
+  select known.* into v_table from listener.session_tables as known where known.relation = tg_relid;
+  if tg_op = 'INSERT' then
+    v_rows := array(
+      select to_jsonb(new_rows) from new_rows where to_jsonb(new_rows) ->> (v_table.columns ->> 'status') = 'queued'
+    );
+  else
+    v_rows := array(
+      select to_jsonb(new_rows)
+      from new_rows
+      left join old_rows on to_jsonb(new_rows) -> v_table.id_column = to_jsonb(old_rows) -> v_table.id_column
+      where
+        to_jsonb(new_rows) -> (v_table.columns ->> 'version')
+        is distinct from to_jsonb(old_rows) -> (v_table.columns ->> 'version')
+    );
+  end if;
+  perform realtime.send(
+    listener.state_message(v_table, shown.fields), 'session', 'owner:' || (shown.fields ->> v_table.owner_column), true
+  )
+  from unnest(v_rows) as shown (fields);
+  return null;
+exception when others then
+  raise warning 'listener: no state of % was broadcast: % (%)', tg_relid::regclass, sqlerrm, sqlstate;
+  return null;
+end
+$$;
+
+revoke all on function listener.broadcast_states() from public, anon, authenticated, service_role;
+
 -- listener.cancel_here(sessions) -> integer
 -- The database itself cancels open sessions: no worker may write to them any more. Returns the credits given back.
 -- Locks:  accounts; visible rows and sessions are locked by the caller.
@@ -4961,6 +5002,38 @@ $$;
 revoke all on function listener.open_accounts(uuid[]) from public, anon, authenticated;
 grant execute on function listener.open_accounts(uuid[]) to service_role;
 
+-- listener.open_topics()
+-- Lets a signed-in user hear the topic of his own id and those of his stores; nobody may send there by it. Made when the first
+-- table broadcasts and not by the migration: Realtime may not have made its table by then, and it is not touched unasked.
+-- Locks:  realtime.messages, when the policy is not there yet.
+create function listener.open_topics()
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from pg_catalog.pg_policy as policy
+    where policy.polrelid = 'realtime.messages'::regclass and policy.polname = 'listener_owner_hears'
+  ) then
+    return;
+  end if;
+  create policy listener_owner_hears on realtime.messages
+  for select to authenticated using (
+    extension = 'broadcast' and (
+      topic = 'owner:' || (select auth.uid())
+      or topic in (
+        select 'owner:' || member.store_id
+        from public.store_members as member
+        where member.user_id = (select auth.uid())
+      )
+    )
+  );
+end
+$$;
+
+revoke all on function listener.open_topics() from public, anon, authenticated, service_role;
+
 -- public.orphaned_elsewhere(objects) -> (bucket, path, size_bytes, reason)
 -- Of objects that lie in a store of their own, as a worker has listed them, [{"bucket", "path", "size_bytes", "changed_at"}], those
 -- that no row names, and those that were recorded but never delivered. Changes nothing, so it is the dry run as well;
@@ -6918,6 +6991,55 @@ $$;
 revoke all on function public.service_status() from public, anon, authenticated;
 grant execute on function public.service_status() to service_role;
 
+-- listener.set_broadcasts(relation, broadcasts)
+-- Switches on, or off, that the states of a watched table's rows go out on the private topics owner:<id>, too. Off by default:
+-- each message is an insert in the writing transaction. Mending keeps it, unwatching ends it.
+-- Locks:  the table, until the transaction ends.
+-- Raises: 55000 not_watched, realtime_missing.
+create function listener.set_broadcasts(relation regclass, broadcasts boolean)
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_misfit listener.misfit;
+begin
+  if not exists (select from listener.session_tables as known where known.relation = set_broadcasts.relation) then
+    v_misfit := row('not_watched', 'The table is not watched.', 'Call listener.watch.');
+  elsif
+    set_broadcasts.broadcasts
+    and (to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null or to_regclass('realtime.messages') is null)
+  then
+    v_misfit := row(
+      'realtime_missing', 'This database has no realtime.send(jsonb, text, text, boolean), or no realtime.messages.',
+      'Realtime brings them: update it, and let a client connect once.'
+    );
+  end if;
+  if v_misfit.name is not null then
+    raise exception using
+      errcode = '55000', message = format('%s cannot broadcast: %s', set_broadcasts.relation, v_misfit.name),
+      detail = v_misfit.detail, hint = v_misfit.hint;
+  end if;
+
+  perform listener.hold_table(set_broadcasts.relation);
+  execute format('drop trigger if exists listener_broadcast_insert on %s', set_broadcasts.relation);
+  execute format('drop trigger if exists listener_broadcast_update on %s', set_broadcasts.relation);
+  if set_broadcasts.broadcasts then
+    perform listener.open_topics();
+    execute format(
+      'create trigger listener_broadcast_insert after insert on %s referencing new table as new_rows '
+      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+    );
+    execute format(
+      'create trigger listener_broadcast_update after update on %s referencing old table as old_rows new table as new_rows '
+      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+    );
+  end if;
+end
+$$;
+
+revoke all on function listener.set_broadcasts(regclass, boolean) from public, anon, authenticated, service_role;
+
 -- listener.set_kind(kind, max_attempts, time_limit_s, bucket)
 -- Makes a kind, or gives it the policy that is not null; kind_misfits has seen that no other table minds.
 -- Units: time_limit_s is seconds.
@@ -7331,6 +7453,35 @@ $$;
 
 revoke all on function listener.start_virtual_time() from public, anon, authenticated, service_role;
 
+-- listener.state_message(table, row) -> jsonb
+-- What a watcher is told of a row: its key and state columns under the table's own names, never an input. Realtime drops messages
+-- above 256 kB, so a large one leaves out result and error_details and says is_partial: the watcher reads the row then.
+-- Answers {"schema", "table", "row", "is_partial"}.
+create function listener.state_message(p_table listener.session_tables, p_row jsonb)
+returns jsonb
+language sql stable security invoker
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'schema', namespace.nspname, 'table', class.relname, 'is_partial', state.is_large,
+    'row', case when state.is_large then state.small_part else state.whole end
+  )
+  from (
+    select
+      jsonb_object_agg(field.key, field.value) as whole,
+      jsonb_object_agg(field.key, field.value)
+      filter (where coalesce(pair.key, 'id') not in ('result', 'error_details')) as small_part,
+      octet_length(jsonb_object_agg(field.key, field.value)::text) > 200000 as is_large
+    from jsonb_each(p_row) as field
+    left join jsonb_each_text(p_table.columns) as pair on field.key = pair.value
+    where pair.key is not null or field.key = p_table.id_column
+  ) as state
+  inner join pg_catalog.pg_class as class on class.oid = p_table.relation
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+$$;
+
+revoke all on function listener.state_message(listener.session_tables, jsonb) from public, anon, authenticated, service_role;
+
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past twice their time limit and its grace although their worker lives: waiting in the
 -- worker's line for a device does not count, for as long again as the limit at most.
@@ -7367,7 +7518,7 @@ revoke all on function listener.stop_overdue(integer) from public, anon, authent
 grant execute on function listener.stop_overdue(integer) to service_role;
 
 -- listener.strip_table(table)
--- Takes the triggers from a table that watch gave it, and the place in the publication if watch gave it that.
+-- Takes the triggers from a table that watch or set_broadcasts gave it, and the place in the publication if watch gave it that.
 -- Locks:  the table, which the caller holds.
 create function listener.strip_table(p_table listener.session_tables)
 returns void
@@ -7377,8 +7528,10 @@ as $$
 declare
   v_trigger text;
 begin
-  foreach v_trigger in array
-    array['zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate']
+  foreach v_trigger in array array[
+    'zz_listener_reset', 'listener_register', 'listener_withdraw', 'listener_refuse_truncate', 'listener_broadcast_insert',
+    'listener_broadcast_update'
+  ]
   loop
     execute format('drop trigger if exists %I on %s', v_trigger, p_table.relation);
   end loop;

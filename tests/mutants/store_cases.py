@@ -165,4 +165,56 @@ VARIANTS = (
     ),
 )
 
-CASES: tuple[Mutant, ...] = ISOLATION + KEYS + DELIVERIES + VARIANTS
+BROADCASTS = (
+    case(
+        "states go out on a topic that nobody may join",
+        "functions/broadcast_states",
+        "'owner:' || (shown",
+        "(shown",
+        "watch_broadcasts",
+    ),
+    case(
+        "everybody hears the states",
+        "functions/broadcast_states",
+        "v_table.owner_column), true",
+        "v_table.owner_column), false",
+        "watch_broadcasts",
+    ),
+    case(
+        "a user may join the topics of all",
+        "functions/open_topics",
+        "topic = 'owner:' || (select auth.uid())",
+        "topic like 'owner:%'",
+        "watch_broadcasts",
+    ),
+    case(
+        "what is no new state is broadcast",
+        "functions/broadcast_states",
+        "        is distinct from to_jsonb(old_rows) -> (v_table.columns ->> 'version')\n",
+        "        is not null\n",
+        "watch_broadcasts",
+    ),
+    case(
+        "prompts are broadcast",
+        "functions/state_message",
+        "    where pair.key is not null or field.key = p_table.id_column\n",
+        "",
+        "watch_broadcasts",
+    ),
+    case(
+        "a broadcast that fails costs the row",
+        "functions/broadcast_states",
+        "exception when others then",
+        "exception when division_by_zero then",
+        "watch_broadcasts",
+    ),
+    case(
+        "who left broadcasts on",
+        "functions/strip_table",
+        ",\n    'listener_broadcast_update'",
+        "",
+        "watch_broadcasts",
+    ),
+)
+
+CASES: tuple[Mutant, ...] = ISOLATION + KEYS + DELIVERIES + VARIANTS + BROADCASTS

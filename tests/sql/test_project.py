@@ -106,6 +106,7 @@ ADOPTION = {
     "pay_app_refunds",
     "publish_table",
     "send_webhooks",
+    "set_broadcasts",
     "stale_sessions",
     "strip_table",
     "switch_triggers",
