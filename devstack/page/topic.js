@@ -39,7 +39,7 @@ class OwnerTopic {
 
   async add(row) {
     this.#rows.add(row)
-    await this.#leaving // the same name again would return the channel that is being left
+    await this.#leaving // some clients return the channel that is being left when its name comes again
     if (!this.#rows.has(row)) return
     if (!this.#channel) this.#open()
     else if (this.#isLive) row.toldStatus('SUBSCRIBED')

@@ -119,3 +119,19 @@ async def test_rows_of_one_owner_share_a_channel_and_it_comes_back_after_a_cut(
         ended = await script.until(lambda line: "finished" in line)
     assert ended["finished"]["status"] == "completed"
     assert ended["channels"] == 0
+
+
+async def test_a_watch_that_follows_another_at_once_gets_a_channel_of_its_own(
+    project: Project, relay: Relay, stack: Stack
+) -> None:
+    first, second = uuid4(), uuid4()
+    async with telling("tests/page/watched_row.mjs", **environment(relay, stack, first, next=str(second))) as script:
+        user = await user_of(script)
+        await script.until(live)
+        for row in (first, second):
+            await project.insert(user, id=row)
+        await finish(project, await claimed(project))
+        await script.until(lambda line: line.get("next") == "live", within_s=10)
+        await finish(project, await claimed(project))
+        ended = await script.until(lambda line: "finished" in line)
+    assert ended["channels"] == 0

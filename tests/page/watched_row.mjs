@@ -10,7 +10,7 @@ import { watchSession } from '../../devstack/page/watch.js'
 const require = createRequire(new URL('../../devstack/page/package.json', import.meta.url))
 const { createClient } = require('@supabase/supabase-js')
 const { SUPABASE_URL, SUPABASE_ANON_KEY, ROW_ID, OPTIONS = '{}' } = process.env
-const { byTopic, also, ...options } = { table: 'watched', ...JSON.parse(OPTIONS) }
+const { byTopic, also, next, ...options } = { table: 'watched', ...JSON.parse(OPTIONS) }
 
 // The timers that the module itself started; the client has its own, and leaves one behind for 10 s.
 const started = new Set()
@@ -48,6 +48,7 @@ const watch = watchSession(supabase, {
 })
 if (also) await watchSession(supabase, { ...wanted, id: also, onChange: ({ status }) => tell({ also: status }) }).finished
 const finished = await watch.finished
+if (next) await watchSession(supabase, { ...wanted, id: next, onConnection: (connection) => tell({ next: connection }) }).finished
 await watch.stop()
 tell({ finished: short(finished), channels: supabase.getChannels().length, timers: running(), timersEver: started.size })
 process.exit(0)
