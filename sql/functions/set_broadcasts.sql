@@ -35,11 +35,11 @@ begin
     perform listener.open_topics();
     execute format(
       'create trigger listener_broadcast_insert after insert on %s referencing new table as new_rows '
-      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+      'for each statement execute function listener.broadcast_arrivals()', set_broadcasts.relation
     );
     execute format(
       'create trigger listener_broadcast_update after update on %s referencing old table as old_rows new table as new_rows '
-      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+      'for each statement execute function listener.broadcast_changes()', set_broadcasts.relation
     );
   end if;
 end

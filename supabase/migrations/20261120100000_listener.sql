@@ -2157,46 +2157,39 @@ $$;
 
 revoke all on function listener.bound_characters() from public, anon, authenticated;
 
--- listener.broadcast_states() trigger, after insert or update, for each statement, transition tables new_rows and, of an update, old_rows
--- Tells the private topic owner:<id> of each row whose state is new: it arrived as queued, or its version changed.
--- Never fails: what was not told is a warning, and the watcher reads the row by and by. realtime.send itself may be gone.
--- Security definer: users and workers write rows, but nobody else than this may send on these topics.
-create function listener.broadcast_states()
+-- listener.broadcast_arrivals() trigger, after insert, for each statement, transition table new_rows
+-- Tells owners of the sessions that arrived: see tell_states.
+-- Security definer: users and workers write rows, but nobody else may send on owners' topics.
+create function listener.broadcast_arrivals()
 returns trigger
 language plpgsql volatile security definer
 set search_path = ''
 as $$
-declare
-  v_table listener.session_tables;
-  v_rows jsonb[];
 begin
-  select known.* into v_table from listener.session_tables as known where known.relation = tg_relid;
-  if tg_op = 'INSERT' then
-    v_rows := array(
-      select to_jsonb(new_rows) from new_rows where to_jsonb(new_rows) ->> (v_table.columns ->> 'status') = 'queued'
-    );
-  else
-    v_rows := array(
-      select to_jsonb(new_rows)
-      from new_rows
-      left join old_rows on to_jsonb(new_rows) -> v_table.id_column = to_jsonb(old_rows) -> v_table.id_column
-      where
-        to_jsonb(new_rows) -> (v_table.columns ->> 'version')
-        is distinct from to_jsonb(old_rows) -> (v_table.columns ->> 'version')
-    );
-  end if;
-  perform realtime.send(
-    listener.state_message(v_table, shown.fields), 'session', 'owner:' || (shown.fields ->> v_table.owner_column), true
-  )
-  from unnest(v_rows) as shown (fields);
-  return null;
-exception when others then
-  raise warning 'listener: no state of % was broadcast: % (%)', tg_relid::regclass, sqlerrm, sqlstate;
+  perform listener.tell_states(tg_relid, array(select to_jsonb(new_rows) from new_rows), null);
   return null;
 end
 $$;
 
-revoke all on function listener.broadcast_states() from public, anon, authenticated, service_role;
+revoke all on function listener.broadcast_arrivals() from public, anon, authenticated, service_role;
+
+-- listener.broadcast_changes() trigger, after update, for each statement, transition tables old_rows and new_rows
+-- Tells owners of the states that changed: see tell_states.
+-- Security definer: users and workers write rows, but nobody else may send on owners' topics.
+create function listener.broadcast_changes()
+returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+begin
+  perform listener.tell_states(
+    tg_relid, array(select to_jsonb(new_rows) from new_rows), array(select to_jsonb(old_rows) from old_rows)
+  );
+  return null;
+end
+$$;
+
+revoke all on function listener.broadcast_changes() from public, anon, authenticated, service_role;
 
 -- listener.cancel_here(sessions) -> integer
 -- The database itself cancels open sessions: no worker may write to them any more. Returns the credits given back.
@@ -7028,11 +7021,11 @@ begin
     perform listener.open_topics();
     execute format(
       'create trigger listener_broadcast_insert after insert on %s referencing new table as new_rows '
-      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+      'for each statement execute function listener.broadcast_arrivals()', set_broadcasts.relation
     );
     execute format(
       'create trigger listener_broadcast_update after update on %s referencing old table as old_rows new table as new_rows '
-      'for each statement execute function listener.broadcast_states()', set_broadcasts.relation
+      'for each statement execute function listener.broadcast_changes()', set_broadcasts.relation
     );
   end if;
 end
@@ -7452,35 +7445,6 @@ end
 $$;
 
 revoke all on function listener.start_virtual_time() from public, anon, authenticated, service_role;
-
--- listener.state_message(table, row) -> jsonb
--- What a watcher is told of a row: its key and state columns under the table's own names, never an input. Realtime drops messages
--- above 256 kB, so a large one leaves out result and error_details and says is_partial: the watcher reads the row then.
--- Answers {"schema", "table", "row", "is_partial"}.
-create function listener.state_message(p_table listener.session_tables, p_row jsonb)
-returns jsonb
-language sql stable security invoker
-set search_path = ''
-as $$
-  select jsonb_build_object(
-    'schema', namespace.nspname, 'table', class.relname, 'is_partial', state.is_large,
-    'row', case when state.is_large then state.small_part else state.whole end
-  )
-  from (
-    select
-      jsonb_object_agg(field.key, field.value) as whole,
-      jsonb_object_agg(field.key, field.value)
-      filter (where coalesce(pair.key, 'id') not in ('result', 'error_details')) as small_part,
-      octet_length(jsonb_object_agg(field.key, field.value)::text) > 200000 as is_large
-    from jsonb_each(p_row) as field
-    left join jsonb_each_text(p_table.columns) as pair on field.key = pair.value
-    where pair.key is not null or field.key = p_table.id_column
-  ) as state
-  inner join pg_catalog.pg_class as class on class.oid = p_table.relation
-  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
-$$;
-
-revoke all on function listener.state_message(listener.session_tables, jsonb) from public, anon, authenticated, service_role;
 
 -- listener.stop_overdue(limit) -> uuid[]
 -- Fails and refunds sessions that are past twice their time limit and its grace although their worker lives: waiting in the
@@ -7916,6 +7880,57 @@ $$;
 
 revoke all on function listener.take_turns(text, uuid[], integer[]) from public, anon, authenticated;
 grant execute on function listener.take_turns(text, uuid[], integer[]) to service_role;
+
+-- listener.tell_states(relation, new_rows, old_rows)
+-- Sends each new state of a session table's rows on the private topic owner:<id>: of rows that arrived as queued where old_rows is
+-- null, else of rows whose version is another. A message {"schema", "table", "row", "is_partial"} holds the row's key and state
+-- columns under the table's own names, never an input. Realtime drops messages above 256 kB: a large one leaves out result and
+-- error_details and says is_partial, and the watcher reads the row.
+-- Never fails: what was not sent is a warning, and the watcher reads the row by and by. realtime.send itself may be gone.
+create function listener.tell_states(p_relation oid, p_new_rows jsonb[], p_old_rows jsonb[])
+returns void
+language plpgsql volatile security invoker
+set search_path = ''
+as $$
+declare
+  v_table record;
+begin
+  select known.id_column, known.owner_column, known.columns, class.relname, namespace.nspname into v_table
+  from listener.session_tables as known
+  inner join pg_catalog.pg_class as class on known.relation = class.oid
+  inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+  where known.relation = p_relation;
+  perform realtime.send(
+    jsonb_build_object(
+      'schema', v_table.nspname, 'table', v_table.relname, 'is_partial', state.is_large,
+      'row', case when state.is_large then state.small_part else state.whole end
+    ),
+    'session', 'owner:' || (shown.fields ->> v_table.owner_column), true
+  )
+  from unnest(p_new_rows) as shown (fields)
+  left join unnest(p_old_rows) as former (fields)
+    on shown.fields -> v_table.id_column = former.fields -> v_table.id_column
+  cross join lateral (
+    select
+      jsonb_object_agg(field.key, field.value) as whole,
+      jsonb_object_agg(field.key, field.value)
+      filter (where coalesce(pair.key, 'id') not in ('result', 'error_details')) as small_part,
+      octet_length(jsonb_object_agg(field.key, field.value)::text) > 200000 as is_large
+    from jsonb_each(shown.fields) as field
+    left join jsonb_each_text(v_table.columns) as pair on field.key = pair.value
+    where pair.key is not null or field.key = v_table.id_column
+  ) as state
+  where
+    case
+      when p_old_rows is null then shown.fields ->> (v_table.columns ->> 'status') = 'queued'
+      else shown.fields -> (v_table.columns ->> 'version') is distinct from former.fields -> (v_table.columns ->> 'version')
+    end;
+exception when others then
+  raise warning 'listener: no state of % was broadcast: % (%)', p_relation::regclass, sqlerrm, sqlstate;
+end
+$$;
+
+revoke all on function listener.tell_states(oid, jsonb[], jsonb[]) from public, anon, authenticated, service_role;
 
 -- listener.unnamed_among(buckets, paths) -> (bucket, path, size_bytes, reason)
 -- Those of these objects of Supabase Storage that no row names: see listed_orphans.
