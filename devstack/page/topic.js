@@ -9,6 +9,7 @@
  * after the last; when it fails, every watch is told and asks for a new one in its own time.
  *
  * To watch.js one row of it looks like a channel of postgres_changes. It does not merge, read or poll.
+ * Nothing is sent when a row is deleted: that is seen when watch.js reads it next.
  */
 
 const topics = new WeakMap() // client -> owner -> topic

@@ -6997,6 +6997,7 @@ as $$
 declare
   v_misfit listener.misfit;
 begin
+  perform listener.hold_table(set_broadcasts.relation);
   if not exists (select from listener.session_tables as known where known.relation = set_broadcasts.relation) then
     v_misfit := row('not_watched', 'The table is not watched.', 'Call listener.watch.');
   elsif
@@ -7014,7 +7015,6 @@ begin
       detail = v_misfit.detail, hint = v_misfit.hint;
   end if;
 
-  perform listener.hold_table(set_broadcasts.relation);
   execute format('drop trigger if exists listener_broadcast_insert on %s', set_broadcasts.relation);
   execute format('drop trigger if exists listener_broadcast_update on %s', set_broadcasts.relation);
   if set_broadcasts.broadcasts then

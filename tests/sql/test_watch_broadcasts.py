@@ -198,16 +198,25 @@ async def test_mending_keeps_it_and_unwatching_ends_it(project: Project, owner: 
     assert await broadcast_triggers(project) == 0
 
 
-async def test_it_is_refused_in_words(project: Project) -> None:
-    async def refusal(**asked: Any) -> asyncpg.PostgresError:
-        with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError) as refused:
-            await switch(project, **asked)
-        assert refused.value.detail
-        assert refused.value.hint
-        return refused.value
+async def refusal(project: Project, **asked: Any) -> str:
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="cannot broadcast") as refused:
+        await switch(project, **asked)
+    assert refused.value.detail
+    assert refused.value.hint
+    return str(refused.value)
 
-    assert "public.characters cannot broadcast: not_watched" in f"public.{await refusal(table='public.characters')}"
-    await project.connection.execute("drop function realtime.send(jsonb, text, text, boolean)")
-    assert "cannot broadcast: realtime_missing" in str(await refusal())
+
+async def test_a_table_that_is_not_watched_is_refused(project: Project) -> None:
+    assert "not_watched" in await refusal(project, table="public.characters")
+
+
+@pytest.mark.parametrize(
+    "harm", ["drop function realtime.send(jsonb, text, text, boolean)", "drop table realtime.messages"]
+)
+async def test_a_project_without_realtime_is_refused_and_may_still_switch_off(project: Project, harm: str) -> None:
+    await switch(project)
+    await project.connection.execute(harm)
+    assert "realtime_missing" in await refusal(project)
+    assert await broadcast_triggers(project) == 2
     await switch(project, on=False)
     assert await broadcast_triggers(project) == 0
