@@ -399,6 +399,16 @@ async def test_the_face_of_a_character_that_is_gone_goes_and_others_stay(project
     assert await forget(project, given, earlier, *own) == {given, earlier}
 
 
+async def test_what_looks_like_a_face_stays_where_packs_are_an_apps_own(project: Project, owner: UUID) -> None:
+    await project.set_clock(START)
+    face = ("uploads", f"{owner}/{uuid4()}-{'0c' * 8}.webp")
+    await put(project, face)
+    await project.value("select listener.unwatch('public.generation_jobs')")
+    await project.set_clock("2030-01-03 01:00:00+00")
+    assert await orphaned(project) == {}
+    assert await forget(project, face) == set()
+
+
 async def test_an_owner_is_forgotten_also_where_none_of_our_tables_is_watched(project: Project, owner: UUID) -> None:
     ours = await project.rows("select relation::text from listener.session_tables where is_ours")
     for table in ours:
