@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from devstack.stack import Stack
 from tests.sql import avatars
-from tests.sql.project import Held, Project, connect
+from tests.sql.project import Held, Project
 from tests.support.avatars import Guest, Stage, order, sound, stage_on
 from tests.support.gateway import open_gateway
 from tests.support.node import ROOT
@@ -23,19 +22,6 @@ from tests.support.photographs import person
 
 CLIP, POSTER = b"a clip", b"a poster"
 KEPT = timedelta(hours=6)
-
-
-@pytest.fixture
-async def stage(stack: Stack, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage_on(stack, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def project(stack: Stack) -> AsyncIterator[Project]:
-    connection = await connect(stack.database_url)
-    yield Project(connection)
-    await connection.close()
 
 
 async def begun(stage: Stage, project: Project, guest: Guest) -> tuple[str, Held]:

@@ -22,7 +22,7 @@ from listener.http.server import serving
 from listener.partners import open_partners
 from listener.settings import load_settings
 from tests.sql import packs
-from tests.sql.project import Project, connect
+from tests.sql.project import Project
 from tests.support.figure import Figure
 from tests.support.packs import CHARACTER, CONFIG, Studio, Visitor, studio_of, studio_on
 from tests.support.picture_server import serving_picture
@@ -34,13 +34,6 @@ from tests.support.s3 import KEY_ID, SECRET, Door
 async def studio(stack: Stack) -> AsyncIterator[Studio]:
     async with studio_on(stack) as opened:
         yield opened
-
-
-@pytest.fixture
-async def project(stack: Stack) -> AsyncIterator[Project]:
-    connection = await connect(stack.database_url)
-    yield Project(connection)
-    await connection.close()
 
 
 async def test_a_character_is_saved_once_and_its_pack_is_paid_once(studio: Studio, project: Project) -> None:

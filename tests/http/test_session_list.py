@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 
-from devstack.stack import Stack
 from tests.sql import avatars, tryon
-from tests.sql.project import Held, Project, connect
-from tests.support.avatars import Guest, Stage, stage_on
+from tests.sql.project import Held, Project
+from tests.support.avatars import Guest, Stage
 from tests.support.stores import COAT, Answer, StoreCaller
 
 LIST = "/api/sessions"
@@ -23,19 +20,6 @@ TABLES = {
     "store_id": ("store_generation_sessions", "store_avatar_sessions"),
     "user_id": ("generation_sessions", "avatar_sessions", "headshot_sessions", "generation_jobs"),
 }
-
-
-@pytest.fixture
-async def stage(stack: Stack, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage_on(stack, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def project(stack: Stack) -> AsyncIterator[Project]:
-    connection = await connect(stack.database_url)
-    yield Project(connection)
-    await connection.close()
 
 
 async def fill(project: Project, guest: Guest) -> None:
